@@ -1,0 +1,1 @@
+"""Framework integrations: one framework, one file."""

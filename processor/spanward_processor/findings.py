@@ -1,0 +1,106 @@
+"""What a finding is: one claim with its reason."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a lasting finding stands."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    RESOLVED = "resolved"
+
+
+class Severity(StrEnum):
+    """How soon a person should look."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What a baseline is kept for: one version of one model in one service, or one slice of it."""
+
+    service: str
+    model: str
+    version: str
+    slice: tuple[str, str] | None = None  # (attribute name, value), e.g. ("spanward.channel", "partner-feed")
+
+    def __str__(self) -> str:
+        text = f"{self.service} / {self.model} {self.version}".rstrip()
+        return text if self.slice is None else f"{text} [{self.slice[0]}={self.slice[1]}]"
+
+
+@dataclass(frozen=True, slots=True)
+class SliceShare:
+    """One slice's part in a finding."""
+
+    name: str  # attribute name
+    value: str
+    log10_e: float
+    n: int
+    text: str  # what moved inside the slice, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Technique:
+    """A MITRE ATLAS technique, as named by the pinned data version."""
+
+    id: str
+    name: str
+    maturity: str
+    data_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One claim with its reason.
+
+    Args:
+        id: Deterministic 128-bit hex id; the same claim opened at the same window has the same id everywhere.
+        kind: Group for dashboards: `operational`, `performance`, `quality` or `security`.
+        state: Opened, updated or resolved.
+        severity: Info, warning or critical.
+        series: Service, model, version and, where one slice carries the claim, that slice.
+        detector: Name of the detector, as in the registry.
+        aspect: What moved: `latency`, `decision`, `rate`, ...
+        opened_ns: End of the window in which the finding opened, Unix nanoseconds.
+        updated_ns: End of the newest window it speaks of, Unix nanoseconds.
+        window_ns: Length of that window, nanoseconds.
+        observed: Observed value, in words with unit.
+        baseline: Learned value, in words with unit.
+        log10_e: Evidence accumulated against "nothing changed", log10 of an e-value.
+        p: p-value of the newest window.
+        n: Rows in the newest window.
+        budget_per_day: False alarms per day allowed for the whole deployment, by which it was judged.
+        reason: The sentence for a person.
+        slices: Contributing slices, strongest first.
+        technique: MITRE ATLAS technique where one applies.
+        client_trust: `authenticated`, `claimed` or empty, where a client is named.
+        example_trace_id: Hex trace id of a row that carries it, or empty.
+    """
+
+    id: str
+    kind: str
+    state: State
+    severity: Severity
+    series: Series
+    detector: str
+    aspect: str
+    opened_ns: int
+    updated_ns: int
+    window_ns: int
+    observed: str
+    baseline: str
+    log10_e: float
+    p: float
+    n: int
+    budget_per_day: float
+    reason: str
+    slices: tuple[SliceShare, ...] = ()
+    technique: Technique | None = None
+    client_trust: str = ""
+    example_trace_id: str = ""

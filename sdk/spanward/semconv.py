@@ -1,0 +1,99 @@
+"""Every attribute, event and metric name that Spanward reads or writes, spelled once.
+
+Three sources, kept apart below: stable OpenTelemetry conventions, the GenAI conventions (Development status; they
+moved to their own repository in 2026, so we own the strings), and Spanward's own prefix for what no convention names.
+The processor imports this module and nothing else of the SDK.
+"""
+
+from typing import Final
+
+# --- Stable OpenTelemetry conventions (semantic-conventions 1.44) --------------------------------------------------
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+ERROR_TYPE: Final = "error.type"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_EVENT: Final = "exception"
+CODE_FUNCTION_NAME: Final = "code.function.name"
+HTTP_REQUEST_METHOD: Final = "http.request.method"
+HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
+HTTP_ROUTE: Final = "http.route"
+NETWORK_PROTOCOL_VERSION: Final = "network.protocol.version"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+URL_SCHEME: Final = "url.scheme"
+
+# --- GenAI conventions (Development) --------------------------------------------------------------------------------
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+
+# --- Spanward: what served ------------------------------------------------------------------------------------------
+MODEL_NAME: Final = "spanward.model.name"
+MODEL_VERSION: Final = "spanward.model.version"
+MODEL_REVISION: Final = "spanward.model.revision"
+MODEL_FRAMEWORK: Final = "spanward.model.framework"
+MODEL_TASK: Final = "spanward.model.task"
+
+# --- Spanward: the input, never its content -------------------------------------------------------------------------
+FEATURES_HASH: Final = "spanward.features.hash"
+FEATURES_KEY_ID: Final = "spanward.features.key_id"
+FEATURES_SCHEMA: Final = "spanward.features.schema"
+FEATURES_FINGERPRINT: Final = "spanward.features.fingerprint"
+FEATURES_COUNT: Final = "spanward.features.count"
+FEATURES_SPARSITY: Final = "spanward.features.sparsity"
+FEATURES_SHAPE: Final = "spanward.features.shape"
+TOKENS_SOURCE: Final = "spanward.tokens.source"
+BATCH_SIZE: Final = "spanward.batch.size"
+
+# --- Spanward: the answer -------------------------------------------------------------------------------------------
+SCORE: Final = "spanward.score"
+SCORE_KIND: Final = "spanward.score.kind"
+MARGIN: Final = "spanward.margin"
+ENTROPY: Final = "spanward.entropy"
+DECISION: Final = "spanward.decision"
+
+# --- Spanward: where it came from -----------------------------------------------------------------------------------
+CHANNEL: Final = "spanward.channel"
+DIMENSION_PREFIX: Final = "spanward.dimension."
+CLIENT_ID: Final = "spanward.client.id"
+CLIENT_TRUST: Final = "spanward.client.trust"
+
+# --- Spanward: written by the processor only; an inbound one is removed and counted ---------------------------------
+ANOMALY_PREFIX: Final = "spanward.anomaly."
+ANOMALY_SCORE: Final = "spanward.anomaly.score"
+ANOMALY_DETECTORS: Final = "spanward.anomaly.detectors"
+ANOMALY_FINDING_ID: Final = "spanward.anomaly.finding_id"
+
+# --- Findings: log record event and its attributes ------------------------------------------------------------------
+FINDING_EVENT: Final = "spanward.finding"
+FINDING_ID: Final = "spanward.finding.id"
+FINDING_KIND: Final = "spanward.finding.kind"
+FINDING_STATE: Final = "spanward.finding.state"
+FINDING_SEVERITY: Final = "spanward.finding.severity"
+FINDING_DETECTOR: Final = "spanward.finding.detector"
+FINDING_ASPECT: Final = "spanward.finding.aspect"
+FINDING_OBSERVED: Final = "spanward.finding.observed"
+FINDING_BASELINE: Final = "spanward.finding.baseline"
+FINDING_EVIDENCE_LOG10_E: Final = "spanward.finding.evidence.log10_e"
+FINDING_EVIDENCE_P: Final = "spanward.finding.evidence.p"
+FINDING_EVIDENCE_COUNT: Final = "spanward.finding.evidence.count"
+FINDING_BUDGET_PER_DAY: Final = "spanward.finding.budget_per_day"
+FINDING_WINDOW_START: Final = "spanward.finding.window.start"
+FINDING_WINDOW_END: Final = "spanward.finding.window.end"
+FINDING_SLICE: Final = "spanward.finding.slice"
+FINDING_SLICES: Final = "spanward.finding.slices"
+FINDING_TECHNIQUE_ID: Final = "spanward.finding.technique.id"
+FINDING_TECHNIQUE_NAME: Final = "spanward.finding.technique.name"
+FINDING_TECHNIQUE_MATURITY: Final = "spanward.finding.technique.maturity"
+FINDING_TECHNIQUE_DATA_VERSION: Final = "spanward.finding.technique.data_version"
+
+# --- Metrics --------------------------------------------------------------------------------------------------------
+METRIC_FINDING_COUNT: Final = "spanward.finding.count"
+METRIC_FINDING_OPEN: Final = "spanward.finding.open"
+METRIC_SERIES_READY: Final = "spanward.series.ready"
+METRIC_SERIES_RATE: Final = "spanward.series.rate"
+METRIC_SERIES_LATENCY: Final = "spanward.series.latency"
+METRIC_SERIES_ERROR_RATIO: Final = "spanward.series.error_ratio"
