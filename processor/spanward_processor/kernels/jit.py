@@ -1,0 +1,87 @@
+"""How every kernel is compiled: natively, without the GIL, cached, and never reading out of bounds."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+Codes = NDArray[np.uint64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+def _source_digest(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _cache_folder() -> Path:
+    """Return a folder named after the kernels' text.
+
+    Numba notices a change of the file that holds a kernel, but not of a kernel that it calls in another file; and a
+    package folder may be read-only. One folder per version of all kernels answers both.
+    """
+    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "spanward" / f"kernels-{_source_digest(Path(__file__).parent)}"
+
+
+CACHE_FOLDER: Final = _cache_folder()
+_config = cast("Any", numba).config  # numba ships no types for its configuration
+_config.CACHE_DIR = str(CACHE_FOLDER)
+
+
+def _compile(function: Callable[P, R], **options: bool) -> Callable[P, R]:
+    options |= {"nogil": True, "cache": True, "boundscheck": True}
+    compiled = cast("Any", numba).njit(error_model="numpy", **options)(function)
+    return cast("Callable[P, R]", compiled)
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function on first use, bounds checked, without the GIL, and keep the machine code on disk.
+
+    Args:
+        function: Plain function over arrays and scalars; it may call other kernels.
+
+    Returns:
+        The compiled dispatcher, typed as the function.
+    """
+    return _compile(function)
+
+
+def borrowing(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a kernel that allocates nothing and only borrows its arrays from the caller.
+
+    Numba counts references at every call that passes an array, by atomic instructions; in a parser made of small
+    functions that is most of the time. The outermost caller holds the arrays, so nobody needs to count.
+
+    Args:
+        function: As for `kernel`; it must not create arrays.
+
+    Returns:
+        The compiled dispatcher, typed as the function.
+    """
+    return _compile(function, _nrt=False)
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a borrowing kernel into its callers, where the call itself would cost more than the work.
+
+    Args:
+        function: As for `borrowing`; short, or called from one place.
+
+    Returns:
+        The compiled dispatcher, typed as the function.
+    """
+    return _compile(function, _nrt=False, forceinline=True)

@@ -1,0 +1,86 @@
+"""Unaligned 64-bit loads from a byte array, checked against its length."""
+
+from typing import Any, cast
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.core.extending import intrinsic
+
+from spanward_processor.kernels.jit import Bytes, borrowing, inlined
+
+
+def _unaligned_load(llvm_type: Any) -> Any:
+    """Return a code generator that loads one value at a byte offset; the caller has checked the bounds."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        base = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+        address = builder.bitcast(builder.gep(base, [args[1]]), llvm_type.as_pointer())
+        value = builder.load(address)
+        value.align = 1
+        return value
+
+    return codegen
+
+
+def _load_u64_signature(typing_context: Any, array: Any, offset: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    return types.uint64(array, types.intp), _unaligned_load(ir.IntType(64))
+
+
+def _load_f64_signature(typing_context: Any, array: Any, offset: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    return types.float64(array, types.intp), _unaligned_load(ir.DoubleType())
+
+
+_raw_u64 = cast("Any", intrinsic)(_load_u64_signature)
+_raw_f64 = cast("Any", intrinsic)(_load_f64_signature)
+
+
+@inlined
+def load_u64(data: Bytes, offset: int) -> np.uint64:
+    """Return the little-endian 64-bit word at a byte offset.
+
+    Raises:
+        IndexError: When the eight bytes are not all inside the array.
+    """
+    if offset < 0 or offset + 8 > data.size:
+        raise IndexError("load outside the request")
+    return _raw_u64(data, offset)
+
+
+@inlined
+def load_f64(data: Bytes, offset: int) -> float:
+    """Return the little-endian IEEE 754 double at a byte offset.
+
+    Raises:
+        IndexError: When the eight bytes are not all inside the array.
+    """
+    if offset < 0 or offset + 8 > data.size:
+        raise IndexError("load outside the request")
+    return _raw_f64(data, offset)
+
+
+@borrowing
+def load_tail(data: Bytes, start: int, end: int) -> np.uint64:
+    """Return up to seven bytes as a little-endian word, zero filled."""
+    word = np.uint64(0)
+    shift = np.uint64(0)
+    for at in range(start, end):
+        word |= np.uint64(data[at]) << shift
+        shift += np.uint64(8)
+    return word
+
+
+@borrowing
+def same_bytes(data: Bytes, left: int, right: int, length: int) -> bool:
+    """Return whether two runs of a byte array are equal."""
+    at = 0
+    while at + 8 <= length:
+        if load_u64(data, left + at) != load_u64(data, right + at):
+            return False
+        at += 8
+    while at < length:
+        if data[left + at] != data[right + at]:
+            return False
+        at += 1
+    return True
