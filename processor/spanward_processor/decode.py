@@ -42,10 +42,10 @@ def decode(request: bytes, roles: RoleTable) -> SpanBatch:
         data=data,
         frames=frames,
         facts=facts,
-        codes=values.codes[:, :spans],
-        text_at=values.text_at[:, :spans],
-        text_size=values.text_size[:, :spans],
-        numbers=values.numbers[:, :spans],
+        codes=np.ascontiguousarray(values.codes[:, :spans]),
+        text_at=np.ascontiguousarray(values.text_at[:, :spans]),
+        text_size=np.ascontiguousarray(values.text_size[:, :spans]),
+        numbers=np.ascontiguousarray(values.numbers[:, :spans]),
         reserved=_reserved(data, frames, facts),
     )
 

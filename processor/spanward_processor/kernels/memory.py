@@ -1,10 +1,10 @@
-"""Unaligned 64-bit loads from a byte array, checked against its length."""
+"""Unaligned 64-bit loads and block copies of byte arrays, checked against their lengths."""
 
 from typing import Any, cast
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
 from spanward_processor.kernels.jit import Bytes, borrowing, inlined
@@ -32,6 +32,23 @@ def _load_f64_signature(typing_context: Any, array: Any, offset: Any) -> Any:  #
     return types.float64(array, types.intp), _unaligned_load(ir.DoubleType())
 
 
+def _copy_codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    out, at, data, start, size = args
+    pointers = [
+        builder.gep(
+            builder.bitcast(context.make_array(kind)(context, builder, array).data, ir.IntType(8).as_pointer()), [offset]
+        )
+        for kind, array, offset in ((signature.args[0], out, at), (signature.args[2], data, start))
+    ]
+    cgutils.raw_memcpy(builder, pointers[0], pointers[1], size, 1)
+    return context.get_dummy_value()
+
+
+def _copy_signature(typing_context: Any, out: Any, at: Any, data: Any, start: Any, size: Any) -> Any:  # noqa: ARG001, PLR0913 - numba's protocol
+    return types.void(out, types.intp, data, types.intp, types.intp), _copy_codegen
+
+
+_raw_copy = cast("Any", intrinsic)(_copy_signature)
 _raw_u64 = cast("Any", intrinsic)(_load_u64_signature)
 _raw_f64 = cast("Any", intrinsic)(_load_f64_signature)
 
@@ -84,3 +101,16 @@ def same_bytes(data: Bytes, left: int, right: int, length: int) -> bool:
             return False
         at += 1
     return True
+
+
+@borrowing
+def copy_bytes(out: Bytes, at: int, data: Bytes, start: int, end: int) -> int:
+    """Copy `data[start:end]` to `out[at:]`, which is other memory; return the position after it.
+
+    Raises:
+        IndexError: When either run is not inside its array.
+    """
+    if start < 0 or end < start or end > data.size or at < 0 or at + end - start > out.size:
+        raise IndexError("copy outside the request")
+    _raw_copy(out, at, data, start, end - start)
+    return at + end - start

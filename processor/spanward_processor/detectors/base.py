@@ -1,0 +1,111 @@
+"""The contract of a detector: test a window, then learn from it.
+
+A detector says how surprising each stream of a window is. It does not decide: evidence is accumulated, judged by the
+one budget and turned into findings by `Judge`, which also tells the detector what not to learn from. All a detector
+sees are merged windows, so it works the same on one machine and behind many.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from spanward_processor.features import Aspect, Rows
+from spanward_processor.findings import Technique
+from spanward_processor.keys import KeyDirectory
+from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Surprise:
+    """What one detector says of one window.
+
+    Args:
+        streams: (s,) int64 streams it has tested, each once, ascending.
+        p: (s,) float64 p-value of each: how likely so unusual a window is while nothing has changed.
+    """
+
+    streams: Ints
+    p: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A stream's deviation in words, and how its rows are known.
+
+    Args:
+        kind: `operational`, `performance`, `quality` or `security`.
+        aspect: What moved, as in `Aspect`, in lower case.
+        observed: Observed value in words.
+        baseline: Usual value in words.
+        reason: The sentence for a person.
+        n: Rows of the stream in the window.
+        carriers: Cells (stream, bin) whose rows carry the deviation; they are annotated with the finding.
+        technique: MITRE ATLAS technique where one applies.
+        client_trust: How far a named client's identity can be trusted, where one is named.
+    """
+
+    kind: str
+    aspect: str
+    observed: str
+    baseline: str
+    reason: str
+    n: int
+    carriers: tuple[tuple[int, int], ...] = ()
+    technique: Technique | None = None
+    client_trust: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How far a detector has learned a key.
+
+    Args:
+        ready: Whether it is judged.
+        windows: Windows learned.
+        rows: Rows learned.
+    """
+
+    ready: bool
+    windows: int
+    rows: int
+
+
+class Detector(Protocol):
+    """One method of finding anomalies, one class, one file."""
+
+    name: ClassVar[str]
+    """Name in findings and attributes, equal to the module's."""
+
+    def test(self, window: Window, directory: KeyDirectory) -> Surprise:
+        """Judge a window by what was learned before it; the window is not learned yet."""
+        ...
+
+    def learn(self, window: Window, held: Flags) -> None:
+        """Learn the window just tested, except for the held streams.
+
+        Args:
+            window: As given to `test`.
+            held: (m,) bool by stream; a stream past its end is not held.
+        """
+        ...
+
+    def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:
+        """Put one stream's deviation in the window just tested into words.
+
+        Args:
+            stream: The stream.
+            window: As given to `test`.
+            directory: Names of the keys.
+            text: Code to text.
+        """
+        ...
+
+    def score(self, rows: Rows) -> Floats:
+        """Return (n,) float64 p-values of single rows; 1 where the detector has no opinion."""
+        ...
+
+
+def aspect_name(aspect: Aspect) -> str:
+    """Return an aspect's name in findings."""
+    return aspect.name.lower()

@@ -1,0 +1,243 @@
+"""From evidence to findings that last: opened once, kept up to date, resolved when things are as usual again."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from spanward_processor.detectors.base import Account, Detector
+from spanward_processor.evidence import SUSPICIOUS_LOG10_E, Evidence, grown, log10_threshold
+from spanward_processor.findings import Finding, Series, Severity, SliceShare, State
+from spanward_processor.keys import KeyDirectory
+from spanward_processor.kernels.jit import Flags
+from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.windows import Window
+
+_CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a finding is resolved
+_UPDATE_NS: Final = 60 * 1_000_000_000  # an open finding is told again at most this often
+_CRITICAL_LOG10: Final = 6.0  # evidence beyond the threshold at which a warning becomes critical
+_MOST_SLICES: Final = 5
+_FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
+
+_Claim = tuple[int, int, int]  # detector, series key, feature: one finding at a time
+
+
+@dataclass(slots=True)
+class _Lasting:
+    """An open finding, the stream it speaks of, and when it was last told."""
+
+    finding: Finding
+    stream: int
+    streams: set[int]
+    carriers: tuple[tuple[int, int], ...]
+    told_ns: int
+
+
+class Judge:
+    """Accumulates what detectors say, keeps to the budget of false alarms, and holds the open findings.
+
+    A slice's deviation and its series' deviation in the same feature are one claim; the slices that contribute are named
+    in it. What a series under alarm shows is not learned by any detector.
+
+    Args:
+        detectors: Who is asked.
+        directory: Names of the keys.
+        text: Code to text.
+        window_s: Length of a window, seconds.
+        false_alarms_per_day: The budget for all tests together.
+    """
+
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        directory: KeyDirectory,
+        text: Callable[[int], str],
+        *,
+        window_s: float,
+        false_alarms_per_day: float,
+    ) -> None:
+        self._detectors = tuple(detectors)
+        self._evidence = tuple(Evidence() for _ in self._detectors)
+        self._judged = [np.zeros(0, np.int64) for _ in self._detectors]  # 1 for streams ever under test
+        self._directory = directory
+        self._text = text
+        self._window_s = window_s
+        self._budget = false_alarms_per_day
+        self._open: dict[_Claim, _Lasting] = {}
+
+    @property
+    def open_findings(self) -> tuple[Finding, ...]:
+        """The findings that last, oldest first."""
+        return tuple(lasting.finding for lasting in self._open.values())
+
+    def carriers(self) -> Mapping[tuple[int, int], tuple[str, str]]:
+        """Return the cells whose rows carry an open finding, each with detector name and finding id."""
+        return {
+            cell: (lasting.finding.detector, lasting.finding.id)
+            for lasting in self._open.values()
+            for cell in lasting.carriers
+        }
+
+    def hear(self, window: Window) -> tuple[Finding, ...]:
+        """Let every detector test and learn one window; return what changed about the findings."""
+        threshold = self._threshold()
+        tested: list[set[int]] = []
+        for number, detector in enumerate(self._detectors):
+            surprise = detector.test(window, self._directory)
+            self._evidence[number].grow(len(self._directory) << FEATURE_BITS)
+            self._evidence[number].add(surprise.streams, surprise.p, threshold)
+            self._judged[number] = grown(self._judged[number], len(self._directory) << FEATURE_BITS)
+            self._judged[number][surprise.streams] = 1
+            tested.append(set(surprise.streams.tolist()))
+        changes = [*self._update(window, tested), *self._open_new(window, tested, threshold)]
+        held = self._held()
+        for number, detector in enumerate(self._detectors):
+            detector.learn(window, held | self._suspicious(number, held.size))
+        return tuple(changes)
+
+    def _threshold(self) -> float:
+        streams = sum(int(judged.sum()) for judged in self._judged)
+        return log10_threshold(streams, self._window_s, self._budget)
+
+    def _held(self) -> Flags:
+        """Return the streams of every series that has an open finding, its slices included."""
+        series = np.unique([claim[1] for claim in self._open]).astype(np.int64)
+        return np.repeat(np.isin(self._directory.parents(), series), 1 << FEATURE_BITS)
+
+    def _suspicious(self, number: int, streams: int) -> Flags:
+        return grown(self._evidence[number].suspicious().astype(np.int64), streams)[:streams].astype(bool)
+
+    # --- new findings ------------------------------------------------------------------------------------------------
+
+    def _open_new(self, window: Window, tested: Sequence[set[int]], threshold: float) -> Iterator[Finding]:
+        for number, evidence in enumerate(self._evidence):
+            claims: dict[_Claim, list[int]] = defaultdict(list)
+            for stream in evidence.alarmed(threshold).tolist():
+                claims[self._claim(number, stream)].append(stream)
+            for claim, streams in claims.items():
+                if claim in self._open:
+                    self._open[claim].streams.update(streams)
+                elif tested[number].issuperset(streams):
+                    yield self._begin(claim, streams, window, threshold)
+
+    def _claim(self, number: int, stream: int) -> _Claim:
+        return number, self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK
+
+    def _begin(self, claim: _Claim, streams: list[int], window: Window, threshold: float) -> Finding:
+        number, series, feature = claim
+        whole = series << FEATURE_BITS | feature
+        stream = whole if whole in streams else max(streams, key=self._evidence[number].log10_e)
+        finding, carriers = self._state(claim, stream, window, threshold)
+        self._open[claim] = _Lasting(finding, stream, set(streams), carriers, window.end_ns)
+        return finding
+
+    def _state(
+        self, claim: _Claim, stream: int, window: Window, threshold: float
+    ) -> tuple[Finding, tuple[tuple[int, int], ...]]:
+        detector, evidence = self._detectors[claim[0]], self._evidence[claim[0]]
+        key = stream >> FEATURE_BITS
+        account = detector.explain(stream, window, self._directory, self._text)
+        slices = self._slices(claim, stream, window)
+        log10_e = evidence.log10_e(stream)
+        finding = Finding(
+            id=_finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
+            kind=account.kind,
+            state=State.OPENED,
+            severity=_severity(account, log10_e, threshold),
+            series=self._directory[key],
+            detector=detector.name,
+            aspect=account.aspect,
+            opened_ns=window.end_ns,
+            updated_ns=window.end_ns,
+            window_ns=window.end_ns - window.start_ns,
+            observed=account.observed,
+            baseline=account.baseline,
+            log10_e=log10_e,
+            p=evidence.p(stream),
+            n=account.n,
+            budget_per_day=self._budget,
+            reason=account.reason + _blame(slices),
+            slices=tuple(share for share, _ in slices),
+            technique=account.technique,
+            client_trust=account.client_trust,
+            example_trace_id=window.example(key),
+        )
+        alone = len(slices) == 1
+        return finding, slices[0][1] if alone else account.carriers
+
+    def _slices(
+        self, claim: _Claim, stream: int, window: Window
+    ) -> list[tuple[SliceShare, tuple[tuple[int, int], ...]]]:
+        """Return the slices that deviate in the same feature as their series, strongest first."""
+        number, series, feature = claim
+        if stream != series << FEATURE_BITS | feature:
+            return []
+        evidence = self._evidence[number]
+        children = np.flatnonzero(self._directory.parents() == series)
+        streams = [int(key) << FEATURE_BITS | feature for key in children if key != series]
+        deviating = [child for child in streams if evidence.log10_e(child) >= SUSPICIOUS_LOG10_E]
+        deviating.sort(key=evidence.log10_e, reverse=True)
+        return [self._share(number, child, window) for child in deviating[:_MOST_SLICES]]
+
+    def _share(self, number: int, stream: int, window: Window) -> tuple[SliceShare, tuple[tuple[int, int], ...]]:
+        account = self._detectors[number].explain(stream, window, self._directory, self._text)
+        name, value = self._directory[stream >> FEATURE_BITS].slice or ("", "")
+        share = SliceShare(
+            name=name,
+            value=value,
+            log10_e=self._evidence[number].log10_e(stream),
+            n=account.n,
+            text=f"{account.observed}, usually {account.baseline}",
+        )
+        return share, account.carriers
+
+    # --- open findings -----------------------------------------------------------------------------------------------
+
+    def _update(self, window: Window, tested: Sequence[set[int]]) -> Iterator[Finding]:
+        threshold = self._threshold()
+        for claim, lasting in list(self._open.items()):
+            evidence = self._evidence[claim[0]]
+            if all(evidence.calm_windows(stream) >= _CALM_WINDOWS for stream in lasting.streams):
+                del self._open[claim]
+                evidence.forget(np.array(sorted(lasting.streams), np.int64))
+                yield replace(lasting.finding, state=State.RESOLVED, updated_ns=window.end_ns)
+            elif lasting.stream in tested[claim[0]] and not evidence.calm_windows(lasting.stream):
+                now, lasting.carriers = self._state(claim, lasting.stream, window, threshold)
+                told = lasting.finding
+                lasting.finding = replace(
+                    now, id=told.id, state=State.UPDATED, opened_ns=told.opened_ns, severity=max_severity(told, now)
+                )
+                rose = lasting.finding.severity != told.severity
+                if rose or window.end_ns - lasting.told_ns >= _UPDATE_NS:
+                    lasting.told_ns = window.end_ns
+                    yield lasting.finding
+
+
+def max_severity(left: Finding, right: Finding) -> Severity:
+    """Return the higher of two severities: a finding never becomes less severe while it lasts."""
+    order = list(Severity)
+    return max(left.severity, right.severity, key=order.index)
+
+
+def _severity(account: Account, log10_e: float, threshold: float) -> Severity:
+    if account.kind == "security" or log10_e >= threshold + _CRITICAL_LOG10:
+        return Severity.CRITICAL
+    return Severity.WARNING
+
+
+def _blame(slices: Sequence[tuple[SliceShare, object]]) -> str:
+    if not slices:
+        return ""
+    first = slices[0][0]
+    where = f"{first.name}={first.value}"
+    if len(slices) == 1:
+        return f" Only {where} deviates: {first.text}."
+    return f" Most in {where}: {first.text}."
+
+
+def _finding_id(detector: str, aspect: str, series: Series, opened_ns: int) -> str:
+    parts = (detector, aspect, series.service, series.model, series.version, *(series.slice or ()), str(opened_ns))
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

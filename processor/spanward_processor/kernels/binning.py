@@ -1,0 +1,84 @@
+"""Columns into bins, one per feature and row."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing
+from spanward_processor.kernels.memory import load_u64
+from spanward_processor.kernels.spans import Facts
+from spanward_processor.kernels.tables import MISSING
+
+SCALE: Final = 8  # bins per factor of two: OpenTelemetry's scale 3
+UNIT_BINS: Final = 128
+ZERO: Final = -(1 << 30)
+_ERROR_STATUS: Final = 2
+
+# places in FEATURES; the features module's enumeration is compared with them by a test
+_LATENCY, _ERROR, _INPUT_TOKENS, _SPARSITY, _SCORE, _DECISION, _REPEAT, _CLIENT = 1, 2, 3, 6, 7, 8, 9, 10
+
+
+@borrowing
+def exponential_bin(value: float) -> int:
+    """Return the base-2 exponential bin of a number; bins keep the order of numbers, negative ones included."""
+    if np.isnan(value) or np.isinf(value):
+        return MISSING
+    if value == 0.0:
+        return ZERO
+    index = np.int64(math.ceil(math.log2(abs(value)) * SCALE)) - 1
+    return index if value > 0.0 else ZERO - 1 - (index + (1 << 20))
+
+
+@borrowing
+def unit_bin(value: float) -> int:
+    """Return one of 128 equal bins for a number in 0..1, and an exponential bin, kept apart, for any other."""
+    if value >= 0.0 and value <= 1.0:  # noqa: PLR1716 - NaN must fail both
+        return min(np.int64(value * UNIT_BINS), UNIT_BINS - 1)
+    cell_bin = exponential_bin(value)
+    return cell_bin + UNIT_BINS if value > 1.0 else cell_bin
+
+
+@borrowing
+def _swap_bytes(word: np.uint64) -> np.uint64:
+    result = np.uint64(0)
+    for _ in range(8):
+        result = (result << np.uint64(8)) | (word & np.uint64(0xFF))
+        word >>= np.uint64(8)
+    return result
+
+
+@borrowing
+def bin_rows(  # noqa: PLR0913 - the columns of a batch
+    data: Bytes, facts: Facts, codes: Codes, texts: Ints, numbers: Floats, repeats: Ints, bins: Ints, traces: Codes
+) -> None:
+    """Fill the bins of every feature.
+
+    Args:
+        data: (b,) uint8 request.
+        facts: Times, status and trace id offsets.
+        codes: (t, n) uint64 text columns.
+        texts: (3,) int64 the columns of decision, client and error type.
+        numbers: (5, n) float64 input tokens, output tokens, input size, sparsity, score.
+        repeats: (n,) int64 from `mark_repeats`.
+        bins: (f, n) int64 to fill.
+        traces: (n, 2) uint64 zeros to fill with trace ids.
+    """
+    for row in range(bins.shape[1]):
+        bins[0, row] = 0
+        lasted_ns = facts.end_ns[row] - facts.start_ns[row]
+        timed = facts.start_ns[row] > 0 and lasted_ns > 0
+        bins[_LATENCY, row] = exponential_bin(lasted_ns * 1e-9) if timed else MISSING
+        failed = facts.status[row] == _ERROR_STATUS or codes[texts[2], row] != np.uint64(0)
+        bins[_ERROR, row] = 1 if failed else 0
+        for index in range(3):
+            bins[_INPUT_TOKENS + index, row] = exponential_bin(numbers[index, row])
+        bins[_SPARSITY, row] = unit_bin(numbers[3, row])
+        bins[_SCORE, row] = unit_bin(numbers[4, row])
+        decision, client = codes[texts[0], row], codes[texts[1], row]
+        bins[_DECISION, row] = np.int64(decision) if decision != np.uint64(0) else MISSING
+        bins[_REPEAT, row] = repeats[row] if repeats[row] >= 0 else MISSING
+        bins[_CLIENT, row] = np.int64(client) if client != np.uint64(0) else MISSING
+        if facts.trace_at[row] >= 0:
+            traces[row, 0] = _swap_bytes(load_u64(data, facts.trace_at[row]))
+            traces[row, 1] = _swap_bytes(load_u64(data, facts.trace_at[row] + 8))

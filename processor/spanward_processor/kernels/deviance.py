@@ -1,0 +1,126 @@
+"""How far a window lies from its baseline: the likelihood-ratio deviance over a few groups of bins.
+
+Ordered bins are grouped by the baseline's own deciles and its top percent, so that every group but the tail holds a
+tenth of the expected rows whatever the shape of the distribution. Categories with at least two percent have a group each;
+the rest share one, where categories never seen before land too. Source: Agresti, "Categorical Data Analysis", 3rd ed.,
+2013, section 1.5.5 (likelihood-ratio statistic G2).
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from spanward_processor.kernels.jit import Floats, Ints, borrowing
+from spanward_processor.kernels.tables import FEATURE_BITS
+
+NUMBER: Final = np.int64(1)
+FLAG: Final = np.int64(2)
+CATEGORY: Final = np.int64(3)
+
+GROUPS: Final = 34
+_TAIL_GROUP: Final = 10
+_TAIL: Final = 0.99
+_REST_GROUP: Final = 33
+_OWN_GROUP_SHARE: Final = 0.02
+_PRIOR: Final = 0.5  # rows added to every group of the baseline, so that nothing is impossible
+
+
+@borrowing
+def _group_of(shape: int, cell_bin: int, middle: float, share: float, own_groups: int) -> int:
+    if shape == NUMBER:
+        return _TAIL_GROUP if middle > _TAIL else min(np.int64(middle * 10), 9)
+    if shape == FLAG:
+        return 1 if cell_bin == 1 else 0
+    return own_groups if share >= _OWN_GROUP_SHARE and own_groups < _REST_GROUP else _REST_GROUP
+
+
+@borrowing
+def _fill_groups(  # noqa: PLR0913 - one stream in two bags
+    shape: int, bins: Ints, counts: Floats, usual_bins: Ints, usual_counts: Floats, weight: float, groups: Floats
+) -> None:
+    """Walk the bins of both bags in order and add each to its group: row 0 observed, row 1 usual."""
+    groups[:, :] = 0.0
+    here = usual = own = 0
+    below = 0.0
+    while here < bins.size or usual < usual_bins.size:
+        take_usual = usual < usual_bins.size and (here == bins.size or usual_bins[usual] <= bins[here])
+        cell_bin = usual_bins[usual] if take_usual else bins[here]
+        mass = usual_counts[usual] if take_usual else 0.0
+        group = _group_of(shape, cell_bin, (below + mass / 2) / weight, mass / weight, own)
+        if take_usual:
+            groups[1, group] += mass
+            below += mass
+            usual += 1
+            own += 1 if shape == CATEGORY and group != _REST_GROUP else 0
+        if here < bins.size and bins[here] == cell_bin:
+            groups[0, group] += counts[here]
+            here += 1
+
+
+@borrowing
+def _deviance(groups: Floats, rows: float, weight: float, one_sided: bool) -> tuple[float, float]:
+    """Return deviance and degrees of freedom of filled groups."""
+    used = 0
+    for group in range(GROUPS):
+        used += 1 if groups[0, group] + groups[1, group] > 0 else 0
+    if used < 2:
+        used = 2
+    deviance = 0.0
+    for group in range(GROUPS):
+        observed = groups[0, group]
+        expected = rows * (groups[1, group] + _PRIOR) / (weight + _PRIOR * used)
+        if observed > 0:
+            deviance += 2 * observed * math.log(observed / expected)
+        if one_sided and group == 1 and observed <= expected:
+            return 0.0, 1.0
+    return max(deviance, 0.0), used - 1.0
+
+
+@borrowing
+def deviances(  # noqa: PLR0913 - two bags, their streams, and the answers
+    shapes: Ints,
+    starts: Ints,
+    streams: Ints,
+    bins: Ints,
+    counts: Floats,
+    usual_streams: Ints,
+    usual_bins: Ints,
+    usual_counts: Floats,
+    groups: Floats,
+    answers: Floats,
+) -> None:
+    """Compare every stream of a window with the baseline.
+
+    Args:
+        shapes: (f,) int64 shape of each feature; 0 leaves its streams untested.
+        starts: (s + 1,) int64 where each stream's cells begin.
+        streams: (c,) int64 sorted.
+        bins: (c,) int64 sorted within a stream.
+        counts: (c,) float64.
+        usual_streams: (d,) int64 the baseline's cells, in the same order.
+        usual_bins: (d,) int64.
+        usual_counts: (d,) float64.
+        groups: (2, GROUPS) float64 scratch.
+        answers: (4, s) float64 to fill: deviance, degrees of freedom, rows in the window, rows in the baseline.
+            The deviance is already reduced for the baseline's own uncertainty (a two-sample comparison).
+    """
+    usual = 0
+    for index in range(starts.size - 1):
+        first, last = starts[index], starts[index + 1]
+        stream = streams[first]
+        while usual < usual_streams.size and usual_streams[usual] < stream:
+            usual += 1
+        begin = usual
+        while usual < usual_streams.size and usual_streams[usual] == stream:
+            usual += 1
+        shape = shapes[stream & ((1 << FEATURE_BITS) - 1)]
+        rows, weight = counts[first:last].sum(), usual_counts[begin:usual].sum()
+        answers[2, index], answers[3, index] = rows, weight
+        if shape == 0 or weight <= 0.0:
+            continue
+        _fill_groups(
+            shape, bins[first:last], counts[first:last], usual_bins[begin:usual], usual_counts[begin:usual], weight, groups
+        )
+        deviance, freedom = _deviance(groups, rows, weight, shape == FLAG)
+        answers[0, index], answers[1, index] = deviance / (1 + rows / weight), freedom

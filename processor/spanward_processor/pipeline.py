@@ -1,0 +1,178 @@
+"""The way of a span, wired: decode, learn names, score rows, annotate; later, once delivered, count in windows.
+
+Read this first. `process` is what happens before a request goes on, `acknowledge` what happens once every backend took
+it, and `tick` what happens when event time has moved on.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from spanward_processor.annotate import Templates, annotate
+from spanward_processor.decode import UndecodableError, decode
+from spanward_processor.detectors import DETECTORS, Baseline
+from spanward_processor.features import Rows, rows_of
+from spanward_processor.findings import Finding
+from spanward_processor.judge import Judge
+from spanward_processor.keys import KeyDirectory
+from spanward_processor.kernels.jit import Floats
+from spanward_processor.panorama import Panorama
+from spanward_processor.roles import role_table
+from spanward_processor.settings import Detection, Limits
+from spanward_processor.texts import Texts
+from spanward_processor.windows import Window, Windows
+
+_REMEMBERED_INPUTS: Final = 1 << 18  # hashes of recent inputs: 2 MB, some 16,000 rows with fingerprints
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A request on its way.
+
+    Args:
+        payload: What to forward: the very bytes that came when no row was annotated.
+        spans: Spans in it.
+        annotated: Spans that were annotated.
+        removed: Inbound attributes under the processor's own prefix that were removed.
+        rows: Its rows, to be counted once it is delivered; None when it holds no inference span.
+        p: (n,) float64 p-value of each row.
+    """
+
+    payload: bytes
+    spans: int
+    annotated: int
+    removed: int
+    rows: Rows | None
+    p: Floats
+
+
+class Pipeline:
+    """The processor without its network: requests in, requests and findings out.
+
+    Args:
+        settings: How spans are judged.
+        limits: What is kept at most.
+        clock_ns: Returns the time of day, Unix nanoseconds.
+        monotonic_ns: Returns a clock that never steps, nanoseconds.
+    """
+
+    def __init__(
+        self,
+        settings: Detection,
+        limits: Limits,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._settings = settings
+        self._roles = role_table(settings.slices, settings.roles)
+        named = [self._roles.text(role) for role in ("service", "model", "version", "decision", "client")]
+        self._texts = Texts([*named, *(self._roles.text(name) for name in settings.slices)], limits.texts)
+        self._directory = KeyDirectory(
+            self._roles, self._texts, most_keys=limits.keys, most_slices=limits.slices_per_series
+        )
+        self._recent = np.zeros(_REMEMBERED_INPUTS, np.uint64)
+        self._windows = Windows(
+            width_s=settings.window_s,
+            lateness_s=settings.lateness_s,
+            future_s=limits.future_s,
+            most_cells=limits.cells_per_window,
+            clock_ns=clock_ns,
+            monotonic_ns=monotonic_ns,
+        )
+        decay = float(0.5 ** (settings.window_s / settings.half_life_s))
+        self._detectors = tuple(build(settings.learning, decay) for build in DETECTORS)
+        self._judge = Judge(
+            self._detectors,
+            self._directory,
+            self._texts.__getitem__,
+            window_s=settings.window_s,
+            false_alarms_per_day=settings.false_alarms_per_day,
+        )
+        baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
+        self.panorama = Panorama(self._directory, baseline, self._texts.__getitem__, settings, clock_ns)
+        self._row_detectors = (Baseline.name,)
+        self._templates = Templates.of({}, self._row_detectors)
+        self._stateful = threading.Lock()  # keys, texts and recent inputs; held for microseconds
+        self._windowing = threading.Lock()  # windows and everything behind them
+
+    # --- a request on its way ------------------------------------------------------------------------------------------
+
+    def process(self, request: bytes) -> Processed:
+        """Decode, score and annotate one request; thread-safe.
+
+        Args:
+            request: Encoded ExportTraceServiceRequest.
+
+        Raises:
+            UndecodableError: The bytes are malformed.
+        """
+        batch = decode(request, self._roles)
+        with self._stateful:
+            self._texts.learn(batch)
+            keys = self._directory.assign(batch)
+            rows = rows_of(batch, keys, self._roles, self._recent)
+        p = np.ones(len(batch))
+        for detector in self._detectors:
+            np.minimum(p, detector.score(rows), out=p)
+        templates = self._templates
+        chosen = templates.choose(rows, p <= self._settings.flagged_rows_ratio)
+        annotated = int(np.count_nonzero(chosen >= 0))
+        changed = annotated or len(batch.reserved)
+        return Processed(
+            payload=annotate(batch, templates, chosen, p) if changed else request,
+            spans=len(batch),
+            annotated=annotated,
+            removed=len(batch.reserved),
+            rows=rows if _has_series(rows) else None,
+            p=p,
+        )
+
+    def acknowledge(self, processed: Processed) -> int:
+        """Count a delivered request's rows in their windows; return how many were late.
+
+        A refused request is sent again by its sender; counting only what was delivered counts it once.
+        """
+        if processed.rows is None:
+            return 0
+        with self._windowing:
+            return self._windows.add(processed.rows, processed.p)
+
+    # --- event time moves on -------------------------------------------------------------------------------------------
+
+    def tick(self) -> tuple[Finding, ...]:
+        """Close the windows whose time has come and return what changed about the findings; call it often."""
+        return self._close(every=False)
+
+    def flush(self) -> tuple[Finding, ...]:
+        """Close every window that holds rows, as at the end of a replay."""
+        return self._close(every=True)
+
+    def _close(self, *, every: bool) -> tuple[Finding, ...]:
+        with self._windowing:
+            windows = self._windows.close(every=every)
+            changes = [change for window in windows for change in self._hear(window)]
+            self.panorama.watermark_ns = self._windows.watermark_ns
+        return tuple(changes)
+
+    def _hear(self, window: Window) -> tuple[Finding, ...]:
+        changes = self._judge.hear(window)
+        self._templates = Templates.of(self._judge.carriers(), self._row_detectors)
+        self.panorama.see(window, changes, self._judge.open_findings)
+        return changes
+
+    @property
+    def overflowed(self) -> int:
+        """Rows, and slices of rows, that found no key of their own."""
+        return self._directory.overflowed
+
+
+def _has_series(rows: Rows) -> bool:
+    return bool((rows.keys[0] >= 0).any())
+
+
+__all__ = ["Pipeline", "Processed", "UndecodableError"]
