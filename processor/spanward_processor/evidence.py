@@ -21,7 +21,7 @@ from spanward_processor.kernels.jit import Flags, Floats, Ints
 
 A = TypeVar("A", Floats, Ints)
 
-SUSPICIOUS_LOG10_E: Final = float(np.log10(20.0))  # evidence at which a window is no longer learned from
+SUSPICIOUS: Final = 0.5  # share of the threshold (in powers of ten) from which a window is no longer learned
 CALM_P: Final = 0.05  # windows above it speak for "as usual"
 SECONDS_PER_DAY: Final = 86_400
 _SMALLEST_P: Final = 1e-300
@@ -121,9 +121,13 @@ class Evidence:
         """Start anew, as after a finding was resolved."""
         self._log10_e[streams] = 0.0
 
-    def suspicious(self) -> Flags:
-        """(s,) bool where evidence is strong enough not to learn from the window."""
-        return self._log10_e >= SUSPICIOUS_LOG10_E
+    def suspicious(self, log10_threshold: float) -> Flags:
+        """Return (s,) bool where evidence is strong enough not to learn from the window.
+
+        Half of what an alarm takes: less would, by chance, stop learning so often that a stream which drifts in the
+        meantime would come back as a false alarm.
+        """
+        return self._log10_e >= SUSPICIOUS * log10_threshold
 
     def alarmed(self, log10_threshold: float) -> Ints:
         """Return the streams whose evidence reaches the threshold."""

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.detectors.base import Account, Detector
-from spanward_processor.evidence import SUSPICIOUS_LOG10_E, Evidence, grown, log10_threshold
+from spanward_processor.evidence import Evidence, grown, log10_threshold
 from spanward_processor.findings import Finding, Series, Severity, SliceShare, State
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.kernels.jit import Flags
@@ -19,6 +19,7 @@ from spanward_processor.windows import Window
 _CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a finding is resolved
 _UPDATE_NS: Final = 60 * 1_000_000_000  # an open finding is told again at most this often
 _CRITICAL_LOG10: Final = 6.0  # evidence beyond the threshold at which a warning becomes critical
+_CONTRIBUTES_LOG10_E: Final = 1.3  # evidence of a slice from which it is named: a chance of one in twenty
 _MOST_SLICES: Final = 5
 _FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
 
@@ -95,7 +96,7 @@ class Judge:
         changes = [*self._update(window, tested), *self._open_new(window, tested, threshold)]
         held = self._held()
         for number, detector in enumerate(self._detectors):
-            detector.learn(window, held | self._suspicious(number, held.size))
+            detector.learn(window, held | self._suspicious(number, held.size, threshold))
         return tuple(changes)
 
     def _threshold(self) -> float:
@@ -107,8 +108,8 @@ class Judge:
         series = np.unique([claim[1] for claim in self._open]).astype(np.int64)
         return np.repeat(np.isin(self._directory.parents(), series), 1 << FEATURE_BITS)
 
-    def _suspicious(self, number: int, streams: int) -> Flags:
-        return grown(self._evidence[number].suspicious().astype(np.int64), streams)[:streams].astype(bool)
+    def _suspicious(self, number: int, streams: int, threshold: float) -> Flags:
+        return grown(self._evidence[number].suspicious(threshold).astype(np.int64), streams)[:streams].astype(bool)
 
     # --- new findings ------------------------------------------------------------------------------------------------
 
@@ -140,7 +141,7 @@ class Judge:
         detector, evidence = self._detectors[claim[0]], self._evidence[claim[0]]
         key = stream >> FEATURE_BITS
         account = detector.explain(stream, window, self._directory, self._text)
-        slices = self._slices(claim, stream, window)
+        slices, siblings = self._slices(claim, stream, window)
         log10_e = evidence.log10_e(stream)
         finding = Finding(
             id=_finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
@@ -159,7 +160,7 @@ class Judge:
             p=evidence.p(stream),
             n=account.n,
             budget_per_day=self._budget,
-            reason=account.reason + _blame(slices),
+            reason=account.reason + _blame(slices, siblings),
             slices=tuple(share for share, _ in slices),
             technique=account.technique,
             client_trust=account.client_trust,
@@ -170,17 +171,18 @@ class Judge:
 
     def _slices(
         self, claim: _Claim, stream: int, window: Window
-    ) -> list[tuple[SliceShare, tuple[tuple[int, int], ...]]]:
-        """Return the slices that deviate in the same feature as their series, strongest first."""
+    ) -> tuple[list[tuple[SliceShare, tuple[tuple[int, int], ...]]], int]:
+        """Return the slices that deviate in the same feature as their series, strongest first, and how many are judged."""
         number, series, feature = claim
         if stream != series << FEATURE_BITS | feature:
-            return []
+            return [], 0
         evidence = self._evidence[number]
         children = np.flatnonzero(self._directory.parents() == series)
         streams = [int(key) << FEATURE_BITS | feature for key in children if key != series]
-        deviating = [child for child in streams if evidence.log10_e(child) >= SUSPICIOUS_LOG10_E]
+        streams = [child for child in streams if self._judged[number][child]]
+        deviating = [child for child in streams if evidence.log10_e(child) >= _CONTRIBUTES_LOG10_E]
         deviating.sort(key=evidence.log10_e, reverse=True)
-        return [self._share(number, child, window) for child in deviating[:_MOST_SLICES]]
+        return [self._share(number, child, window) for child in deviating[:_MOST_SLICES]], len(streams)
 
     def _share(self, number: int, stream: int, window: Window) -> tuple[SliceShare, tuple[tuple[int, int], ...]]:
         account = self._detectors[number].explain(stream, window, self._directory, self._text)
@@ -228,14 +230,16 @@ def _severity(account: Account, log10_e: float, threshold: float) -> Severity:
     return Severity.WARNING
 
 
-def _blame(slices: Sequence[tuple[SliceShare, object]]) -> str:
+def _blame(slices: Sequence[tuple[SliceShare, object]], siblings: int) -> str:
+    """Say which slices contribute: one alone with what it shows, a few by name, all in a word."""
     if not slices:
         return ""
     first = slices[0][0]
-    where = f"{first.name}={first.value}"
-    if len(slices) == 1:
-        return f" Only {where} deviates: {first.text}."
-    return f" Most in {where}: {first.text}."
+    if len(slices) == 1 and siblings > 1:
+        return f" Only {first.name}={first.value} deviates: {first.text}."
+    if len(slices) >= min(siblings, _MOST_SLICES):
+        return " Every slice deviates."
+    return f" Deviating slices: {', '.join(f'{share.name}={share.value}' for share, _ in slices)}."
 
 
 def _finding_id(detector: str, aspect: str, series: Series, opened_ns: int) -> str:

@@ -18,8 +18,9 @@ from spanward_processor.rowmodel import RowModel
 from spanward_processor.settings import Learning
 from spanward_processor.windows import Window
 
-_FEWEST_ROWS: Final = 30  # a stream with fewer rows waits for the next window
+_FEWEST_ROWS: Final = 20  # a stream with fewer rows waits for the next window
 _NEGLIGIBLE: Final = 1e-3  # decayed rows below which a cell is forgotten
+_LATELY: Final = 0.85  # factor per window in the recent rate: some six windows
 _KERNEL_SHAPES: Final = {Shape.COUNT: 0, Shape.NUMBER: NUMBER, Shape.FLAG: FLAG, Shape.CATEGORY: CATEGORY}
 _SHAPES: Final = np.array(
     [0 if feature.aspect is Aspect.CLIENT else _KERNEL_SHAPES[feature.shape] for feature in FEATURES], np.int64
@@ -32,7 +33,8 @@ class Baseline:
 
     Per key and feature the baseline is a decayed bag of counts. A window's deviance from it is judged by the scatter of
     earlier windows' deviances (`evidence.Dispersion`), so bursts that are usual are not surprising. The rate is compared
-    as a Poisson count with the same correction.
+    as a Poisson count with the same correction, with what was usual and with what was so lately: traffic that swells and
+    ebbs surprises only one of them, a burst both, and the smaller deviance counts.
 
     Args:
         learning: What "ready" takes.
@@ -59,6 +61,8 @@ class Baseline:
         self._rows = np.zeros(0)  # decayed rows, by stream
         self._rate_sum = np.zeros(0)  # decayed rows per window, by key
         self._rate_weight = np.zeros(0)
+        self._lately_sum = np.zeros(0)
+        self._lately_weight = np.zeros(0)
         self._answer: tuple[Ints, Floats, Floats] = (np.empty(0, np.int64), np.empty(0), np.empty(0))
         self._model = RowModel.empty()
 
@@ -84,6 +88,7 @@ class Baseline:
         self._dispersion.grow(streams)
         self._windows, self._rows = grown(self._windows, streams), grown(self._rows, streams)
         self._rate_sum, self._rate_weight = grown(self._rate_sum, keys), grown(self._rate_weight, keys)
+        self._lately_sum, self._lately_weight = grown(self._lately_sum, keys), grown(self._lately_weight, keys)
 
     def _ready(self, streams: Ints) -> Flags:
         """Return which streams are judged: enough windows of their own, and enough rows of their key."""
@@ -121,11 +126,9 @@ class Baseline:
         self._counted[rates.keys] = rates.counts
         weight = self._rate_weight[:keys]
         known = np.flatnonzero((weight > 0) | (self._counted > 0))
-        usual = np.maximum(self._rate_sum[known] / np.maximum(weight[known], 1.0), 1e-3)
-        n = self._counted[known]
-        deviance = 2 * (n * np.log(np.maximum(n, 1e-12) / usual) - (n - usual))
-        deviance = np.maximum(deviance, 0.0) / (1 + 1 / np.maximum(weight[known], 1.0))
-        return known << FEATURE_BITS, deviance, np.where(weight[known] >= 1.0, 1.0, 0.0)
+        usual = _poisson_deviance(self._counted[known], self._rate_sum[known], weight[known])
+        lately = _poisson_deviance(self._counted[known], self._lately_sum[known], self._lately_weight[known])
+        return known << FEATURE_BITS, np.minimum(usual, lately), np.where(weight[known] >= 1.0, 1.0, 0.0)
 
     # --- learn -------------------------------------------------------------------------------------------------------
 
@@ -154,6 +157,8 @@ class Baseline:
         known = keys[((self._rate_weight[: keys.size] > 0) | (self._counted > 0)) & ~held[keys << FEATURE_BITS]]
         self._rate_sum[known] = self._decay * self._rate_sum[known] + self._counted[known]
         self._rate_weight[known] = self._decay * self._rate_weight[known] + 1.0
+        self._lately_sum[known] = _LATELY * self._lately_sum[known] + self._counted[known]
+        self._lately_weight[known] = _LATELY * self._lately_weight[known] + 1.0
 
     # --- speak -------------------------------------------------------------------------------------------------------
 
@@ -179,9 +184,17 @@ class Baseline:
         key, aspect = stream >> FEATURE_BITS, Aspect(stream & ((1 << FEATURE_BITS) - 1))
         if aspect is Aspect.RATE:
             usual = self._rate_sum[key] / max(self._rate_weight[key], 1.0)
-            now, then = Cells.empty(), Cells.empty()
             rates = (self._counted[key] / window.seconds, usual / window.seconds)
-            return account_of(FEATURES[aspect], directory[key], stream, now, then, rates, text)
+            now = window.cells.stream(stream)
+            return account_of(FEATURES[aspect], directory[key], stream, now, Cells.empty(), rates, text)
         return account_of(
             FEATURES[aspect], directory[key], stream, self._tested.stream(stream), self.usual(stream), (0.0, 0.0), text
         )
+
+
+def _poisson_deviance(counts: Floats, sums: Floats, weights: Floats) -> Floats:
+    """Return (k,) float64 deviance of counts from a mean that is itself known from `weights` windows only."""
+    weights = np.maximum(weights, 1.0)
+    mean = np.maximum(sums / weights, 1e-3)
+    deviance = 2 * (counts * np.log(np.maximum(counts, 1e-12) / mean) - (counts - mean))
+    return np.maximum(deviance, 0.0) / (1 + 1 / weights)
