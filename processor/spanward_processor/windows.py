@@ -7,7 +7,7 @@ silence closes windows too. A sender whose clock is ahead cannot close windows f
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -40,6 +40,12 @@ class Window:
     example_keys: Ints
     example_p: Floats
     examples: Codes
+
+    @classmethod
+    def empty(cls, start_ns: int, end_ns: int) -> Self:
+        """Return a window in which nothing happened."""
+        nothing = np.empty(0, np.int64)
+        return cls(start_ns, end_ns, Cells.empty(), nothing, np.empty(0), np.empty((0, 2), np.uint64))
 
     @property
     def seconds(self) -> float:

@@ -20,7 +20,8 @@ from spanward_processor.windows import Window
 
 _FEWEST_ROWS: Final = 20  # a stream with fewer rows waits for the next window
 _NEGLIGIBLE: Final = 1e-3  # decayed rows below which a cell is forgotten
-_LATELY: Final = 0.85  # factor per window in the recent rate: some six windows
+_RECENT: Final = (0.85, 0.5)  # factors per window in the recent rates: some six windows, and two
+_MARGIN: Final = 1.25  # a rate less than a quarter away from what it was wakes nobody
 _KERNEL_SHAPES: Final = {Shape.COUNT: 0, Shape.NUMBER: NUMBER, Shape.FLAG: FLAG, Shape.CATEGORY: CATEGORY}
 _SHAPES: Final = np.array(
     [0 if feature.aspect is Aspect.CLIENT else _KERNEL_SHAPES[feature.shape] for feature in FEATURES], np.int64
@@ -33,8 +34,8 @@ class Baseline:
 
     Per key and feature the baseline is a decayed bag of counts. A window's deviance from it is judged by the scatter of
     earlier windows' deviances (`evidence.Dispersion`), so bursts that are usual are not surprising. The rate is compared
-    as a Poisson count with the same correction, with what was usual and with what was so lately: traffic that swells and
-    ebbs surprises only one of them, a burst both, and the smaller deviance counts.
+    as a Poisson count with the same correction, with what was usual, what was so lately and what was so just now: traffic
+    that swells and ebbs surprises only some of the three, a sudden change all, and the smallest deviance counts.
 
     Args:
         learning: What "ready" takes.
@@ -59,10 +60,9 @@ class Baseline:
         self._tested = Cells.empty()
         self._windows = np.zeros(0, np.int64)  # learned, by stream
         self._rows = np.zeros(0)  # decayed rows, by stream
-        self._rate_sum = np.zeros(0)  # decayed rows per window, by key
-        self._rate_weight = np.zeros(0)
-        self._lately_sum = np.zeros(0)
-        self._lately_weight = np.zeros(0)
+        self._memories = np.array([decay, *_RECENT])
+        self._rates = [np.zeros(0) for _ in self._memories]  # decayed rows per window, by key, for each memory
+        self._rate_weights = [np.zeros(0) for _ in self._memories]
         self._answer: tuple[Ints, Floats, Floats] = (np.empty(0, np.int64), np.empty(0), np.empty(0))
         self._model = RowModel.empty()
 
@@ -87,8 +87,8 @@ class Baseline:
         streams = keys << FEATURE_BITS
         self._dispersion.grow(streams)
         self._windows, self._rows = grown(self._windows, streams), grown(self._rows, streams)
-        self._rate_sum, self._rate_weight = grown(self._rate_sum, keys), grown(self._rate_weight, keys)
-        self._lately_sum, self._lately_weight = grown(self._lately_sum, keys), grown(self._lately_weight, keys)
+        self._rates = [grown(rates, keys) for rates in self._rates]
+        self._rate_weights = [grown(weights, keys) for weights in self._rate_weights]
 
     def _ready(self, streams: Ints) -> Flags:
         """Return which streams are judged: enough windows of their own, and enough rows of their key."""
@@ -124,11 +124,13 @@ class Baseline:
         self._counted = np.zeros(keys)
         rates = window.cells.where(window.cells.features == Aspect.RATE)
         self._counted[rates.keys] = rates.counts
-        weight = self._rate_weight[:keys]
-        known = np.flatnonzero((weight > 0) | (self._counted > 0))
-        usual = _poisson_deviance(self._counted[known], self._rate_sum[known], weight[known])
-        lately = _poisson_deviance(self._counted[known], self._lately_sum[known], self._lately_weight[known])
-        return known << FEATURE_BITS, np.minimum(usual, lately), np.where(weight[known] >= 1.0, 1.0, 0.0)
+        seen = self._rate_weights[0][:keys]
+        known = np.flatnonzero((seen > 0) | (self._counted > 0))
+        deviances_by_memory = [
+            _poisson_deviance(self._counted[known], rates[known], weights[known])
+            for rates, weights in zip(self._rates, self._rate_weights, strict=True)
+        ]
+        return known << FEATURE_BITS, np.min(deviances_by_memory, axis=0), np.where(seen[known] >= 1.0, 1.0, 0.0)
 
     # --- learn -------------------------------------------------------------------------------------------------------
 
@@ -142,7 +144,7 @@ class Baseline:
         self._learn_distributions(held, streams[free])
         self._learn_rates(held)
         self._rows[:] = np.bincount(self._usual.streams, self._usual.counts, self._rows.size)
-        self._rows[:: 1 << FEATURE_BITS] = self._rate_sum[: self._rows.size >> FEATURE_BITS]
+        self._rows[:: 1 << FEATURE_BITS] = self._rates[0][: self._rows.size >> FEATURE_BITS]
         self._model = RowModel.of(self._usual, self._enough(self._windows, self._rows))
 
     def _learn_distributions(self, held: Flags, learned: Ints) -> None:
@@ -154,11 +156,11 @@ class Baseline:
 
     def _learn_rates(self, held: Flags) -> None:
         keys = np.arange(self._counted.size)
-        known = keys[((self._rate_weight[: keys.size] > 0) | (self._counted > 0)) & ~held[keys << FEATURE_BITS]]
-        self._rate_sum[known] = self._decay * self._rate_sum[known] + self._counted[known]
-        self._rate_weight[known] = self._decay * self._rate_weight[known] + 1.0
-        self._lately_sum[known] = _LATELY * self._lately_sum[known] + self._counted[known]
-        self._lately_weight[known] = _LATELY * self._lately_weight[known] + 1.0
+        seen = (self._rate_weights[0][: keys.size] > 0) | (self._counted > 0)
+        known = keys[seen & ~held[keys << FEATURE_BITS]]
+        for memory, rates, weights in zip(self._memories, self._rates, self._rate_weights, strict=True):
+            rates[known] = memory * rates[known] + self._counted[known]
+            weights[known] = memory * weights[known] + 1.0
 
     # --- speak -------------------------------------------------------------------------------------------------------
 
@@ -183,8 +185,8 @@ class Baseline:
         """Put a stream's deviation into words; see `Detector.explain`."""
         key, aspect = stream >> FEATURE_BITS, Aspect(stream & ((1 << FEATURE_BITS) - 1))
         if aspect is Aspect.RATE:
-            usual = self._rate_sum[key] / max(self._rate_weight[key], 1.0)
-            rates = (self._counted[key] / window.seconds, usual / window.seconds)
+            usual = float(self._rates[0][key] / max(self._rate_weights[0][key], 1.0))
+            rates = (float(self._counted[key]) / window.seconds, usual / window.seconds)
             now = window.cells.stream(stream)
             return account_of(FEATURES[aspect], directory[key], stream, now, Cells.empty(), rates, text)
         return account_of(
@@ -193,8 +195,9 @@ class Baseline:
 
 
 def _poisson_deviance(counts: Floats, sums: Floats, weights: Floats) -> Floats:
-    """Return (k,) float64 deviance of counts from a mean that is itself known from `weights` windows only."""
+    """Return (k,) float64 deviance of counts from the margin around a mean known from `weights` windows."""
     weights = np.maximum(weights, 1.0)
     mean = np.maximum(sums / weights, 1e-3)
+    mean = np.clip(counts, mean / _MARGIN, mean * _MARGIN)
     deviance = 2 * (counts * np.log(np.maximum(counts, 1e-12) / mean) - (counts - mean))
     return np.maximum(deviance, 0.0) / (1 + 1 / weights)

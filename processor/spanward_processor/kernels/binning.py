@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing
+from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing, kernel
 from spanward_processor.kernels.memory import load_u64
 from spanward_processor.kernels.spans import Facts
 from spanward_processor.kernels.tables import MISSING
@@ -37,6 +37,24 @@ def unit_bin(value: float) -> int:
         return min(np.int64(value * UNIT_BINS), UNIT_BINS - 1)
     cell_bin = exponential_bin(value)
     return cell_bin + UNIT_BINS if value > 1.0 else cell_bin
+
+
+@kernel
+def exponential_bins(values: Floats) -> Ints:
+    """Return (n,) int64 `exponential_bin` of each value."""
+    bins = np.empty(values.size, np.int64)
+    for index in range(values.size):
+        bins[index] = exponential_bin(values[index])
+    return bins
+
+
+@kernel
+def unit_bins(values: Floats) -> Ints:
+    """Return (n,) int64 `unit_bin` of each value."""
+    bins = np.empty(values.size, np.int64)
+    for index in range(values.size):
+        bins[index] = unit_bin(values[index])
+    return bins
 
 
 @borrowing

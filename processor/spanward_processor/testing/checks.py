@@ -1,0 +1,247 @@
+"""What every detector must do, one small check each; `yield_checks` crosses them with a detector.
+
+A check is a function of a factory, so each starts with a detector that has learned nothing. It asserts, with a message that
+says what was seen.
+"""
+
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from spanward_processor.detectors.base import Detector
+from spanward_processor.features import Rows
+from spanward_processor.kernels.jit import Flags
+from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
+from spanward_processor.settings import Learning
+from spanward_processor.testing.traffic import DISTURBANCES, QUIET, Traffic
+from spanward_processor.windows import Window
+
+Factory = Callable[[Learning, float], Detector]
+Check = Callable[[Factory, int], None]
+
+_LEARNING: Final = Learning(windows=30, rows=300)
+_DECAY: Final = 0.999
+_WARM_UP: Final = 60
+_BYTES_PER_KEY: Final = 16_384
+
+
+def _new(factory: Factory) -> Detector:
+    return factory(_LEARNING, _DECAY)
+
+
+def _held(traffic: Traffic, *, every: bool = False) -> Flags:
+    return np.full(len(traffic.directory) << FEATURE_BITS, every)
+
+
+def _learn(detector: Detector, traffic: Traffic, windows: int = _WARM_UP) -> None:
+    for window in traffic.windows(QUIET, windows):
+        detector.test(window, traffic.directory)
+        detector.learn(window, _held(traffic))
+
+
+def check_empty_window(factory: Factory, seed: int) -> None:
+    """A window without rows is tested and learned without an error, before and after learning."""
+    traffic, detector = Traffic(seed), _new(factory)
+    empty = Window.empty(0, 2_000_000_000)
+    for _ in range(2):
+        surprise = detector.test(empty, traffic.directory)
+        detector.learn(empty, _held(traffic))
+        assert np.isfinite(surprise.p).all(), f"p-values must be finite, got {surprise.p}"
+        _learn(detector, traffic)
+
+
+def check_one_row(factory: Factory, seed: int) -> None:
+    """A window of one row is tested and learned without an error."""
+    traffic, detector = Traffic(seed), _new(factory)
+    _learn(detector, traffic)
+    rows = traffic.rows(QUIET)
+    one = Rows(
+        np.ascontiguousarray(rows.keys[:, :1]), np.ascontiguousarray(rows.bins[:, :1]), rows.time_ns[:1], rows.traces[:1]
+    )
+    surprise = detector.test(traffic.count(one), traffic.directory)
+    assert ((surprise.p >= 0) & (surprise.p <= 1)).all(), f"p-values must lie in 0..1, got {surprise.p}"
+
+
+def check_silent_while_learning(factory: Factory, seed: int) -> None:
+    """Nothing is judged before it is learned."""
+    traffic, detector = Traffic(seed), _new(factory)
+    for number, window in enumerate(traffic.windows(QUIET, _LEARNING.windows - 1)):
+        surprise = detector.test(window, traffic.directory)
+        detector.learn(window, _held(traffic))
+        assert surprise.streams.size == 0, f"window {number} of {_LEARNING.windows}: judged {surprise.streams}"
+
+
+def check_input_unchanged(factory: Factory, seed: int) -> None:
+    """A window is read, never written."""
+    traffic, detector = Traffic(seed), _new(factory)
+    for window in traffic.windows(QUIET, 3):
+        for array in (window.cells.streams, window.cells.bins, window.cells.counts):
+            array.setflags(write=False)
+        detector.test(window, traffic.directory)
+        detector.learn(window, _held(traffic))
+        detector.score(traffic.rows(QUIET))
+
+
+def check_shards_agree(factory: Factory, seed: int) -> None:
+    """Cutting the rows of a window anywhere and merging the counts gives the same p-values."""
+    whole, cut, rng = _new(factory), _new(factory), np.random.default_rng(seed)
+    traffic = Traffic(seed)
+    for _ in range(_WARM_UP):
+        rows = traffic.rows(QUIET)
+        pieces = np.sort(rng.integers(0, len(rows) + 1, 3)).tolist()
+        for detector, window in ((whole, traffic.count(rows)), (cut, traffic.count(rows, pieces))):
+            detector.test(window, traffic.directory)
+            detector.learn(window, _held(traffic))
+    rows = traffic.rows(DISTURBANCES["flood"])
+    one = whole.test(traffic.count(rows), traffic.directory)
+    two = cut.test(traffic.count(rows, [len(rows) // 3]), traffic.directory)
+    np.testing.assert_array_equal(one.streams, two.streams)
+    np.testing.assert_allclose(one.p, two.p, rtol=1e-9)
+
+
+def check_held_streams_are_not_learned(factory: Factory, seed: int) -> None:
+    """What is held leaves no trace: the next test is as if the held window had not been."""
+    traffic, detector = Traffic(seed), _new(factory)
+    _learn(detector, traffic)
+    before = pickle.dumps(detector)
+    strange = next(traffic.windows(DISTURBANCES["flood"], 1))
+    detector.test(strange, traffic.directory)
+    detector.learn(strange, _held(traffic, every=True))
+    after, probe = detector, next(traffic.windows(QUIET, 1))
+    expected = pickle.loads(before).test(probe, traffic.directory)  # noqa: S301 - our own bytes
+    found = after.test(probe, traffic.directory)
+    np.testing.assert_array_equal(expected.streams, found.streams)
+    np.testing.assert_allclose(expected.p, found.p, rtol=1e-9)
+
+
+def check_state_survives_pickling(factory: Factory, seed: int) -> None:
+    """A pickled and restored detector goes on as if nothing had happened."""
+    traffic, detector = Traffic(seed), _new(factory)
+    _learn(detector, traffic)
+    restored = pickle.loads(pickle.dumps(detector))  # noqa: S301 - our own bytes
+    window, rows = next(traffic.windows(QUIET, 1)), traffic.rows(QUIET)
+    np.testing.assert_array_equal(
+        detector.test(window, traffic.directory).p, restored.test(window, traffic.directory).p
+    )
+    np.testing.assert_array_equal(detector.score(rows), restored.score(rows))
+
+
+def check_runs_repeat(factory: Factory, seed: int) -> None:
+    """The same windows give the same p-values: there is no hidden randomness."""
+    answers = []
+    for _ in range(2):
+        traffic, detector = Traffic(seed), _new(factory)
+        _learn(detector, traffic)
+        answers.append(detector.test(next(traffic.windows(QUIET, 1)), traffic.directory).p)
+    np.testing.assert_array_equal(answers[0], answers[1])
+
+
+def check_constant_and_missing_features(factory: Factory, seed: int) -> None:
+    """Features that never vary, and features no row has, give p-values and no error."""
+    traffic, detector = Traffic(seed), _new(factory)
+    for _ in range(_WARM_UP):
+        rows = traffic.rows(QUIET)
+        bins = np.where(rows.bins == MISSING, MISSING, 0)
+        window = traffic.count(replace(rows, bins=bins))
+        surprise = detector.test(window, traffic.directory)
+        detector.learn(window, _held(traffic))
+    assert np.isfinite(surprise.p).all(), f"p-values must be finite, got {surprise.p}"
+
+
+def check_quiet_on_stationary_traffic(factory: Factory, seed: int) -> None:
+    """While nothing changes, p-values fall below 1 % in about 1 % of the tests, and below 0.01 % hardly ever."""
+    traffic, detector = Traffic(seed), _new(factory)
+    _learn(detector, traffic)
+    seen = []
+    for window in traffic.windows(QUIET, 400):
+        seen.append(detector.test(window, traffic.directory).p)
+        detector.learn(window, _held(traffic))
+    p = np.concatenate(seen)
+    assert p.size > 0, "nothing was judged"
+    assert np.mean(p < 0.01) <= 0.02, f"p < 0.01 in {np.mean(p < 0.01):.4f} of {p.size} tests"
+    assert np.mean(p < 1e-4) <= 1e-3, f"p < 0.0001 in {np.mean(p < 1e-4):.5f} of {p.size} tests"
+
+
+def check_gross_change_is_seen(factory: Factory, seed: int) -> None:
+    """At least one gross disturbance gives a p-value below one in a million."""
+    smallest = {}
+    for name, behaviour in DISTURBANCES.items():
+        traffic, detector = Traffic(seed), _new(factory)
+        _learn(detector, traffic)
+        p = detector.test(next(traffic.windows(behaviour, 1)), traffic.directory).p
+        smallest[name] = p.min(initial=1.0)
+    assert min(smallest.values()) < 1e-6, f"smallest p-values: {smallest}"
+
+
+def check_deviation_is_explained(factory: Factory, seed: int) -> None:
+    """The most surprising stream of a flood is put into words that name the series and both values."""
+    traffic, detector = Traffic(seed), _new(factory)
+    _learn(detector, traffic)
+    window = next(traffic.windows(DISTURBANCES["flood"], 1))
+    surprise = detector.test(window, traffic.directory)
+    stream = int(surprise.streams[np.argmin(surprise.p)])
+    account = detector.explain(stream, window, traffic.directory, traffic.text)
+    assert "router-0" in account.reason, account.reason
+    assert account.observed, "the observed value must be said"
+    assert account.baseline, "the usual value must be said"
+    assert account.n > 0, "the rows behind the claim must be counted"
+
+
+def check_rows_are_scored(factory: Factory, seed: int) -> None:
+    """Single rows get p-values in 0..1, one each, before and after learning."""
+    traffic, detector = Traffic(seed), _new(factory)
+    for _ in range(2):
+        rows = traffic.rows(QUIET)
+        p = detector.score(rows)
+        assert p.shape == (len(rows),), f"one p-value per row, got {p.shape} for {len(rows)} rows"
+        assert ((p > 0) & (p <= 1)).all(), "p-values must lie in (0, 1]"
+        _learn(detector, traffic)
+
+
+def check_state_is_bounded_per_key(factory: Factory, seed: int) -> None:
+    """State grows with the number of keys, and by no more than 16 kB each."""
+    traffic, detector = Traffic(seed, models=200), _new(factory)
+    for window in traffic.windows(replace(QUIET, rate_per_s=2000.0), 30):
+        detector.test(window, traffic.directory)
+        detector.learn(window, _held(traffic))
+    size = len(pickle.dumps(detector)) / len(traffic.directory)
+    assert size <= _BYTES_PER_KEY, f"{size:.0f} bytes per key, more than {_BYTES_PER_KEY}"
+
+
+def check_documented(factory: Factory, seed: int) -> None:
+    """The docstring names its source and its cost."""
+    del seed
+    for section in ("Source:", "Cost:"):
+        assert section in (factory.__doc__ or ""), f"the docstring has no {section!r} section"
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    check_empty_window,
+    check_one_row,
+    check_silent_while_learning,
+    check_input_unchanged,
+    check_shards_agree,
+    check_held_streams_are_not_learned,
+    check_state_survives_pickling,
+    check_runs_repeat,
+    check_constant_and_missing_features,
+    check_quiet_on_stationary_traffic,
+    check_gross_change_is_seen,
+    check_deviation_is_explained,
+    check_rows_are_scored,
+    check_state_is_bounded_per_key,
+    check_documented,
+)
+"""Every check; a test compares this tuple with the functions of this module."""
+
+
+def yield_checks() -> Iterator[tuple[str, Check]]:
+    """Yield the name and function of every check."""
+    for check in CHECKS:
+        yield check.__name__, check
+
+
+__all__ = ["CHECKS", "Check", "Factory", "yield_checks"]

@@ -1,0 +1,89 @@
+"""Every kernel compiled once, so that the first real request does not wait for it; images run it while they are built."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from spanward import semconv
+from spanward_processor.kernels.jit import CACHE_FOLDER
+from spanward_processor.pipeline import Pipeline
+from spanward_processor.settings import Detection, Learning, Limits
+
+STAGES: Final = ("decode, score and count", "close a window", "annotate")
+"""What is compiled, in order."""
+
+_START_NS: Final = 1_700_000_000_000_000_000
+_SPANS: Final = 64
+
+
+def warm_up(progress: Callable[[str, float], None]) -> float:
+    """Send two small requests through a pipeline of its own, so that each kernel is compiled or loaded from the cache.
+
+    Args:
+        progress: Called after each stage with its name and the seconds it took.
+
+    Returns:
+        Seconds in all.
+    """
+    began = time.perf_counter()
+    pipeline = Pipeline(
+        Detection(window_s=1.0, lateness_s=0.0, learning=Learning(windows=1, rows=1), flagged_rows_ratio=1.0), Limits()
+    )
+    for stage, work in zip(STAGES, (_first_request, _close_windows, _annotate), strict=True):
+        started = time.perf_counter()
+        work(pipeline)
+        progress(stage, time.perf_counter() - started)
+    return time.perf_counter() - began
+
+
+def _first_request(pipeline: Pipeline) -> None:
+    pipeline.acknowledge(pipeline.process(_request(0)))
+
+
+def _close_windows(pipeline: Pipeline) -> None:
+    for second in (1, 2):
+        pipeline.flush()
+        pipeline.acknowledge(pipeline.process(_request(second)))
+    pipeline.flush()
+
+
+def _annotate(pipeline: Pipeline) -> None:
+    pipeline.process(_request(3, reserved=True))
+
+
+def _request(second: int, *, reserved: bool = False) -> bytes:
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    resource.resource.attributes.add(key=semconv.SERVICE_NAME).value.string_value = "warmup"
+    scope = resource.scope_spans.add()
+    for number in range(_SPANS):
+        span = scope.spans.add(
+            trace_id=number.to_bytes(16, "big"),
+            start_time_unix_nano=_START_NS + second * 1_000_000_000,
+            end_time_unix_nano=_START_NS + second * 1_000_000_000 + (number + 1) * 1_000_000,
+        )
+        _describe(span, number)
+        if reserved:
+            span.attributes.add(key=semconv.ANOMALY_SCORE).value.double_value = 1.0
+    return request.SerializeToString()
+
+
+def _describe(span: Span, number: int) -> None:
+    texts = {
+        semconv.MODEL_NAME: "warmup",
+        semconv.CHANNEL: f"channel-{number % 2}",
+        semconv.DECISION: f"label-{number % 3}",
+        semconv.CLIENT_ID: f"client-{number % 5}",
+        semconv.FEATURES_HASH: f"{number:032x}",
+    }
+    for name, text in texts.items():
+        span.attributes.add(key=name).value.string_value = text
+    span.attributes.add(key=semconv.MODEL_VERSION).value.int_value = 1
+    span.attributes.add(key=semconv.SCORE).value.double_value = number / _SPANS
+    span.attributes.add(key=semconv.FEATURES_COUNT).value.int_value = 1 + number
+
+
+__all__ = ["CACHE_FOLDER", "STAGES", "warm_up"]
