@@ -120,9 +120,16 @@ class Judge:
                 claims[self._claim(number, stream)].append(stream)
             for claim, streams in claims.items():
                 if claim in self._open:
-                    self._open[claim].streams.update(streams)
+                    self._widen(claim, streams)
                 elif tested[number].issuperset(streams):
                     yield self._begin(claim, streams, window, threshold)
+
+    def _widen(self, claim: _Claim, streams: list[int]) -> None:
+        """Add streams to an open finding; once the whole series alarms, the finding speaks of it."""
+        lasting, whole = self._open[claim], claim[1] << FEATURE_BITS | claim[2]
+        lasting.streams.update(streams)
+        if whole in streams:
+            lasting.stream = whole
 
     def _claim(self, number: int, stream: int) -> _Claim:
         return number, self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK

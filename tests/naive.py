@@ -1,0 +1,205 @@
+"""Slow, obvious twins of the kernels: what each must equal."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+MASK = 0xFFFF_FFFF_FFFF_FFFF
+
+
+def siphash13(data: bytes, k0: int, k1: int) -> int:
+    """SipHash-1-3 in plain integers, as in the paper's figure 2.1 with one and three rounds."""
+
+    def rotate(word: int, bits: int) -> int:
+        return ((word << bits) | (word >> (64 - bits))) & MASK
+
+    def mix(v: list[int]) -> None:
+        v[0] = (v[0] + v[1]) & MASK
+        v[1] = rotate(v[1], 13) ^ v[0]
+        v[0] = rotate(v[0], 32)
+        v[2] = (v[2] + v[3]) & MASK
+        v[3] = rotate(v[3], 16) ^ v[2]
+        v[0] = (v[0] + v[3]) & MASK
+        v[3] = rotate(v[3], 21) ^ v[0]
+        v[2] = (v[2] + v[1]) & MASK
+        v[1] = rotate(v[1], 17) ^ v[2]
+        v[2] = rotate(v[2], 32)
+
+    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
+    padded = data + bytes(-(len(data) + 1) % 8) + bytes([len(data) & 0xFF])
+    for at in range(0, len(padded), 8):
+        word = int.from_bytes(padded[at : at + 8], "little")
+        v[3] ^= word
+        mix(v)
+        v[0] ^= word
+    v[2] ^= 0xFF
+    for _ in range(3):
+        mix(v)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One span as the decoder must see it: roles resolved to text and numbers."""
+
+    start_ns: int
+    end_ns: int
+    status: int
+    trace_id: bytes
+    texts: dict[str, str]
+    numbers: dict[str, float]
+    reserved: int
+
+
+def rows(request: bytes, texts: dict[str, Sequence[str]], numbers: dict[str, Sequence[str]]) -> list[Row]:
+    """Decode by the official parser and resolve roles one attribute at a time."""
+    found = []
+    for resource in ExportTraceServiceRequest.FromString(request).resource_spans:
+        for scope in resource.scope_spans:
+            found.extend(_row(span, resource.resource.attributes, texts, numbers) for span in scope.spans)
+    return found
+
+
+def _row(
+    span: Span, resource: Iterable[KeyValue], texts: dict[str, Sequence[str]], numbers: dict[str, Sequence[str]]
+) -> Row:
+    levels = (list(span.attributes), list(resource))
+    return Row(
+        start_ns=_signed(span.start_time_unix_nano),
+        end_ns=_signed(span.end_time_unix_nano),
+        status=span.status.code,
+        trace_id=span.trace_id if len(span.trace_id) == 16 else b"",
+        texts={role: text for role, names in texts.items() if (text := _first(levels, names, _text)) is not None},
+        numbers={
+            role: number for role, names in numbers.items() if (number := _first(levels, names, _number)) is not None
+        },
+        reserved=sum(attribute.key.startswith("spanward.anomaly.") for attribute in span.attributes),
+    )
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _first(levels, names, read):  # type: ignore[no-untyped-def] # pyright: ignore
+    """Return the first usable value: spans before resources, earlier names before later ones, first occurrence."""
+    for level in levels:
+        for name in names:
+            for attribute in level:
+                if attribute.key == name and (value := read(attribute.value)) is not None:
+                    return value
+    return None
+
+
+def _text(value: AnyValue) -> str | None:
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return value.string_value or None
+    if kind == "bytes_value":
+        return value.bytes_value.hex() or None
+    if kind == "int_value":
+        return str(value.int_value)
+    if kind == "bool_value":
+        return "true" if value.bool_value else "false"
+    return None
+
+
+def _number(value: AnyValue) -> float | None:
+    kind = value.WhichOneof("value")
+    if kind == "double_value":
+        return None if math.isnan(value.double_value) else value.double_value
+    if kind == "int_value":
+        return float(value.int_value)
+    if kind == "bool_value":
+        return 1.0 if value.bool_value else 0.0
+    return None
+
+
+def exponential_bin(value: float) -> int | None:
+    """Find by search the bin i with 2^(i/8) < |value| <= 2^((i+1)/8)."""
+    if math.isnan(value) or math.isinf(value):
+        return None
+    if value == 0:
+        return -(1 << 30)
+    index = next(i for i in range(-9000, 9000) if abs(value) <= 2.0 ** ((i + 1) / 8))
+    return index if value > 0 else -(1 << 30) - 1 - (index + (1 << 20))
+
+
+def counts(keys: Iterable[Sequence[int]], bins: Iterable[Sequence[int]], missing: int) -> Counter[tuple[int, int, int]]:
+    """Count (key, feature, bin) row by row; `keys` and `bins` are per row."""
+    cells: Counter[tuple[int, int, int]] = Counter()
+    for row_keys, row_bins in zip(keys, bins, strict=True):
+        for key in row_keys:
+            if key >= 0:
+                for feature, cell_bin in enumerate(row_bins):
+                    if cell_bin != missing:
+                        cells[key, feature, cell_bin] += 1
+    return cells
+
+
+def repeats(rows: Iterable[tuple[int, Sequence[int]]]) -> list[int]:
+    """Mark rows (key, hashes) at least half of whose hashes were seen for the key; memory without bound."""
+    seen: dict[int, set[int]] = defaultdict(set)
+    marks = []
+    for key, hashes in rows:
+        if key < 0 or not hashes:
+            marks.append(-1)
+            continue
+        hits = 0
+        for value in hashes:
+            hits += value in seen[key]
+            seen[key].add(value)
+        marks.append(1 if 2 * hits >= len(hashes) else 0)
+    return marks
+
+
+def annotated(request: bytes, notes: dict[int, bytes]) -> bytes:
+    """Append encoded attributes to spans by number, and leave out inbound ones of ours, through the official parser."""
+    message = ExportTraceServiceRequest.FromString(request)
+    number = 0
+    for resource in message.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                kept = [item for item in span.attributes if not item.key.startswith("spanward.anomaly.")]
+                del span.attributes[:]
+                span.attributes.extend(kept)
+                span.MergeFromString(notes.get(number, b""))
+                number += 1
+    return message.SerializeToString()
+
+
+def deviance(observed: Counter[int], usual: Counter[int], shape: str) -> tuple[float, float]:
+    """Return G2 over the groups of `kernels.deviance`, written out with dictionaries."""
+    weight, rows_seen = sum(usual.values()), sum(observed.values())
+    groups: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    below, own = 0.0, 0
+    for cell_bin in sorted(observed.keys() | usual.keys()):
+        mass = usual[cell_bin]
+        middle = (below + mass / 2) / weight
+        if shape == "number":
+            group = 10 if middle > 0.99 else min(int(middle * 10), 9)
+        elif shape == "flag":
+            group = int(cell_bin == 1)
+        elif mass / weight >= 0.02 and own < 33:
+            group, own = own, own + 1
+        else:
+            group = 33
+        groups[group][0] += observed[cell_bin]
+        groups[group][1] += mass
+        below += mass
+    used = max(2, sum(sum(pair) > 0 for pair in groups.values()))
+    total = 0.0
+    for seen, expected_mass in groups.values():
+        expected = rows_seen * (expected_mass + 0.5) / (weight + 0.5 * used)
+        if seen:
+            total += 2 * seen * math.log(seen / expected)
+    if shape == "flag":
+        expected = rows_seen * (groups[1][1] + 0.5) / (weight + 0.5 * used)
+        if groups[1][0] <= expected:
+            return 0.0, 1.0
+    return max(total, 0.0) / (1 + rows_seen / weight), used - 1.0

@@ -1,0 +1,248 @@
+"""The decoder against the official parser, on ordinary, random and hostile requests."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+import naive
+from spanward import semconv
+from spanward_processor.columns import SpanBatch
+from spanward_processor.decode import UndecodableError, decode
+from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES, role_table
+from spanward_processor.texts import text_at
+
+ROLES = role_table(key=bytes(range(16)))
+TEXTS = {**TEXT_ROLES, semconv.CHANNEL: (semconv.CHANNEL,)}
+NAMES = sorted({name for names in (*TEXTS.values(), *NUMBER_ROLES.values()) for name in names})
+def _array(values: list[AnyValue]) -> AnyValue:
+    value = AnyValue()
+    value.array_value.values.extend(values)
+    return value
+
+
+any_values = st.recursive(
+    st.one_of(
+        st.builds(AnyValue, string_value=st.text(max_size=20)),
+        st.builds(AnyValue, bool_value=st.booleans()),
+        st.builds(AnyValue, int_value=st.integers(-(2**63), 2**63 - 1)),
+        st.builds(AnyValue, double_value=st.floats()),
+        st.builds(AnyValue, bytes_value=st.binary(max_size=20)),
+        st.just(AnyValue()),
+    ),
+    lambda values: st.lists(values, max_size=3).map(_array),
+    max_leaves=4,
+)
+
+
+keys = st.one_of(st.sampled_from(NAMES), st.sampled_from([semconv.ANOMALY_SCORE, "x"]), st.text(max_size=12))
+attributes = st.lists(st.tuples(keys, any_values), max_size=8)
+spans = st.tuples(
+    attributes,
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**64 - 1),
+    st.sampled_from([b"", bytes(16), b"\x01" * 16, b"short"]),
+    st.integers(0, 2),
+    attributes,
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """An encoded request of a few resources, scopes and spans with all kinds of attributes."""
+    request = ExportTraceServiceRequest()
+    for _ in range(draw(st.integers(0, 3))):
+        resource = request.resource_spans.add(schema_url=draw(st.text(max_size=5)))
+        for key, value in draw(attributes):
+            resource.resource.attributes.add(key=key, value=value)
+        for _ in range(draw(st.integers(0, 2))):
+            scope = resource.scope_spans.add()
+            scope.scope.name = draw(st.text(max_size=5))
+            for drawn in draw(st.lists(spans, max_size=3)):
+                _fill(scope.spans.add(), *drawn)
+    return request.SerializeToString()
+
+
+def _fill(span: Span, items: Any, start: int, end: int, trace: bytes, status: int, event: Any) -> None:
+    span.start_time_unix_nano, span.end_time_unix_nano, span.trace_id = start, end, trace
+    span.status.code = status
+    span.status.message = "m"
+    for key, value in items:
+        span.attributes.add(key=key, value=value)
+    for key, value in event:
+        span.events.add(name="e").attributes.add(key=key, value=value)
+        span.links.add(trace_state="s").attributes.add(key=key, value=value)
+
+
+def assert_equals_twin(batch: SpanBatch, expected: list[naive.Row]) -> None:
+    """Compare every column with the twin's rows."""
+    assert len(expected) == len(batch)
+    for row, twin in enumerate(expected):
+        assert twin.start_ns == batch.facts.start_ns[row]
+        assert twin.end_ns == batch.facts.end_ns[row]
+        assert twin.status == batch.facts.status[row]
+        assert twin.reserved == batch.facts.reserved[row]
+        at = int(batch.facts.trace_at[row])
+        assert twin.trace_id == (batch.data[at : at + 16].tobytes() if at >= 0 else b"")
+        for role in ROLES.texts:
+            column = ROLES.text(role)
+            text = text_at(batch, column, row) if batch.codes[column, row] else None
+            expected_text = twin.texts.get(role)
+            assert (expected_text[:256] if expected_text else None) == text, role
+        for role in ROLES.numbers:
+            number = float(batch.numbers[ROLES.number(role), row])
+            assert twin.numbers.get(role) == (None if np.isnan(number) else number), role
+
+
+@given(requests())
+def test_columns_equal_the_official_parser(request: bytes) -> None:
+    """Whatever the official parser reads, the columns hold."""
+    assert_equals_twin(decode(request, ROLES), naive.rows(request, dict(TEXTS), dict(NUMBER_ROLES)))
+
+
+@settings(max_examples=300)
+@given(requests(), st.randoms(use_true_random=False))
+def test_mutated_bytes_are_refused_or_read_alike(request: bytes, rng: random.Random) -> None:
+    """Damaged bytes are refused with a reason, or the official parser reads the same from them."""
+    damaged = bytearray(request or b"\x0a")
+    for _ in range(rng.randint(1, 4)):
+        action = rng.randrange(3)
+        at = rng.randrange(len(damaged)) if damaged else 0
+        if action == 0 and damaged:
+            damaged[at] = rng.randrange(256)
+        elif action == 1 and damaged:
+            del damaged[at : at + rng.randint(1, 4)]
+        else:
+            damaged[at:at] = rng.randbytes(rng.randint(1, 4))
+    try:
+        batch = decode(bytes(damaged), ROLES)
+    except UndecodableError as error:
+        assert "not an ExportTraceServiceRequest" in str(error)
+        return
+
+    assert_equals_twin(batch, naive.rows(bytes(damaged), dict(TEXTS), dict(NUMBER_ROLES)))
+
+
+@given(st.binary(max_size=64))
+def test_random_bytes_never_crash(data: bytes) -> None:
+    """Random bytes are refused, or read as the official parser reads them."""
+    try:
+        batch = decode(data, ROLES)
+    except UndecodableError:
+        return
+
+    assert len(naive.rows(data, dict(TEXTS), dict(NUMBER_ROLES))) == len(batch)
+
+
+@given(requests())
+def test_what_the_official_parser_takes_is_taken(request: bytes) -> None:
+    """Nothing well formed is refused."""
+    ExportTraceServiceRequest.FromString(request)
+
+    decode(request, ROLES)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\x0a", "varint"),
+        (b"\x0a\x05\x01", "longer than the message"),
+        (b"\x00\x00", "number 0"),
+        (b"\x0b\x0c", "group"),
+        (b"\x0a\x06\x0a\x04\x0a\x02\x0a\xff", "varint"),
+    ],
+)
+def test_the_reason_of_a_refusal_is_named(data: bytes, reason: str) -> None:
+    """A refusal says what is wrong with the bytes."""
+    with pytest.raises(UndecodableError, match=reason):
+        decode(data, ROLES)
+
+
+def test_invalid_utf8_is_refused() -> None:
+    """A string that is not UTF-8 is refused here, as the backend would refuse it later."""
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add(name="NAME")
+    data = request.SerializeToString().replace(b"NAME", b"\xff\xfe\xfd\xfc")
+    with pytest.raises(DecodeError):
+        ExportTraceServiceRequest.FromString(data)
+
+    with pytest.raises(UndecodableError, match="UTF-8"):
+        decode(data, ROLES)
+
+
+def test_deep_nesting_is_refused() -> None:
+    """A value nested far deeper than any parser accepts is refused and costs no stack."""
+
+    def field(number: int, body: bytes) -> bytes:
+        size, varint = len(body), b""
+        while size >= 128:
+            varint, size = varint + bytes([size & 127 | 128]), size >> 7
+        return bytes([number << 3 | 2]) + varint + bytes([size]) + body
+
+    body = b""
+    for _ in range(200):
+        body = field(5, field(1, body))  # an AnyValue that holds an array of one AnyValue
+    for number in (2, 9, 2, 2, 1):  # KeyValue.value, Span.attributes, spans, scope_spans, resource_spans
+        body = field(number, body)
+
+    with pytest.raises(UndecodableError, match="too deep"):
+        decode(body, ROLES)
+
+
+def test_resource_after_its_spans_still_applies() -> None:
+    """The order of fields on the wire does not matter."""
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add()
+    body = request.resource_spans[0].SerializeToString()
+    late = ExportTraceServiceRequest()
+    late.resource_spans.add().resource.attributes.add(key="service.name").value.string_value = "late"
+    body += late.resource_spans[0].SerializeToString()
+    data = b"\x0a" + bytes([len(body)]) + body
+
+    batch = decode(data, ROLES)
+
+    assert text_at(batch, ROLES.text("service"), 0) == "late"
+
+
+def test_integer_and_text_versions_are_one() -> None:
+    """Version 2 and version "2" get the same code, so they are one series."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    scope.spans.add().attributes.add(key=semconv.MODEL_VERSION).value.int_value = 2
+    scope.spans.add().attributes.add(key=semconv.MODEL_VERSION).value.string_value = "2"
+
+    codes = decode(request.SerializeToString(), ROLES).codes[ROLES.text("version")]
+
+    assert codes[0] == codes[1]
+
+
+def test_earlier_names_win_over_later_ones() -> None:
+    """What the server returned is preferred to what was asked, in any order of attributes."""
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add()
+    span.attributes.add(key=semconv.GEN_AI_REQUEST_MODEL).value.string_value = "asked"
+    span.attributes.add(key=semconv.GEN_AI_RESPONSE_MODEL).value.string_value = "returned"
+    span.attributes.add(key=semconv.GEN_AI_REQUEST_MODEL).value.string_value = "asked again"
+
+    batch = decode(request.SerializeToString(), ROLES)
+
+    assert text_at(batch, ROLES.text("model"), 0) == "returned"
+
+
+def test_unknown_role_override_is_refused() -> None:
+    """An override for a role that does not exist names the roles that do."""
+    with pytest.raises(ValueError, match=r"detection\.roles\.modle: must be one of"):
+        role_table(overrides={"modle": ["x"]})
+
+
+def test_one_attribute_cannot_play_two_roles() -> None:
+    """An attribute given to two roles is refused by name."""
+    with pytest.raises(ValueError, match="spanward.decision"):
+        role_table(overrides={"model": [semconv.DECISION]})
