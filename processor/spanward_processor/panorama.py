@@ -169,6 +169,11 @@ class Panorama:
         with self._lock:
             return tuple(item for item in self._transitions if item[0] > after)
 
+    def open_count(self, key: int) -> int:
+        """Return how many findings about a key are open."""
+        with self._lock:
+            return sum(finding.series == self._directory[key] for finding in self._open)
+
     def opened(self) -> dict[tuple[str, str, str], int]:
         """Return how many findings were opened, by kind, severity and detector."""
         with self._lock:

@@ -1,0 +1,47 @@
+"""`spanward processor`: run it, or check its configuration."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spanward_processor.config import Config, ConfigError, load
+from spanward_processor.server import PortTakenError, serve
+
+
+def processor(
+    config: Annotated[Path | None, typer.Option(help="YAML configuration; without it every default holds.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check the configuration and stop.")] = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Run the processor until it is asked to stop."""
+    try:
+        checked = load(config) if config else Config()
+    except ConfigError as error:
+        for line in error.errors:
+            typer.echo(line, err=True)
+        raise typer.Exit(2) from error
+    if check:
+        typer.echo(f"configuration valid: {_summary(checked)}")
+        return
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
+    )
+    try:
+        asyncio.run(serve(checked, _announce))
+    except PortTakenError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _announce(line: str) -> None:
+    typer.echo(line)
+    sys.stdout.flush()
+
+
+def _summary(config: Config) -> str:
+    backends = ", ".join(f"{backend.name} ({backend.endpoint})" for backend in config.backends) or "no backends"
+    page = config.live.listen if config.live else "none"
+    return f"receiver {config.receiver.listen}, live page {page}, forwarding to {backends}"

@@ -1,0 +1,154 @@
+"""Recorded traffic through a real processor, in the time it was recorded in.
+
+The public Azure LLM inference trace is a CSV file of arrival time, context tokens and generated tokens. It holds no
+durations, so its spans begin and end at the arrival, and no latency is learned from them.
+"""
+
+import csv
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from spanward import semconv
+from spanward_processor.config import Config, DetectionConfig
+from spanward_processor.findings import Finding
+from spanward_processor.forward import Signal
+from spanward_processor.panorama import Standing
+from spanward_processor.server import Processor
+
+COLUMNS: Final = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+_SPANS_PER_REQUEST: Final = 512
+
+
+class RecordingError(ValueError):
+    """A recording cannot be read; the message names file, line and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay showed.
+
+    Args:
+        spans: Spans sent.
+        first_ns: Event time of the first, Unix nanoseconds.
+        last_ns: Event time of the last.
+        standings: How every series stands at the end.
+        transitions: What happened to findings, in order.
+    """
+
+    spans: int
+    first_ns: int
+    last_ns: int
+    standings: tuple[Standing, ...]
+    transitions: tuple[Finding, ...]
+
+
+def read(path: Path) -> Iterator[Span]:
+    """Yield a span for every line of a trace file.
+
+    Args:
+        path: CSV with the columns of the Azure LLM inference trace.
+
+    Raises:
+        RecordingError: The file is not such a trace; says where.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = csv.reader(file)
+        header = tuple(next(lines, ()))
+        if header != COLUMNS:
+            raise RecordingError(f"{path}: must have the columns {', '.join(COLUMNS)}, got {', '.join(header)!r}")
+        for number, line in enumerate(lines, start=2):
+            try:
+                time, context, generated = line
+                yield _span(number, _nanoseconds(time), int(context), int(generated))
+            except ValueError as error:
+                raise RecordingError(f"{path}:{number}: must be time, tokens, tokens, got {line!r}") from error
+
+
+def _nanoseconds(text: str) -> int:
+    """Return Unix nanoseconds of `2023-11-16 18:17:03.9799600` (UTC, seven digits of a second)."""
+    whole, _, fraction = text.partition(".")
+    moment = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.UTC)
+    return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or "0")
+
+
+def _span(number: int, time_ns: int, context: int, generated: int) -> Span:
+    span = Span(
+        trace_id=number.to_bytes(16, "big"),
+        span_id=number.to_bytes(8, "big"),
+        name="text_completion",
+        kind=Span.SPAN_KIND_SERVER,
+        start_time_unix_nano=time_ns,
+        end_time_unix_nano=time_ns,
+    )
+    span.attributes.add(key=semconv.GEN_AI_OPERATION_NAME).value.string_value = "text_completion"
+    span.attributes.add(key=semconv.GEN_AI_USAGE_INPUT_TOKENS).value.int_value = context
+    span.attributes.add(key=semconv.GEN_AI_USAGE_OUTPUT_TOKENS).value.int_value = generated
+    return span
+
+
+def requests(path: Path) -> Iterator[bytes]:
+    """Yield encoded export requests of a trace file; the model is named after the file.
+
+    Args:
+        path: See `read`.
+    """
+    waiting: list[Span] = []
+    for span in read(path):
+        waiting.append(span)
+        if len(waiting) == _SPANS_PER_REQUEST:
+            yield _request(path.stem, waiting)
+            waiting = []
+    if waiting:
+        yield _request(path.stem, waiting)
+
+
+def _request(model: str, spans: list[Span]) -> bytes:
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    resource.resource.attributes.add(key=semconv.SERVICE_NAME).value.string_value = "replay"
+    resource.resource.attributes.add(key=semconv.MODEL_NAME).value.string_value = model
+    resource.scope_spans.add().spans.extend(spans)
+    return request.SerializeToString()
+
+
+async def replay(paths: list[Path], detection: DetectionConfig) -> Replayed:
+    """Send recordings through a processor of its own, over real OTLP, as fast as it takes them.
+
+    Args:
+        paths: Trace files, one after the other.
+        detection: How spans are judged.
+
+    Raises:
+        RecordingError: A file cannot be read.
+    """
+    config = Config.model_validate(
+        {"receiver": {"listen": "127.0.0.1:0"}, "live": None, "detection": detection, "telemetry": {"interval_s": 3600}}
+    )
+    transitions: list[Finding] = []
+    times: list[int] = []
+    async with Processor(config) as processor:
+        pipeline = processor.pipeline
+        async with grpc.aio.insecure_channel(processor.receiver_address) as channel:
+            export = channel.unary_unary(f"/{Signal.TRACES.service}/Export")
+            for path in paths:
+                for request in requests(path):
+                    spans = ExportTraceServiceRequest.FromString(request).resource_spans[0].scope_spans[0].spans
+                    times += spans[0].start_time_unix_nano, spans[-1].end_time_unix_nano
+                    await export(request)
+                    pipeline.tick()
+        pipeline.flush()
+        transitions += [finding for _, finding in pipeline.panorama.transitions(0)]
+        return Replayed(
+            spans=processor.counts.accepted,
+            first_ns=min(times, default=0),
+            last_ns=max(times, default=0),
+            standings=pipeline.panorama.standings(),
+            transitions=tuple(transitions),
+        )
