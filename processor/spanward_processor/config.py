@@ -231,12 +231,13 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Config:
         raise ConfigError([f"configuration: must be a mapping, got {type(tree).__name__}"])
     errors: list[str] = []
     filled = _substitute(cast("object", tree), "", environment, errors)
+    try:
+        config = Config.model_validate(filled)
+    except ValidationError as error:
+        raise ConfigError([*errors, *map(_line, error.errors())]) from error
     if errors:
         raise ConfigError(errors)
-    try:
-        return Config.model_validate(filled)
-    except ValidationError as error:
-        raise ConfigError(map(_line, error.errors())) from error
+    return config
 
 
 class _UniqueKeys(yaml.SafeLoader):

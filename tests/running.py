@@ -1,0 +1,123 @@
+"""Real servers for tests: a backend made of official stubs only, and a processor in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+from spanward_processor.config import Config
+from spanward_processor.server import Processor
+
+
+class Backend(
+    trace_service_pb2_grpc.TraceServiceServicer,
+    metrics_service_pb2_grpc.MetricsServiceServicer,
+    logs_service_pb2_grpc.LogsServiceServicer,
+):
+    """Keeps what it is sent; answers with `refusal` while one is set."""
+
+    def __init__(self) -> None:
+        self.traces: list[trace_service_pb2.ExportTraceServiceRequest] = []
+        self.metrics: list[metrics_service_pb2.ExportMetricsServiceRequest] = []
+        self.logs: list[logs_service_pb2.ExportLogsServiceRequest] = []
+        self.headers: list[dict[str, str]] = []
+        self.refusal: tuple[grpc.StatusCode, str] | None = None
+        self.refused = 0
+        self.reply = trace_service_pb2.ExportTraceServiceResponse()
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the stubs' name
+        """Take a request of any of the three kinds."""
+        if self.refusal:
+            self.refused += 1
+            context.abort(*self.refusal)
+        self.headers.append({item.key: item.value for item in context.invocation_metadata()})
+        if isinstance(request, trace_service_pb2.ExportTraceServiceRequest):
+            self.traces.append(request)
+            return self.reply
+        if isinstance(request, metrics_service_pb2.ExportMetricsServiceRequest):
+            self.metrics.append(request)
+            return metrics_service_pb2.ExportMetricsServiceResponse()
+        self.logs.append(request)
+        return logs_service_pb2.ExportLogsServiceResponse()
+
+
+@contextmanager
+def backend(port: int = 0) -> Iterator[tuple[Backend, int]]:
+    """Run a backend on loopback; yield it and its port."""
+    kept = Backend()
+    server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(kept, server)
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(kept, server)
+    logs_service_pb2_grpc.add_LogsServiceServicer_to_server(kept, server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    try:
+        yield kept, bound
+    finally:
+        server.stop(0).wait()
+
+
+@contextmanager
+def processor(*backend_ports: int, **sections: Any) -> Iterator[Processor]:
+    """Run a processor on port 0 in a thread; yield it while it serves.
+
+    Args:
+        backend_ports: Where to forward to, on loopback.
+        sections: Sections of the configuration, as in YAML.
+    """
+    config = Config.model_validate(
+        {
+            "receiver": {"listen": "127.0.0.1:0"},
+            "live": None,
+            "backends": [
+                {"name": f"backend-{number}", "endpoint": f"http://127.0.0.1:{port}"}
+                for number, port in enumerate(backend_ports)
+            ],
+            "telemetry": {"interval_s": 3600},
+        }
+        | sections
+    )
+    running: list[Processor] = []
+    started, stop = threading.Event(), threading.Event()
+    failure: list[BaseException] = []
+
+    async def serve() -> None:
+        async with Processor(config) as served:
+            running.append(served)
+            started.set()
+            await asyncio.to_thread(stop.wait)
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            failure.append(error)
+            started.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    started.wait()
+    try:
+        if failure:
+            raise failure[0]
+        yield running[0]
+    finally:
+        stop.set()
+        thread.join()
+    if failure:
+        raise failure[0]
+
+
+def export(address: str, request: bytes, signal: str = "trace", timeout: float = 20.0) -> bytes:
+    """Send encoded bytes to an OTLP receiver; return its reply."""
+    service = f"opentelemetry.proto.collector.{signal}.v1.{signal.capitalize()}Service"
+    with grpc.insecure_channel(address) as channel:
+        reply: bytes = channel.unary_unary(f"/{service}/Export")(request, timeout=timeout)
+    return reply
