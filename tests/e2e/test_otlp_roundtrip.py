@@ -75,7 +75,7 @@ def test_unflagged_requests_are_forwarded_byte_for_byte() -> None:
 
 def test_flagged_spans_equal_the_sent_ones_annotations_aside() -> None:
     """A backend sees every field as it was sent, plus our attributes on the flagged spans."""
-    sent = encode_spans(diverse_spans() * 6)
+    sent = encode_spans(diverse_spans() * 12)
     with running.backend() as (backend, port), running.processor(port, detection=EASILY_FLAGGED) as processor:
         running.export(processor.receiver_address, sent.SerializeToString())
         processor.pipeline.flush()
