@@ -1,0 +1,64 @@
+"""What was asked for: arguments before environment before defaults, in one frozen object."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SHORTEST_KEY: Final = 16  # bytes
+LONGEST_KEY: Final = 64  # bytes, BLAKE2b's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force.
+
+    Args:
+        service_name: Name of the service; None leaves it to `OTEL_SERVICE_NAME`.
+        endpoint: OTLP/gRPC endpoint; None leaves it to `OTEL_EXPORTER_OTLP_ENDPOINT`.
+        hashing_key: Key of input hashes, 16 to 64 bytes; None for a random one of this process.
+        key_id: Name of the key in spans; None derives one from the key.
+    """
+
+    service_name: str | None = None
+    endpoint: str | None = None
+    hashing_key: bytes | None = None
+    key_id: str | None = None
+
+
+def resolve(
+    *,
+    service_name: str | None = None,
+    endpoint: str | None = None,
+    hashing_key: bytes | str | None = None,
+    key_id: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Return the settings that hold.
+
+    The key comes from the argument, else from `SPANWARD_HASHING_KEY`, else from the file that
+    `SPANWARD_HASHING_KEY_FILE` names; its id from the argument, else from `SPANWARD_KEY_ID`.
+
+    Raises:
+        ValueError: The key is shorter than 16 or longer than 64 bytes, or its file cannot be read.
+    """
+    key = hashing_key if hashing_key is not None else _key_from(environment)
+    encoded = key.encode() if isinstance(key, str) else key
+    if encoded is not None and not SHORTEST_KEY <= len(encoded) <= LONGEST_KEY:
+        msg = f"hashing_key: must be {SHORTEST_KEY} to {LONGEST_KEY} bytes, got {len(encoded)}"
+        raise ValueError(msg)
+    return Settings(service_name, endpoint, encoded, key_id or environment.get("SPANWARD_KEY_ID") or None)
+
+
+def _key_from(environment: Mapping[str, str]) -> bytes | str | None:
+    if key := environment.get("SPANWARD_HASHING_KEY"):
+        return key
+    path = environment.get("SPANWARD_HASHING_KEY_FILE")
+    if not path:
+        return None
+    try:
+        return Path(path).read_bytes().strip()
+    except OSError as error:
+        msg = f"SPANWARD_HASHING_KEY_FILE: must name a readable file, got {path!r} ({error.strerror})"
+        raise ValueError(msg) from error
