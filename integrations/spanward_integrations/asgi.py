@@ -62,15 +62,14 @@ class SpanwardMiddleware:
         await _Exchange(self._start(scope), scope, send).run(self.app, receive)
 
     def _start(self, scope: Scope) -> Span:
-        span: Span = trace.INVALID_SPAN
         with Guard("starting a server span"):
-            span = self._tracer.start_span(
+            return self._tracer.start_span(
                 _method(scope),
                 context=propagate.extract(scope, getter=_HEADERS),
                 kind=SpanKind.SERVER,
                 attributes=dict(_of_request(scope)),
             )
-        return span
+        return trace.INVALID_SPAN
 
 
 class _Exchange:

@@ -21,7 +21,7 @@ class Integration:
     name: str
     extra: str
 
-    def instrument(self, target: Any) -> None:  # noqa: ANN401 - whatever the framework calls an application
+    def instrument(self, target: Any) -> None:
         """Instrument an application.
 
         Raises:
@@ -29,11 +29,11 @@ class Integration:
         """
         self._function("instrument")(target)
 
-    def uninstrument(self, target: Any) -> None:  # noqa: ANN401 - as above
+    def uninstrument(self, target: Any) -> None:
         """Undo `instrument`."""
         self._function("uninstrument")(target)
 
-    def _function(self, verb: str) -> Any:  # noqa: ANN401 - found by name
+    def _function(self, verb: str) -> Any:
         return getattr(import_module(f"spanward_integrations.{self.name}"), f"{verb}_{self.name}")
 
 

@@ -30,7 +30,9 @@ class FastAPIMiddleware(SpanwardMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        scope.setdefault(_NATIVE, None)  # what FastAPI itself sets for requests that mounted applications shall leave alone
+        scope.setdefault(
+            _NATIVE, None
+        )  # what FastAPI itself sets for requests that mounted applications shall leave alone
         await super().__call__(scope, receive, send)
 
 

@@ -102,4 +102,3 @@ def annotate(batch: SpanBatch, templates: Templates, chosen: Ints, p: Floats) ->
     out = np.empty(batch.data.size + grown, np.uint8)
     splice(batch.data, frames, batch.reserved, notes, scores.view(np.uint8), growth, out)
     return out.tobytes()
-

@@ -149,7 +149,9 @@ class DetectionConfig(_Section):
     def _roles_exist(self) -> "DetectionConfig":
         for role in self.roles:
             if role not in TEXT_ROLES | NUMBER_ROLES:
-                raise ValueError(f"must name known roles ({', '.join(TEXT_ROLES | NUMBER_ROLES)}), got {role!r} in roles")
+                raise ValueError(
+                    f"must name known roles ({', '.join(TEXT_ROLES | NUMBER_ROLES)}), got {role!r} in roles"
+                )
         role_table(self.slices, self.roles)
         return self
 
@@ -174,9 +176,7 @@ class LimitsConfig(_Section):
 
     def as_settings(self) -> settings.Limits:
         """Return what the pipeline is told."""
-        return settings.Limits(
-            **self.model_dump(exclude={"message_bytes", "in_flight_bytes", "in_flight_requests"})
-        )
+        return settings.Limits(**self.model_dump(exclude={"message_bytes", "in_flight_bytes", "in_flight_requests"}))
 
 
 class Telemetry(_Section):
@@ -243,7 +243,7 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Config:
 class _UniqueKeys(yaml.SafeLoader):
     """A safe loader that refuses a key that stands twice, which YAML forbids and PyYAML allows."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = cast("object", self.construct_object(key_node, deep=True))  # type: ignore[no-untyped-call]

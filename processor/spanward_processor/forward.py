@@ -145,7 +145,9 @@ class Forwarder:
         self.backends = tuple(backends)
         self._max_wait_s = max_wait_s
 
-    async def send(self, signal: Signal, payload: bytes, *, spans: int = 0, within_s: float | None = None) -> list[bytes]:
+    async def send(
+        self, signal: Signal, payload: bytes, *, spans: int = 0, within_s: float | None = None
+    ) -> list[bytes]:
         """Deliver one request to all backends.
 
         Args:

@@ -11,9 +11,9 @@ import numpy as np
 from spanward_processor.detectors.base import Account, Detector
 from spanward_processor.evidence import Evidence, grown, log10_threshold
 from spanward_processor.findings import Finding, Series, Severity, SliceShare, State
-from spanward_processor.keys import KeyDirectory
 from spanward_processor.kernels.jit import Flags
 from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.keys import KeyDirectory
 from spanward_processor.windows import Window
 
 _CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a finding is resolved

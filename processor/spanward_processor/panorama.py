@@ -13,8 +13,8 @@ from spanward_processor.detectors.baseline import Baseline
 from spanward_processor.detectors.wording import quantile
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding, Series, State
-from spanward_processor.keys import KeyDirectory
 from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Detection
 from spanward_processor.windows import Window
 

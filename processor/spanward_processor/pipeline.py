@@ -18,8 +18,8 @@ from spanward_processor.detectors import DETECTORS, Baseline
 from spanward_processor.features import Rows, rows_of
 from spanward_processor.findings import Finding
 from spanward_processor.judge import Judge
-from spanward_processor.keys import KeyDirectory
 from spanward_processor.kernels.jit import Floats
+from spanward_processor.keys import KeyDirectory
 from spanward_processor.panorama import Panorama
 from spanward_processor.roles import role_table
 from spanward_processor.settings import Detection, Limits

@@ -157,7 +157,7 @@ class _PageServer(uvicorn.Server):
     def install_signal_handlers(self) -> None:
         """Leave signals alone."""
 
-    def capture_signals(self):  # type: ignore[no-untyped-def] # noqa: ANN201 # pyright: ignore
+    def capture_signals(self):  # type: ignore[no-untyped-def] # pyright: ignore
         """Leave signals alone."""
         from contextlib import nullcontext
 

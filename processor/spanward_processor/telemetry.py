@@ -35,7 +35,7 @@ class ForwardingExporter(MetricExporter):
         self._forwarder = forwarder
         self._loop = loop
 
-    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:  # noqa: ANN401, ARG002 - the SDK's signature
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:  # noqa: ARG002 - the SDK's signature
         """Deliver one collection; see the SDK."""
         payload = encode_metrics(metrics_data).SerializeToString()
         sending = self._forwarder.send(Signal.METRICS, payload, within_s=timeout_millis / 1e3)
@@ -49,7 +49,7 @@ class ForwardingExporter(MetricExporter):
         """Nothing is held back."""
         return True
 
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:  # noqa: ANN401 - the SDK's signature
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """The forwarder is closed by its owner."""
 
 
@@ -65,7 +65,7 @@ class SelfTelemetry:
         version: Version of the processor.
     """
 
-    def __init__(  # noqa: PLR0913 - everything it reports on
+    def __init__(
         self,
         forwarder: Forwarder,
         counts: Counts,
@@ -85,7 +85,9 @@ class SelfTelemetry:
 
     def _count_spans(self, forwarder: Forwarder, counts: Counts, overflowed: Callable[[], int]) -> None:
         def exported(read: Callable[[Any], int]) -> _Observe:
-            return lambda _: [Observation(read(backend.sent), {"exporter": backend.name}) for backend in forwarder.backends]
+            return lambda _: [
+                Observation(read(backend.sent), {"exporter": backend.name}) for backend in forwarder.backends
+            ]
 
         counters: dict[str, _Observe] = {
             "otelcol_receiver_accepted_spans": lambda _: [Observation(counts.accepted, _RECEIVER)],

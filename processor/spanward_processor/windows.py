@@ -114,7 +114,9 @@ class _Open:
 
 
 def _table(size: int) -> CellTable:
-    return CellTable(np.full(size, -1, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(1, np.int64))
+    return CellTable(
+        np.full(size, -1, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(1, np.int64)
+    )
 
 
 class Windows:
@@ -129,7 +131,7 @@ class Windows:
         monotonic_ns: Returns a clock that never steps, nanoseconds.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one limit
+    def __init__(
         self,
         *,
         width_s: float,

@@ -1,12 +1,12 @@
 """OpenTelemetry for AI inference, private by default.
 
-    import spanward
+import spanward
 
-    spanward.configure(service_name="support")
+spanward.configure(service_name="support")
 
-    @spanward.inference(model="router", version="1.0")
-    def classify(text: str) -> dict[str, object]:
-        return {"label": "billing", "score": 0.97}
+@spanward.inference(model="router", version="1.0")
+def classify(text: str) -> dict[str, object]:
+    return {"label": "billing", "score": 0.97}
 """
 
 from importlib.metadata import version as _version

@@ -3,7 +3,7 @@
 import logging
 import os
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final
 
 _log = logging.getLogger("spanward")
 _told: Final[set[str]] = set()
@@ -28,7 +28,7 @@ class Guard:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False] | bool:
+    ) -> bool:
         """Swallow an `Exception`; anything else, as KeyboardInterrupt, goes on."""
         if not isinstance(error, Exception):
             return False
@@ -37,5 +37,7 @@ class Guard:
         if self._place not in _told:
             _told.add(self._place)
             # The type only: the message of an exception may hold what we promised not to tell.
-            _log.warning("spanward failed while %s (%s); your code goes on untouched", self._place, type(error).__name__)
+            _log.warning(
+                "spanward failed while %s (%s); your code goes on untouched", self._place, type(error).__name__
+            )
         return True

@@ -114,7 +114,7 @@ def _refuse_generator(function: Callable[..., object]) -> None:
         raise TypeError(msg)
 
 
-def _current(span: Span) -> Any:  # noqa: ANN401 - the API's context manager
+def _current(span: Span) -> Any:
     """Make a span current without the API's own recording of exceptions, which would tell their message."""
     return use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
 

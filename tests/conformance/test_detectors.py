@@ -17,7 +17,9 @@ NOT_DETECTORS = {"base", "wording"}  # the contract, and words that detectors sh
 
 
 @pytest.mark.parametrize("factory", DETECTORS, ids=lambda factory: factory.name)
-@pytest.mark.parametrize(("name", "check"), list(yield_checks()), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "check"), list(yield_checks()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_detector(factory: Factory, name: str, check: Check) -> None:
     """Each detector passes each check of the kit."""
     print(f"seed {SEED}, {name}")

@@ -38,7 +38,9 @@ def diverse_spans() -> tuple[ReadableSpan, ...]:
             with tracer.start_as_current_span("parent", kind=SpanKind.SERVER) as parent:
                 parent.set_status(StatusCode.ERROR, "bad 🎉")
                 parent.add_event("event", {"n": 1, "list": ["a", "b"]})
-                with tracer.start_as_current_span("child", links=[Link(parent.get_span_context(), {"why": "test"})]) as span:
+                with tracer.start_as_current_span(
+                    "child", links=[Link(parent.get_span_context(), {"why": "test"})]
+                ) as span:
                     span.set_attributes(
                         {
                             semconv.MODEL_NAME: "m",
@@ -95,7 +97,7 @@ def test_flagged_spans_equal_the_sent_ones_annotations_aside() -> None:
     assert sent == received
 
 
-def _spans(request: ExportTraceServiceRequest):  # type: ignore[no-untyped-def] # noqa: ANN202 # pyright: ignore
+def _spans(request: ExportTraceServiceRequest):  # type: ignore[no-untyped-def] # pyright: ignore
     return [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
 
 

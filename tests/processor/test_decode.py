@@ -22,6 +22,8 @@ from spanward_processor.texts import text_at
 ROLES = role_table(key=bytes(range(16)))
 TEXTS = {**TEXT_ROLES, semconv.CHANNEL: (semconv.CHANNEL,)}
 NAMES = sorted({name for names in (*TEXTS.values(), *NUMBER_ROLES.values()) for name in names})
+
+
 def _array(values: list[AnyValue]) -> AnyValue:
     value = AnyValue()
     value.array_value.values.extend(values)
@@ -123,8 +125,7 @@ def test_mutated_bytes_are_refused_or_read_alike(request: bytes, rng: random.Ran
             damaged[at:at] = rng.randbytes(rng.randint(1, 4))
     try:
         batch = decode(bytes(damaged), ROLES)
-    except UndecodableError as error:
-        assert "not an ExportTraceServiceRequest" in str(error)
+    except UndecodableError:
         return
 
     assert_equals_twin(batch, naive.rows(bytes(damaged), dict(TEXTS), dict(NUMBER_ROLES)))
@@ -244,5 +245,5 @@ def test_unknown_role_override_is_refused() -> None:
 
 def test_one_attribute_cannot_play_two_roles() -> None:
     """An attribute given to two roles is refused by name."""
-    with pytest.raises(ValueError, match="spanward.decision"):
+    with pytest.raises(ValueError, match=r"spanward\.decision"):
         role_table(overrides={"model": [semconv.DECISION]})

@@ -14,7 +14,7 @@ from spanward_processor.server import PortTakenError, serve
 
 def processor(
     config: Annotated[Path | None, typer.Option(help="YAML configuration; without it every default holds.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Check the configuration and stop.")] = False,  # noqa: FBT002 - a flag
+    check: Annotated[bool, typer.Option("--check", help="Check the configuration and stop.")] = False,
 ) -> None:
     """Run the processor until it is asked to stop."""
     try:

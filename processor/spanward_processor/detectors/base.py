@@ -11,8 +11,8 @@ from typing import ClassVar, Protocol
 
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.findings import Technique
-from spanward_processor.keys import KeyDirectory
 from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.keys import KeyDirectory
 from spanward_processor.windows import Window
 
 

@@ -10,10 +10,10 @@ from spanward_processor.detectors.base import Account, Readiness, Surprise
 from spanward_processor.detectors.wording import account_of
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import FEATURES, Aspect, Rows, Shape
-from spanward_processor.keys import KeyDirectory
 from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.keys import KeyDirectory
 from spanward_processor.rowmodel import RowModel
 from spanward_processor.settings import Learning
 from spanward_processor.windows import Window

@@ -10,9 +10,9 @@ from spanward_processor.cells import Cells
 from spanward_processor.detectors.base import Account, Surprise, aspect_name
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import Aspect, Rows, show_share
-from spanward_processor.keys import KeyDirectory
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Learning
 from spanward_processor.windows import Window
 

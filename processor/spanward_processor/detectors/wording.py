@@ -25,7 +25,7 @@ def quantile(cells: Cells, feature: Feature, share: float) -> float:
     return feature.value(int(cells.bins[min(int(np.searchsorted(running, share * running[-1])), len(cells) - 1)]))
 
 
-def account_of(  # noqa: PLR0913 - what is compared, and how to name it
+def account_of(
     feature: Feature,
     series: Series,
     stream: int,
@@ -91,8 +91,10 @@ def _say_number(
     return (
         f"median {show(middle)}, p99 {show(top)}",
         f"median {show(usual_middle)}, p99 {show(usual_top)}",
-        f"{verb}: median {show(middle)}, usually {show(usual_middle)}; "
-        f"99th percentile {show(top)}, usually {show(usual_top)}.",
+        (
+            f"{verb}: median {show(middle)}, usually {show(usual_middle)}; "
+            f"99th percentile {show(top)}, usually {show(usual_top)}."
+        ),
     )
 
 

@@ -94,10 +94,10 @@ class AnyValue(NamedTuple):
 def _is_reserved(data: Bytes, start: int, end: int) -> bool:
     if end - start < _RESERVED_WORDS.size or load_u64(data, start) != _SPANWARD:
         return False
+    same = True
     for index in range(8, _RESERVED_WORDS.size):
-        if data[start + index] != _RESERVED_WORDS[index]:
-            return False
-    return True
+        same &= data[start + index] == _RESERVED_WORDS[index]
+    return same
 
 
 @borrowing
@@ -140,7 +140,7 @@ def read_any_value(data: Bytes, at: int, end: int, stack: Ints) -> tuple[int, An
                 return start, AnyValue(NOTHING, 0, 0, np.uint64(0))
             if number == 1 and not valid_utf8(data, start, stop):
                 return BAD_UTF8, AnyValue(NOTHING, 0, 0, np.uint64(0))
-            if number == 5 or number == 6:  # noqa: PLR1714, PLR2004 - numba compiles no membership test on a tuple well
+            if number == 5 or number == 6:
                 checked = validate(data, start, stop, ARRAY if number == 5 else KEY_VALUES, stack)
                 if checked < 0:
                     return checked, AnyValue(NOTHING, 0, 0, np.uint64(0))
@@ -212,7 +212,7 @@ def _number(data: Bytes, value: AnyValue) -> float:
 
 
 @inlined
-def _store(  # noqa: PLR0913 - one row's coordinates and value
+def _store(
     data: Bytes, at: int, end: int, value: AnyValue, place: int, row: int, level: int, names: Names, values: Values
 ) -> None:
     role, rank = names.roles[place], names.ranks[place]
@@ -245,7 +245,7 @@ def _key_is_reserved(data: Bytes, at: int, end: int) -> bool:
 
 
 @inlined
-def read_attribute(  # noqa: PLR0913 - one row's coordinates
+def read_attribute(
     data: Bytes, at: int, end: int, index: int, row: int, level: int, names: Names, values: Values
 ) -> int:
     """Read one KeyValue into the columns.

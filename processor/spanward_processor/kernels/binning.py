@@ -33,7 +33,7 @@ def exponential_bin(value: float) -> int:
 @borrowing
 def unit_bin(value: float) -> int:
     """Return one of 128 equal bins for a number in 0..1, and an exponential bin, kept apart, for any other."""
-    if value >= 0.0 and value <= 1.0:  # noqa: PLR1716 - NaN must fail both
+    if value >= 0.0 and value <= 1.0:
         return min(np.int64(value * UNIT_BINS), UNIT_BINS - 1)
     cell_bin = exponential_bin(value)
     return cell_bin + UNIT_BINS if value > 1.0 else cell_bin
@@ -67,7 +67,7 @@ def _swap_bytes(word: np.uint64) -> np.uint64:
 
 
 @borrowing
-def bin_rows(  # noqa: PLR0913 - the columns of a batch
+def bin_rows(
     data: Bytes, facts: Facts, codes: Codes, texts: Ints, numbers: Floats, repeats: Ints, bins: Ints, traces: Codes
 ) -> None:
     """Fill the bins of every feature.

@@ -4,7 +4,7 @@ from spanward_processor.kernels.jit import Floats, Ints, borrowing
 
 
 @borrowing
-def merge_cells(  # noqa: PLR0913 - two bags and the place for their sum
+def merge_cells(
     left_streams: Ints,
     left_bins: Ints,
     left_counts: Floats,

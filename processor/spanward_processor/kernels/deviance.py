@@ -36,7 +36,7 @@ def _group_of(shape: int, cell_bin: int, middle: float, share: float, own_groups
 
 
 @borrowing
-def _fill_groups(  # noqa: PLR0913 - one stream in two bags
+def _fill_groups(
     shape: int, bins: Ints, counts: Floats, usual_bins: Ints, usual_counts: Floats, weight: float, groups: Floats
 ) -> None:
     """Walk the bins of both bags in order and add each to its group: row 0 observed, row 1 usual."""
@@ -64,8 +64,7 @@ def _deviance(groups: Floats, rows: float, weight: float, one_sided: bool) -> tu
     used = 0
     for group in range(GROUPS):
         used += 1 if groups[0, group] + groups[1, group] > 0 else 0
-    if used < 2:
-        used = 2
+    used = max(used, 2)
     deviance = 0.0
     for group in range(GROUPS):
         observed = groups[0, group]
@@ -78,7 +77,7 @@ def _deviance(groups: Floats, rows: float, weight: float, one_sided: bool) -> tu
 
 
 @borrowing
-def deviances(  # noqa: PLR0913 - two bags, their streams, and the answers
+def deviances(
     shapes: Ints,
     starts: Ints,
     streams: Ints,
@@ -120,7 +119,13 @@ def deviances(  # noqa: PLR0913 - two bags, their streams, and the answers
         if shape == 0 or weight <= 0.0:
             continue
         _fill_groups(
-            shape, bins[first:last], counts[first:last], usual_bins[begin:usual], usual_counts[begin:usual], weight, groups
+            shape,
+            bins[first:last],
+            counts[first:last],
+            usual_bins[begin:usual],
+            usual_counts[begin:usual],
+            weight,
+            groups,
         )
         deviance, freedom = _deviance(groups, rows, weight, shape == FLAG)
         answers[0, index], answers[1, index] = deviance / (1 + rows / weight), freedom

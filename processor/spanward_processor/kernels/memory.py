@@ -36,7 +36,8 @@ def _copy_codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     out, at, data, start, size = args
     pointers = [
         builder.gep(
-            builder.bitcast(context.make_array(kind)(context, builder, array).data, ir.IntType(8).as_pointer()), [offset]
+            builder.bitcast(context.make_array(kind)(context, builder, array).data, ir.IntType(8).as_pointer()),
+            [offset],
         )
         for kind, array, offset in ((signature.args[0], out, at), (signature.args[2], data, start))
     ]
@@ -44,7 +45,7 @@ def _copy_codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
-def _copy_signature(typing_context: Any, out: Any, at: Any, data: Any, start: Any, size: Any) -> Any:  # noqa: ARG001, PLR0913 - numba's protocol
+def _copy_signature(typing_context: Any, out: Any, at: Any, data: Any, start: Any, size: Any) -> Any:  # noqa: ARG001 - numba's protocol
     return types.void(out, types.intp, data, types.intp, types.intp), _copy_codegen
 
 

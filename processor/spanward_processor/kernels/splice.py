@@ -158,5 +158,3 @@ def splice(data: Bytes, frames: Frames, removed: Ints, notes: Notes, score: Byte
         if notes.rows[row] >= 0:
             at = _write_note(out, at, row, notes, score)
     return copy_bytes(out, at, data, done, data.size)
-
-

@@ -29,7 +29,7 @@ def _p_of(cell_bin: int, first: int, last: int, bins: Ints, below: Floats, seen_
 
 
 @borrowing
-def score_rows(  # noqa: PLR0913 - rows and the model
+def score_rows(
     keys: Ints, bins: Ints, starts: Ints, model_bins: Ints, below: Floats, seen_p: Floats, weights: Floats, p: Floats
 ) -> None:
     """Find each row's p-value: the smallest over its features, times their number (Bonferroni).

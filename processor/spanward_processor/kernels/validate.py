@@ -70,10 +70,7 @@ def validate(data: Bytes, at: int, end: int, message: int, stack: Ints) -> int:
             return at
         kind = _SCHEMA[stack[1, depth], number] if wire == LENGTH and number < _FIELDS else 0
         if kind <= 0:
-            if kind == _STRING:
-                at = text_field(data, at, limit)
-            else:
-                at = step_over(data, at, limit, wire)
+            at = text_field(data, at, limit) if kind == _STRING else step_over(data, at, limit, wire)
             if at < 0:
                 return at
             continue

@@ -93,7 +93,7 @@ def step_over(data: Bytes, at: int, end: int, wire: int) -> int:
         return stop if start >= 0 else start
     if wire == FIXED32:
         return at + 4 if at + 4 <= end else BAD_LENGTH
-    return BAD_GROUP if wire == GROUP_START or wire == GROUP_END else BAD_TAG  # noqa: PLR1714
+    return BAD_GROUP if GROUP_START <= wire <= GROUP_END else BAD_TAG
 
 
 @borrowing

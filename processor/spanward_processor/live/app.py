@@ -1,17 +1,130 @@
-"""Placeholder until the live page lands in this branch: health only."""
+"""The live page and the health endpoints, as one ASGI application."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from spanward_processor.live.encode import Json, complete, dumps, numbered
+from spanward_processor.live.stream import EventStream
 from spanward_processor.live.view import LiveSource
 
+LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+MOST_STREAMS: Final = 64
 
-def live_app(source: LiveSource, ready: Callable[[], bool]) -> Starlette:
-    async def readyz(request: Request) -> Response:
-        return PlainTextResponse("", 200 if ready() else 503)
+_STATIC: Final = Path(__file__).parent / "static"
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'self'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",  # telemetry can become text, never markup
+    )
+)
+_SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 
-    return Starlette(routes=[Route("/readyz", readyz)])
+
+def live_app(
+    source: LiveSource,
+    ready: Callable[[], bool],
+    *,
+    closing: Callable[[], bool] = lambda: False,
+    allowed_hosts: Sequence[str] = (),
+    most_streams: int = MOST_STREAMS,
+) -> Starlette:
+    """Return the application.
+
+    Args:
+        source: What is shown.
+        ready: Whether the processor takes spans; `/readyz` answers 503 until it does.
+        closing: Whether the server is stopping. Event streams end within a quarter of a second of that, so a server
+            need not wait for them.
+        allowed_hosts: Host names, beside the loopback ones, under which the page may be asked for; `*` for any.
+        most_streams: Event streams that may be open at once; more are answered with 503.
+    """
+    page = Mount(
+        "/",
+        routes=[
+            Route("/", _page, methods=["GET"]),
+            Route("/events", EventStream(source, closing, most_streams)),
+            Route("/api/snapshot", _answering(lambda: complete(source.snapshot())), methods=["GET"]),
+            Route("/api/findings", _answering(lambda: numbered(source.transitions(0))), methods=["GET"]),
+            Mount("/static", StaticFiles(directory=_STATIC)),
+        ],
+        # Against DNS rebinding: a foreign site that points its own name at 127.0.0.1 must not read telemetry.
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK_NAMES, *allowed_hosts], www_redirect=False)
+        ],
+    )
+    # Outside the host check: orchestrators probe by address, and the answer tells nothing.
+    health = [Route("/healthz", _healthz, methods=["GET"]), Route("/readyz", _readyz(ready), methods=["GET"])]
+    return Starlette(routes=[*health, page], middleware=[Middleware(SecurityHeaders)])
+
+
+class SecurityHeaders:
+    """Puts the security headers on every answer.
+
+    Args:
+        app: What answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, with the headers added."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_SECURITY_HEADERS)
+                # Files are revalidated by their ETag: a page from before an upgrade must not talk to the new processor.
+                headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+async def _page(request: Request) -> Response:
+    del request
+    return FileResponse(_STATIC / "index.html")
+
+
+async def _healthz(request: Request) -> Response:
+    del request
+    return PlainTextResponse("alive")
+
+
+def _readyz(ready: Callable[[], bool]) -> Callable[[Request], Response]:
+    def readyz(request: Request) -> Response:
+        del request
+        return PlainTextResponse("ready") if ready() else PlainTextResponse("not ready", 503)
+
+    return readyz
+
+
+def _answering(form: Callable[[], Json]) -> Callable[[Request], object]:
+    async def answer(request: Request) -> Response:
+        del request
+        body = await asyncio.to_thread(lambda: dumps(form()).encode("utf-8", "replace"))
+        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    return answer

@@ -1,4 +1,4 @@
-"""What the live page is shown."""
+"""What the live page is shown, and by whom."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,7 +8,15 @@ from spanward_processor.findings import Finding, Series
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One point per window, oldest first."""
+    """The newest windows of one series as columns of equal length, oldest first; None where a window says nothing.
+
+    Args:
+        t_s: End of each window, Unix seconds.
+        rate_per_s: Rows per second.
+        latency_p50_s: Median latency, seconds.
+        latency_p99_s: 99th percentile of latency, seconds.
+        error_ratio: Share of rows with an error, 0 to 1.
+    """
 
     t_s: tuple[float, ...]
     rate_per_s: tuple[float | None, ...]
@@ -19,7 +27,22 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """How one key stands."""
+    """How one series, or one slice of it, stands.
+
+    Args:
+        key: Its number in this process.
+        series: Who it is.
+        state: Whether its baseline is still learning or is ready to judge.
+        progress: How far it has learned, 0 to 1.
+        reason: What was learned of what is needed, e.g. "12 of 30 windows, 340 of 300 rows".
+        rate_per_s: Rows per second in the newest window.
+        error_ratio: Share of its rows with an error, 0 to 1.
+        latency_p50_s: Its median latency, seconds.
+        latency_p99_s: Its 99th percentile of latency, seconds.
+        input_size_p50: Its median input size: tokens where spans carry them, else features.
+        decisions: Decision and share, largest first.
+        history: Its newest windows.
+    """
 
     key: int
     series: Series
@@ -37,7 +60,7 @@ class SeriesView:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Running totals of spans."""
+    """Running totals of spans since the start."""
 
     accepted: int
     refused: int
@@ -49,7 +72,19 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything at one moment."""
+    """Everything at one moment.
+
+    Args:
+        version: Version of the processor.
+        started_ns: When the processor started, Unix nanoseconds.
+        watermark_ns: Event time before which nothing is awaited, Unix nanoseconds; 0 before the first span.
+        window_s: Length of a window, seconds.
+        budget_per_day: False alarms allowed per day for the whole deployment.
+        counts: Running totals.
+        series: Each series and slice.
+        findings: Latest state of each finding: open ones first, newest first.
+        receiver: `HOST:PORT` where OTLP is received; empty when it is not told.
+    """
 
     version: str
     started_ns: int
@@ -59,15 +94,16 @@ class Snapshot:
     counts: Counts
     series: tuple[SeriesView, ...]
     findings: tuple[Finding, ...]
+    receiver: str = ""
 
 
 class LiveSource(Protocol):
-    """Where the page gets it from."""
+    """Where the page gets it from; both methods may be called from any thread."""
 
     def snapshot(self) -> Snapshot:
         """Return how everything stands now."""
         ...
 
     def transitions(self, after: int) -> tuple[tuple[int, Finding], ...]:
-        """Return the numbered transitions after a number."""
+        """Return the numbered transitions after a number, oldest first; numbers start at 1."""
         ...

@@ -59,7 +59,10 @@ def check_one_row(factory: Factory, seed: int) -> None:
     _learn(detector, traffic)
     rows = traffic.rows(QUIET)
     one = Rows(
-        np.ascontiguousarray(rows.keys[:, :1]), np.ascontiguousarray(rows.bins[:, :1]), rows.time_ns[:1], rows.traces[:1]
+        np.ascontiguousarray(rows.keys[:, :1]),
+        np.ascontiguousarray(rows.bins[:, :1]),
+        rows.time_ns[:1],
+        rows.traces[:1],
     )
     surprise = detector.test(traffic.count(one), traffic.directory)
     assert ((surprise.p >= 0) & (surprise.p <= 1)).all(), f"p-values must lie in 0..1, got {surprise.p}"

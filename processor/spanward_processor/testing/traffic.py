@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -10,10 +11,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from spanward import semconv
 from spanward_processor.decode import decode
 from spanward_processor.features import FEATURES, Aspect, Rows
-from spanward_processor.keys import KeyDirectory
 from spanward_processor.kernels.binning import exponential_bins, unit_bins
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import MISSING
+from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import role_table
 from spanward_processor.texts import Texts
 from spanward_processor.windows import Window, Windows
@@ -126,7 +127,7 @@ class Traffic:
             pieces: Where to cut; no cut gives one shard.
         """
         cuts = [0, *pieces, len(rows)]
-        shards = [self._count_piece(rows, first, last) for first, last in zip(cuts, cuts[1:], strict=False)]
+        shards = [self._count_piece(rows, first, last) for first, last in pairwise(cuts)]
         merged = shards[0]
         for shard in shards[1:]:
             merged += shard

@@ -1,0 +1,26 @@
+"""The labelled sentences shipped with the demo: what people write to a customer support desk.
+
+Written for this project and part of it (Apache-2.0); no customer's words. `{order}`, `{name}` and the like are slots that
+`customers.Writer` fills.
+"""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+LABELS: Final = ("billing", "delivery", "technical", "account")
+"""The desks a text can be routed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence with its slots, and the desk it belongs to."""
+
+    label: str
+    text: str
+
+
+def load_corpus() -> tuple[Sentence, ...]:
+    """Read the sentences, in the order of the file."""
+    rows = files(__package__).joinpath("corpus.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    return tuple(Sentence(*row.split("\t")) for row in rows)
