@@ -2,12 +2,15 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+Value = TypeVar("Value", str, float)
 
 MASK = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -58,7 +61,7 @@ class Row:
 
 def rows(request: bytes, texts: dict[str, Sequence[str]], numbers: dict[str, Sequence[str]]) -> list[Row]:
     """Decode by the official parser and resolve roles one attribute at a time."""
-    found = []
+    found: list[Row] = []
     for resource in ExportTraceServiceRequest.FromString(request).resource_spans:
         for scope in resource.scope_spans:
             found.extend(_row(span, resource.resource.attributes, texts, numbers) for span in scope.spans)
@@ -86,7 +89,9 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def _first(levels, names, read):  # type: ignore[no-untyped-def] # pyright: ignore
+def _first(
+    levels: Sequence[Sequence[KeyValue]], names: Sequence[str], read: Callable[[AnyValue], Value | None]
+) -> Value | None:
     """Return the first usable value: spans before resources, earlier names before later ones, first occurrence."""
     for level in levels:
         for name in names:
@@ -145,7 +150,7 @@ def counts(keys: Iterable[Sequence[int]], bins: Iterable[Sequence[int]], missing
 def repeats(rows: Iterable[tuple[int, Sequence[int]]]) -> list[int]:
     """Mark rows (key, hashes) at least half of whose hashes were seen for the key; memory without bound."""
     seen: dict[int, set[int]] = defaultdict(set)
-    marks = []
+    marks: list[int] = []
     for key, hashes in rows:
         if key < 0 or not hashes:
             marks.append(-1)

@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent import futures
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
@@ -49,13 +49,17 @@ class Backend(
 
 
 @contextmanager
-def backend(port: int = 0) -> Iterator[tuple[Backend, int]]:
+def backend(port: int = 0) -> Generator[tuple[Backend, int]]:
     """Run a backend on loopback; yield it and its port."""
     kept = Backend()
     server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(kept, server)
-    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(kept, server)
-    logs_service_pb2_grpc.add_LogsServiceServicer_to_server(kept, server)
+    for module, name in (
+        (trace_service_pb2_grpc, "TraceService"),
+        (metrics_service_pb2_grpc, "MetricsService"),
+        (logs_service_pb2_grpc, "LogsService"),
+    ):
+        register: Any = getattr(module, f"add_{name}Servicer_to_server")
+        register(kept, server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
@@ -65,7 +69,7 @@ def backend(port: int = 0) -> Iterator[tuple[Backend, int]]:
 
 
 @contextmanager
-def processor(*backend_ports: int, **sections: Any) -> Iterator[Processor]:
+def processor(*backend_ports: int, **sections: Any) -> Generator[Processor]:
     """Run a processor on port 0 in a thread; yield it while it serves.
 
     Args:
@@ -119,5 +123,6 @@ def export(address: str, request: bytes, signal: str = "trace", timeout: float =
     """Send encoded bytes to an OTLP receiver; return its reply."""
     service = f"opentelemetry.proto.collector.{signal}.v1.{signal.capitalize()}Service"
     with grpc.insecure_channel(address) as channel:
-        reply: bytes = channel.unary_unary(f"/{service}/Export")(request, timeout=timeout)
+        call = cast("Any", channel).unary_unary(f"/{service}/Export")
+        reply: bytes = call(request, timeout=timeout)
     return reply

@@ -6,7 +6,7 @@ application are switched off; its native metrics and logs stay as they are.
 """
 
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from spanward_integrations.asgi import Receive, Scope, Send, SpanwardMiddleware
@@ -44,7 +44,7 @@ def instrument_fastapi(app: "FastAPI") -> None:
     Args:
         app: The application.
     """
-    if any(entry.cls is FastAPIMiddleware for entry in app.user_middleware):
+    if any(_is_ours(entry) for entry in app.user_middleware):
         return
     native = _native_settings(app)
     if native is not None:
@@ -60,7 +60,7 @@ def uninstrument_fastapi(app: "FastAPI") -> None:
     Args:
         app: The application.
     """
-    kept = [entry for entry in app.user_middleware if entry.cls is not FastAPIMiddleware]
+    kept = [entry for entry in app.user_middleware if not _is_ours(entry)]
     if len(kept) == len(app.user_middleware):
         return
     app.user_middleware[:] = kept
@@ -70,7 +70,11 @@ def uninstrument_fastapi(app: "FastAPI") -> None:
         native["tracing"] = _tracing_before.pop(app)
 
 
+def _is_ours(entry: "Middleware") -> bool:
+    return cast("object", entry.cls) is FastAPIMiddleware
+
+
 def _native_settings(app: "FastAPI") -> MutableMapping[str, Any] | None:
     """Return the settings of FastAPI's own telemetry; there is no public way to change them after construction."""
     settings = getattr(app, "_telemetry", None)
-    return settings if isinstance(settings, dict) else None
+    return cast("dict[str, Any]", settings) if isinstance(settings, dict) else None

@@ -1,6 +1,6 @@
 """How much is taken at once: bytes and requests in flight are bounded, the rest is asked to come back."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -28,7 +28,7 @@ class Admission:
         return self._requests
 
     @contextmanager
-    def admit(self, size: int) -> Iterator[None]:
+    def admit(self, size: int) -> Generator[None]:
         """Hold room for a request while it is worked on.
 
         Args:

@@ -224,13 +224,14 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
 def parse(text: str, environment: Mapping[str, str] = os.environ) -> Config:
     """Check the text of a configuration; see `load`."""
     try:
-        tree = yaml.load(text, _UniqueKeys) or {}  # noqa: S506 - a SafeLoader
+        tree: object = yaml.load(text, _UniqueKeys) or {}  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ConfigError([f"configuration: must be valid YAML, got {' '.join(str(error).split())}"]) from error
     if not isinstance(tree, dict):
         raise ConfigError([f"configuration: must be a mapping, got {type(tree).__name__}"])
+    tree = cast("object", tree)
     errors: list[str] = []
-    filled = _substitute(cast("object", tree), "", environment, errors)
+    filled = _substitute(tree, "", environment, errors)
     try:
         config = Config.model_validate(filled)
     except ValidationError as error:
@@ -246,7 +247,7 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = cast("object", self.construct_object(key_node, deep=True))  # type: ignore[no-untyped-call]
+            key = cast("Any", self).construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
             seen.add(key)
@@ -294,7 +295,7 @@ def _suggestion(location: tuple[int | str, ...]) -> str:
     for part in location[:-1]:
         if isinstance(part, int):
             continue
-        names = [kind for kind in _models(model.model_fields[part].annotation)] if part in model.model_fields else []
+        names = list(_models(model.model_fields[part].annotation)) if part in model.model_fields else []
         model = names[0] if names else Config
     close = difflib.get_close_matches(str(location[-1]), list(model.model_fields), n=1)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(model.model_fields)}"
@@ -302,7 +303,7 @@ def _suggestion(location: tuple[int | str, ...]) -> str:
 
 def _models(annotation: Any) -> Iterable[type[BaseModel]]:
     """Yield the sections an annotation speaks of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(cast("type[object]", annotation), BaseModel):
         yield annotation
     for inner in getattr(annotation, "__args__", ()):
         yield from _models(inner)

@@ -15,11 +15,12 @@ Three steps, each from the literature:
 from typing import Final, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import fdtrc
 
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 
-A = TypeVar("A", Floats, Ints)
+Kind = TypeVar("Kind", np.float64, np.int64)
 
 SUSPICIOUS: Final = 0.5  # share of the threshold (in powers of ten) from which a window is no longer learned
 CALM_P: Final = 0.05  # windows above it speak for "as usual"
@@ -161,7 +162,7 @@ def log10_threshold(streams: int, window_s: float, false_alarms_per_day: float) 
     return float(np.log10(max(tests_per_day / false_alarms_per_day, 100.0)))
 
 
-def grown(array: A, size: int, fill: float = 0.0) -> A:
+def grown(array: NDArray[Kind], size: int, fill: float = 0.0) -> NDArray[Kind]:
     """Return the array with room for `size` entries, doubling so that growth costs little."""
     if size <= array.size:
         return array

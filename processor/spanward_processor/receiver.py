@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
 import grpc
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -25,7 +25,7 @@ _INLINE_BYTES: Final = 16 << 10  # below it a thread's hand-over costs more than
 _BUSY_RETRY_S: Final = 1.0
 _BACKEND_RETRY_S: Final = 5.0
 
-_Context = grpc.aio.ServicerContext[bytes, bytes]
+_Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 
 @dataclass(frozen=True, slots=True)

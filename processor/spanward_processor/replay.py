@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -136,7 +136,7 @@ async def replay(paths: list[Path], detection: DetectionConfig) -> Replayed:
     async with Processor(config) as processor:
         pipeline = processor.pipeline
         async with grpc.aio.insecure_channel(processor.receiver_address) as channel:
-            export = channel.unary_unary(f"/{Signal.TRACES.service}/Export")
+            export = cast("Any", channel).unary_unary(f"/{Signal.TRACES.service}/Export")
             for path in paths:
                 for request in requests(path):
                     spans = ExportTraceServiceRequest.FromString(request).resource_spans[0].scope_spans[0].spans

@@ -38,7 +38,7 @@ class RowModel:
         """
         cells = cells.where(ready[cells.streams])
         starts = np.searchsorted(cells.streams, np.arange(ready.size + 1))
-        weights = np.bincount(cells.streams, cells.counts, ready.size) if len(cells) else np.zeros(ready.size)
+        weights: Floats = np.bincount(cells.streams, cells.counts, ready.size).astype(np.float64)
         total = weights[cells.streams]
         below = _running_before(cells.streams, cells.counts) / total
         above = 1.0 - below - cells.counts / total

@@ -120,8 +120,8 @@ class Processor:
             uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, access_log=False)
         )
         self._tasks.append(asyncio.create_task(self._page.serve([bound])))
-        while not self._page.started:
-            await asyncio.sleep(0.01)
+        while not self._page.started:  # noqa: ASYNC110 - see below
+            await asyncio.sleep(0.01)  # uvicorn has no event to wait for
 
     async def _tick_forever(self) -> None:
         while True:

@@ -46,7 +46,7 @@ def retry_delay_s(error: grpc.aio.AioRpcError) -> float | None:
             for detail in Status.FromString(value).details:
                 info = RetryInfo()
                 if detail.Unpack(info):
-                    return float(info.retry_delay.seconds) + info.retry_delay.nanos / 1e9
+                    return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
     return None
 
 

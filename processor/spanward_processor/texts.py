@@ -66,4 +66,4 @@ def text_at(batch: SpanBatch, column: int, row: int) -> str:
         return value.bytes_value.hex()[:_LONGEST]
     if kind == "bool_value":
         return "true" if value.bool_value else "false"
-    return str(getattr(value, kind))[:_LONGEST] if kind else ""
+    return str(getattr(value, kind) if kind else "")[:_LONGEST]

@@ -74,7 +74,7 @@ class Observation:
 
     def begin(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Span:
         """Start the span of a call; when it is not recording nothing is hashed."""
-        span = trace.INVALID_SPAN
+        span: Span = trace.INVALID_SPAN
         with Guard("starting a span"):
             span = self.tracer.start_span(self.name, kind=SpanKind.INTERNAL, attributes=self.constants)
         if span.is_recording():

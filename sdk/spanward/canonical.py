@@ -20,7 +20,7 @@ import math
 import struct
 import unicodedata
 from collections.abc import Mapping
-from typing import Final, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 _DEEPEST: Final = 32
 _NAN: Final = struct.pack(">d", math.nan)
@@ -65,7 +65,7 @@ def _append(value: object, parts: list[bytes], depth: int) -> None:
     elif isinstance(value, float):
         parts.append(b"d" + (_NAN if value != value else struct.pack(">d", value + 0.0)))  # noqa: PLR0124 - NaN
     elif isinstance(value, (bytes, bytearray, memoryview)):
-        _append_sized(b"b", bytes(value), parts)
+        _append_sized(b"b", bytes(cast("bytes", value)), parts)
     elif isinstance(value, (list, tuple)):
         items = cast("list[object] | tuple[object, ...]", value)
         parts.append(b"[" + _size(len(items)))
@@ -102,7 +102,7 @@ def _append_array(value: _Array, parts: list[bytes]) -> None:
     if kind not in "biuf" or not kind:
         msg = f"an array of {value.dtype} has no canonical form"
         raise NotCanonicalError(msg)
-    little = value.astype(f"<{kind}{item_size}", copy=False)  # type: ignore[attr-defined] # pyright: ignore
+    little: Any = cast("Any", value).astype(f"<{kind}{item_size}", copy=False)
     if kind == "f":
         little = little + 0.0  # -0.0 becomes 0.0
         little[little != little] = math.nan  # noqa: PLR0124 - one NaN for all

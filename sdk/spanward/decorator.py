@@ -69,13 +69,13 @@ def inference(
             semconv.CHANNEL: channel if isinstance(channel, str) else None,
         }
     )
-    if isinstance(dimensions, Mapping):
-        constants |= _constants({semconv.DIMENSION_PREFIX + name: value for name, value in dimensions.items()})
+    fixed: Mapping[str, str] = {} if dimensions is None or callable(dimensions) else dimensions
+    constants |= _constants({semconv.DIMENSION_PREFIX + name: value for name, value in fixed.items()})
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if isinstance(function, (classmethod, staticmethod)):
-            inner = cast("Any", function).__func__
-            return cast("Callable[P, R]", cast("Any", type(function))(decorate(inner)))
+            wrapped: Any = function
+            return cast("Callable[P, R]", type(wrapped)(decorate(wrapped.__func__)))
         _refuse_generator(function)
         observation = Observation(
             tracer=trace.get_tracer("spanward", version_of("spanward")),

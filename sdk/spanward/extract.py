@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 _LABELS: Final = ("label", "decision", "class", "prediction", "predicted_label")
 _SCORES: Final = ("score", "confidence", "probability", "proba")
@@ -76,7 +76,7 @@ def _of_pair(result: tuple[object, ...]) -> Outcome:
 
 
 def _of_list(result: list[object]) -> Outcome:
-    outcomes = [outcome_of(item) for item in result if isinstance(item, (Mapping, tuple))]
+    outcomes = [outcome_of(item) for item in result]
     scored = [outcome for outcome in outcomes if outcome.score is not None]
     if not scored:
         return NOTHING
@@ -105,14 +105,13 @@ def _numbers(value: object) -> Sequence[float] | None:
         flat = [size for size in shape if size != 1]
         if len(flat) > 1 or math.prod(shape) > _MOST_PROBABILITIES:
             return None
-        listed = getattr(value, "tolist", lambda: None)()
-        while isinstance(listed, list) and len(cast("list[object]", listed)) == 1 and isinstance(listed[0], list):
-            listed = cast("list[object]", listed)[0]
-        value = listed
+        flatten: Any = getattr(value, "reshape", None)
+        value = flatten(-1).tolist() if flatten else None
     if not isinstance(value, list) or not 2 <= len(cast("list[object]", value)) <= _MOST_PROBABILITIES:
         return None
     items = cast("list[object]", value)
-    return [float(item) for item in items] if all(type(item) is float for item in items) else None  # type: ignore[arg-type]
+    numbers = [item for item in items if isinstance(item, float)]
+    return numbers if len(numbers) == len(items) else None
 
 
 def _is_distribution(numbers: Sequence[float]) -> bool:
@@ -177,9 +176,9 @@ def size_of(values: Sequence[object]) -> Size:
         return _size_of_array(value, cast("tuple[int, ...]", shape))
     if isinstance(value, (list, tuple)):
         items = cast("Sequence[object]", value)
-        numbers = [item for item in items if isinstance(item, (int, float)) and not isinstance(item, bool)]
+        numbers = [float(item) for item in items if isinstance(item, (int, float)) and not isinstance(item, bool)]
         if numbers and len(numbers) == len(items):
-            return Size(len(items), sum(number == 0 for number in numbers) / len(items))
+            return Size(len(items), numbers.count(0.0) / len(items))
         if items and all(isinstance(item, (str, Mapping)) for item in items):
             return Size(_count(items), batch=len(items))
     return Size(_count(value))

@@ -1,6 +1,6 @@
 """Spans as a user's test sees them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -22,7 +22,7 @@ class CapturedSpans:
 
 
 @contextmanager
-def capture_spans() -> Iterator[CapturedSpans]:
+def capture_spans() -> Generator[CapturedSpans]:
     """Keep every span that ends inside the block.
 
     OpenTelemetry lets the global TracerProvider be set once; the first use sets one that keeps spans in memory, or adds

@@ -1,6 +1,7 @@
 """The real SDK exporter to a real processor to a backend of official stubs: nothing changes but what we add."""
 
 import time
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -14,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
@@ -68,7 +70,7 @@ def test_unflagged_requests_are_forwarded_byte_for_byte() -> None:
     with running.backend() as (backend, port), running.processor(port) as processor:
         exporter = OTLPSpanExporter(f"http://{processor.receiver_address}", insecure=True)
         result = exporter.export(spans)
-        exporter.shutdown()
+        cast("Any", exporter).shutdown()
 
         assert result is SpanExportResult.SUCCESS
         assert encode_spans(spans).SerializeToString() == backend.traces[0].SerializeToString()
@@ -97,7 +99,7 @@ def test_flagged_spans_equal_the_sent_ones_annotations_aside() -> None:
     assert sent == received
 
 
-def _spans(request: ExportTraceServiceRequest):  # type: ignore[no-untyped-def] # pyright: ignore
+def _spans(request: ExportTraceServiceRequest) -> list[Span]:
     return [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
 
 
@@ -151,7 +153,7 @@ def test_undecodable_bytes_are_refused_and_affect_nothing_else() -> None:
         running.export(processor.receiver_address, good)
 
         assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "not an ExportTraceServiceRequest" in refusal.value.details()
+        assert "not an ExportTraceServiceRequest" in str(refusal.value.details())
         assert processor.counts.refused_requests == 1
         assert len(backend.traces) == 1
 
@@ -163,7 +165,7 @@ def test_backend_that_comes_up_in_time_gets_the_spans() -> None:
         pass
     with running.processor(port) as processor:
         channel = grpc.insecure_channel(processor.receiver_address)
-        call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+        call = cast("Any", channel).unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
         waiting = call.future(sent, timeout=20)
         time.sleep(0.7)
         with running.backend(port) as (backend, _):
@@ -181,7 +183,7 @@ def test_backend_that_stays_down_is_an_honest_refusal() -> None:
         with pytest.raises(grpc.RpcError) as refusal:
             running.export(processor.receiver_address, sent)
 
-        details = dict(refusal.value.trailing_metadata())
+        details: dict[str, bytes] = dict(cast("Any", refusal.value.trailing_metadata()))
         info = RetryInfo()
         assert Status.FromString(details["grpc-status-details-bin"]).details[0].Unpack(info)
         assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -198,7 +200,7 @@ def test_a_permanent_fault_of_the_data_is_passed_upstream() -> None:
             running.export(processor.receiver_address, sent)
 
     assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "backend-0 refused the data: INVALID_ARGUMENT too old" in refusal.value.details()
+    assert "backend-0 refused the data: INVALID_ARGUMENT too old" in str(refusal.value.details())
 
 
 def test_a_fault_of_the_operator_loses_nothing() -> None:

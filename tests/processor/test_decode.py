@@ -1,7 +1,7 @@
 """The decoder against the official parser, on ordinary, random and hostile requests."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 def _fill(span: Span, items: Any, start: int, end: int, trace: bytes, status: int, event: Any) -> None:
     span.start_time_unix_nano, span.end_time_unix_nano, span.trace_id = start, end, trace
-    span.status.code = status
+    span.status.code = cast("Any", status)
     span.status.message = "m"
     for key, value in items:
         span.attributes.add(key=key, value=value)

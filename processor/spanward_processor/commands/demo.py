@@ -40,8 +40,20 @@ async def _run(*, seed: int, keep: bool) -> int:
         _cancel_once(telling, received)
         try:
             complete = await telling
-        except asyncio.CancelledError:
+        except* asyncio.CancelledError:
             screen.say("\nStopped.")
         except* ProcessError as errors:
             screen.say(f"\n{errors.exceptions[0]}", "red")
     return _KILLED_BY + received[0] if received else int(not complete)
+
+
+def _cancel_once(telling: asyncio.Future[bool], received: list[signal.Signals]) -> None:
+    """Let the first SIGINT or SIGTERM end the story; later ones do not disturb the ending."""
+
+    def stop(number: signal.Signals) -> None:
+        if not received:
+            received.append(number)
+            telling.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)

@@ -1,15 +1,15 @@
 """The model of the demo: which desk should answer a customer's text."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
-from typing import Final
+from typing import Final, Protocol, cast
 
 import numpy as np
-import sklearn
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+import sklearn  # type: ignore[import-untyped]
+from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
+from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
 
 from spanward_processor.demo.corpus import Sentence
 from spanward_processor.demo.writer import Writer
@@ -17,6 +17,18 @@ from spanward_processor.demo.writer import Writer
 _BREAK: Final = re.compile(r"(?<=[.!?])\s+")
 _FILLINGS: Final = 4  # times each pattern is written out for training
 _SEED: Final = 7
+
+_Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+class _Model(Protocol):
+    """What is used of a scikit-learn classifier; the library has no types."""
+
+    classes_: np.ndarray[tuple[int], np.dtype[np.str_]]
+
+    def fit(self, texts: Sequence[str], labels: Sequence[str]) -> object: ...
+
+    def predict_proba(self, texts: Sequence[str]) -> _Floats: ...
 
 
 class Classifier:
@@ -28,13 +40,15 @@ class Classifier:
 
     def __init__(self, corpus: Iterable[Sentence]) -> None:
         sentences = [sentence for sentence in corpus for _ in range(_FILLINGS)]
-        writer = Writer((), Random(_SEED))
+        writer = Writer((), Random(_SEED))  # noqa: S311 - texts, not secrets
         texts = [writer.sentence(sentence.text) for sentence in sentences]
-        self._model: Pipeline = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=20.0))
+        layers = (TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=20.0))
+        self._model = cast("_Model", make_pipeline(*layers))
         self._model.fit(texts, [sentence.label for sentence in sentences])
 
     def probabilities(self, text: str) -> dict[str, float]:
         """Return each label's probability."""
-        with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # they cost half the time
+        with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # pyright: ignore[reportUnknownMemberType] - no types
+            # Without the two checks of scikit-learn a sentence takes half the time.
             rows = [self._model.predict_proba([sentence])[0] for sentence in _BREAK.split(text)]
         return dict(zip(self._model.classes_.tolist(), np.mean(rows, axis=0).tolist(), strict=True))

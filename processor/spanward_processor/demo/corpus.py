@@ -22,5 +22,14 @@ class Sentence:
 
 def load_corpus() -> tuple[Sentence, ...]:
     """Read the sentences, in the order of the file."""
-    rows = files(__package__).joinpath("corpus.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    return tuple(Sentence(*row.split("\t")) for row in rows)
+    return tuple(Sentence(label, text) for label, text in _rows("corpus.tsv"))
+
+
+def load_words() -> dict[str, tuple[str, ...]]:
+    """Read the words that may stand in a slot, by slot."""
+    return {slot: tuple(words.split("|")) for slot, words in _rows("words.tsv")}
+
+
+def _rows(name: str) -> list[list[str]]:
+    lines = files("spanward_processor.demo").joinpath(name).read_text(encoding="utf-8").splitlines()
+    return [line.split("\t") for line in lines[1:]]

@@ -1,7 +1,7 @@
 """What the demo shows in the terminal; in a pipe the same as plain lines."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -40,7 +40,7 @@ class Screen:
         self.say(f"Now: {text}", "bold")
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[Callable[[float, str], None]]:
+    def waiting(self, what: str) -> Generator[Callable[[float, str], None]]:
         """Show that something takes its time, and afterwards how long it took.
 
         Args:

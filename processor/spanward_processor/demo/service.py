@@ -3,14 +3,15 @@
 Run it as any FastAPI service: `uvicorn spanward_processor.demo.service:app`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from operator import attrgetter
 
-import spanward
 from fastapi import FastAPI
 from pydantic import BaseModel
-from spanward_integrations.fastapi import instrument_fastapi
 
+import spanward
+from spanward_integrations.fastapi import instrument_fastapi
 from spanward_processor.demo.classifier import Classifier
 from spanward_processor.demo.corpus import load_corpus
 
@@ -31,7 +32,7 @@ class Route(BaseModel):
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
     """Send spans while the service runs, to where the standard OTEL_* variables say."""
     spanward.configure(service_name="support-desk")
     yield
@@ -46,9 +47,9 @@ classifier = Classifier(load_corpus())
 @spanward.inference(
     model="support-router",
     version="1.0",
-    input=lambda ticket: ticket.text,
-    channel=lambda ticket: ticket.channel,
-    client=lambda ticket: ticket.client,
+    input=attrgetter("text"),
+    channel=attrgetter("channel"),
+    client=attrgetter("client"),
 )
 def classify(ticket: Ticket) -> dict[str, str | float]:
     """Return the most probable desk."""

@@ -7,18 +7,22 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from types import FrameType
 from typing import Final
 
 import grpc
-from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from spanward import semconv
 
-COUNTS_METHOD: Final = "/spanward.demo.Backend/Counts"
-"""Answers with the counts as JSON."""
+_COLLECTOR: Final = "opentelemetry.proto.collector"
+_OWN: Final = "spanward.demo.Backend"
+_COUNTS: Final = "Counts"
 
 
 @dataclass(slots=True)
@@ -29,7 +33,7 @@ class Counts:
         spans: All spans.
         annotated: Spans that carry an anomaly attribute.
         findings: Log records that tell of a finding.
-        metrics: Metrics requests.
+        metrics: Requests with metrics.
     """
 
     spans: int = 0
@@ -37,84 +41,79 @@ class Counts:
     findings: int = 0
     metrics: int = 0
 
-
-class Traces(trace_service_pb2_grpc.TraceServiceServicer):
-    """Counts spans, and those that were annotated."""
-
-    def __init__(self, counts: Counts) -> None:
-        self._counts = counts
-
-    def Export(  # noqa: N802 - the name in the protocol
-        self, request: trace_service_pb2.ExportTraceServiceRequest, context: grpc.ServicerContext
-    ) -> trace_service_pb2.ExportTraceServiceResponse:
-        """Take spans."""
-        del context
-        for resource in request.resource_spans:
+    def add_traces(self, request: bytes) -> None:
+        """Count the spans of an export request."""
+        for resource in ExportTraceServiceRequest.FromString(request).resource_spans:
             for scope in resource.scope_spans:
-                self._counts.spans += len(scope.spans)
-                self._counts.annotated += sum(
-                    any(attribute.key.startswith(semconv.ANOMALY_PREFIX) for attribute in span.attributes)
-                    for span in scope.spans
-                )
-        return trace_service_pb2.ExportTraceServiceResponse()
+                self.spans += len(scope.spans)
+                self.annotated += sum(map(_is_annotated, scope.spans))
 
-
-class Logs(logs_service_pb2_grpc.LogsServiceServicer):
-    """Counts the log records that tell of a finding."""
-
-    def __init__(self, counts: Counts) -> None:
-        self._counts = counts
-
-    def Export(  # noqa: N802 - the name in the protocol
-        self, request: logs_service_pb2.ExportLogsServiceRequest, context: grpc.ServicerContext
-    ) -> logs_service_pb2.ExportLogsServiceResponse:
-        """Take log records."""
-        del context
-        for resource in request.resource_logs:
+    def add_logs(self, request: bytes) -> None:
+        """Count the findings of an export request."""
+        for resource in ExportLogsServiceRequest.FromString(request).resource_logs:
             for scope in resource.scope_logs:
-                self._counts.findings += sum(record.event_name == semconv.FINDING_EVENT for record in scope.log_records)
-        return logs_service_pb2.ExportLogsServiceResponse()
+                self.findings += sum(record.event_name == semconv.FINDING_EVENT for record in scope.log_records)
+
+    def add_metrics(self, request: bytes) -> None:
+        """Count an export request of metrics."""
+        del request
+        self.metrics += 1
+
+    def as_json(self) -> bytes:
+        """Return the counts."""
+        return json.dumps(asdict(self)).encode()
 
 
-class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
-    """Counts metrics requests."""
-
-    def __init__(self, counts: Counts) -> None:
-        self._counts = counts
-
-    def Export(  # noqa: N802 - the name in the protocol
-        self, request: metrics_service_pb2.ExportMetricsServiceRequest, context: grpc.ServicerContext
-    ) -> metrics_service_pb2.ExportMetricsServiceResponse:
-        """Take metrics."""
-        del request, context
-        self._counts.metrics += 1
-        return metrics_service_pb2.ExportMetricsServiceResponse()
+def _is_annotated(span: Span) -> bool:
+    return any(attribute.key.startswith(semconv.ANOMALY_PREFIX) for attribute in span.attributes)
 
 
 def start(counts: Counts) -> tuple[grpc.Server, int]:
     """Start the backend on a free loopback port; return it and the port."""
+
+    def taking(add: Callable[[bytes], None]) -> Callable[[bytes], bytes]:
+        def export(request: bytes) -> bytes:
+            add(request)
+            return b""  # an empty response: everything was taken
+
+        return export
+
     server = grpc.server(ThreadPoolExecutor(max_workers=1))  # one worker, so counting needs no lock
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(counts), server)
-    logs_service_pb2_grpc.add_LogsServiceServicer_to_server(Logs(counts), server)
-    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(counts), server)
-    service, method = COUNTS_METHOD.strip("/").split("/")
-    answer = grpc.unary_unary_rpc_method_handler(lambda _request, _context: json.dumps(asdict(counts)).encode())
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: answer}),))
+    server.add_generic_rpc_handlers(
+        (
+            _service(f"{_COLLECTOR}.trace.v1.TraceService", "Export", taking(counts.add_traces)),
+            _service(f"{_COLLECTOR}.logs.v1.LogsService", "Export", taking(counts.add_logs)),
+            _service(f"{_COLLECTOR}.metrics.v1.MetricsService", "Export", taking(counts.add_metrics)),
+            _service(_OWN, _COUNTS, lambda _: counts.as_json()),
+        )
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     return server, port
 
 
+def _service(name: str, method: str, answer: Callable[[bytes], bytes]) -> grpc.GenericRpcHandler:
+    def call(request: bytes, _: grpc.ServicerContext) -> bytes:
+        return answer(request)
+
+    return grpc.method_handlers_generic_handler(name, {method: grpc.unary_unary_rpc_method_handler(call)})
+
+
 async def read_counts(address: str) -> Counts:
     """Ask a running backend what it has received."""
     async with grpc.aio.insecure_channel(address) as channel:
-        return Counts(**json.loads(await channel.unary_unary(COUNTS_METHOD)(b"")))
+        ask = channel.unary_unary(f"/{_OWN}/{_COUNTS}", request_serializer=bytes, response_deserializer=bytes)
+        return Counts(**json.loads(await ask(b"")))
 
 
 def main() -> None:
     """Run until SIGTERM."""
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
     server, port = start(Counts())
     sys.stdout.write(f"ready receiver=127.0.0.1:{port}\n")
     sys.stdout.flush()

@@ -9,7 +9,7 @@ from spanward_processor.cells import Cells
 from spanward_processor.detectors.base import Account, aspect_name
 from spanward_processor.features import Feature, Shape
 from spanward_processor.findings import Series
-from spanward_processor.kernels.jit import Floats
+from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import OTHER
 
 _MOST_CARRIERS: Final = 64
@@ -22,7 +22,8 @@ def quantile(cells: Cells, feature: Feature, share: float) -> float:
     if not len(cells):
         return float("nan")
     running = np.cumsum(cells.counts)
-    return feature.value(int(cells.bins[min(int(np.searchsorted(running, share * running[-1])), len(cells) - 1)]))
+    place = int(np.searchsorted(running, share * float(running[-1])))
+    return feature.value(int(cells.bins[min(place, len(cells) - 1)]))
 
 
 def account_of(
@@ -132,10 +133,10 @@ def _name(cell_bin: int, text: Callable[[int], str]) -> str:
     return "the rest" if cell_bin == OTHER else f"'{text(cell_bin)}'"
 
 
-def _shares(now: Cells, usual: Cells) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats, Floats]:
+def _shares(now: Cells, usual: Cells) -> tuple[Ints, Floats, Floats]:
     """Return the bins of both bags and each one's share in either."""
-    bins = np.union1d(now.bins, usual.bins)
-    shares = []
+    bins = np.union1d(now.bins, usual.bins).astype(np.int64)
+    shares: list[Floats] = []
     for cells in (now, usual):
         share = np.zeros(bins.size)
         share[np.searchsorted(bins, cells.bins)] = cells.counts / max(cells.total(), 1.0)

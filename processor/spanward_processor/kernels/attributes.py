@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing, inlined
+from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing, inlined, signed
 from spanward_processor.kernels.memory import load_f64, load_u64, same_bytes
 from spanward_processor.kernels.siphash import siphash13
 from spanward_processor.kernels.validate import ARRAY, KEY_VALUES, validate
@@ -105,7 +105,7 @@ def _find_name(data: Bytes, start: int, end: int, names: Names) -> int:
     """Return the place of a name in the table, or `NO_ROLE` or `RESERVED`."""
     code = siphash13(data, start, end, names.key[0], names.key[1])
     mask = names.hashes.size - 1
-    place = np.int64(code & np.uint64(mask))
+    place = signed(code & np.uint64(mask))
     while names.hashes[place] != np.uint64(0):
         if names.hashes[place] == code:
             return place
@@ -120,7 +120,7 @@ def _place_of(data: Bytes, start: int, end: int, index: int, names: Names, seen:
     if index >= PREDICTED:
         return _find_name(data, start, end, names)
     if seen[1, index] == size and same_bytes(data, seen[0, index], start, size):
-        return seen[2, index]
+        return int(seen[2, index])
     place = _find_name(data, start, end, names)
     seen[0, index], seen[1, index], seen[2, index] = start, size, place
     return place

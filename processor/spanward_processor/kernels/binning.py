@@ -26,7 +26,7 @@ def exponential_bin(value: float) -> int:
         return MISSING
     if value == 0.0:
         return ZERO
-    index = np.int64(math.ceil(math.log2(abs(value)) * SCALE)) - 1
+    index = math.ceil(math.log2(abs(value)) * SCALE) - 1
     return index if value > 0.0 else ZERO - 1 - (index + (1 << 20))
 
 
@@ -34,7 +34,7 @@ def exponential_bin(value: float) -> int:
 def unit_bin(value: float) -> int:
     """Return one of 128 equal bins for a number in 0..1, and an exponential bin, kept apart, for any other."""
     if value >= 0.0 and value <= 1.0:
-        return min(np.int64(value * UNIT_BINS), UNIT_BINS - 1)
+        return min(int(value * UNIT_BINS), UNIT_BINS - 1)
     cell_bin = exponential_bin(value)
     return cell_bin + UNIT_BINS if value > 1.0 else cell_bin
 

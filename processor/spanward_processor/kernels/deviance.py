@@ -9,14 +9,12 @@ the rest share one, where categories never seen before land too. Source: Agresti
 import math
 from typing import Final
 
-import numpy as np
-
-from spanward_processor.kernels.jit import Floats, Ints, borrowing
+from spanward_processor.kernels.jit import Floats, Ints, borrowing, int64
 from spanward_processor.kernels.tables import FEATURE_BITS
 
-NUMBER: Final = np.int64(1)
-FLAG: Final = np.int64(2)
-CATEGORY: Final = np.int64(3)
+NUMBER: Final = int64(1)
+FLAG: Final = int64(2)
+CATEGORY: Final = int64(3)
 
 GROUPS: Final = 34
 _TAIL_GROUP: Final = 10
@@ -29,7 +27,7 @@ _PRIOR: Final = 0.5  # rows added to every group of the baseline, so that nothin
 @borrowing
 def _group_of(shape: int, cell_bin: int, middle: float, share: float, own_groups: int) -> int:
     if shape == NUMBER:
-        return _TAIL_GROUP if middle > _TAIL else min(np.int64(middle * 10), 9)
+        return _TAIL_GROUP if middle > _TAIL else min(int(middle * 10), 9)
     if shape == FLAG:
         return 1 if cell_bin == 1 else 0
     return own_groups if share >= _OWN_GROUP_SHARE and own_groups < _REST_GROUP else _REST_GROUP
@@ -113,7 +111,7 @@ def deviances(
         begin = usual
         while usual < usual_streams.size and usual_streams[usual] == stream:
             usual += 1
-        shape = shapes[stream & ((1 << FEATURE_BITS) - 1)]
+        shape = int(shapes[stream & ((1 << FEATURE_BITS) - 1)])
         rows, weight = counts[first:last].sum(), usual_counts[begin:usual].sum()
         answers[2, index], answers[3, index] = rows, weight
         if shape == 0 or weight <= 0.0:

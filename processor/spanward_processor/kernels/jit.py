@@ -20,6 +20,14 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
+def int64(value: int) -> int:
+    """Return a constant that numba takes for a variable.
+
+    A Python integer would be part of a callee's type, and each constant compile a copy of it.
+    """
+    return cast("int", np.int64(value))
+
+
 def _source_digest(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.glob("*.py")):
@@ -85,3 +93,9 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
         The compiled dispatcher, typed as the function.
     """
     return _compile(function, _nrt=False, forceinline=True)
+
+
+@inlined
+def signed(word: np.uint64) -> int:
+    """Return a word as a signed integer; numba's `int` would keep it unsigned, and mixing the two gives floats."""
+    return np.int64(word)  # type: ignore[return-value] # pyright: ignore[reportReturnType] - an int to all callers

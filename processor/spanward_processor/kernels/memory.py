@@ -41,7 +41,7 @@ def _copy_codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         )
         for kind, array, offset in ((signature.args[0], out, at), (signature.args[2], data, start))
     ]
-    cgutils.raw_memcpy(builder, pointers[0], pointers[1], size, 1)
+    cast("Any", cgutils).raw_memcpy(builder, pointers[0], pointers[1], size, 1)
     return context.get_dummy_value()
 
 
@@ -63,7 +63,8 @@ def load_u64(data: Bytes, offset: int) -> np.uint64:
     """
     if offset < 0 or offset + 8 > data.size:
         raise IndexError("load outside the request")
-    return _raw_u64(data, offset)
+    word: np.uint64 = _raw_u64(data, offset)
+    return word
 
 
 @inlined
@@ -75,7 +76,8 @@ def load_f64(data: Bytes, offset: int) -> float:
     """
     if offset < 0 or offset + 8 > data.size:
         raise IndexError("load outside the request")
-    return _raw_f64(data, offset)
+    number: float = _raw_f64(data, offset)
+    return number
 
 
 @borrowing

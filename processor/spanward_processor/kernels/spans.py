@@ -99,7 +99,7 @@ def _read_span_part(data: Bytes, at: int, end: int, number: int, row: int, facts
 
 
 @inlined
-def _begin_row(row: int, names: Names, values: Values) -> None:
+def _begin_row(row: int, values: Values) -> None:
     """Start a span with what its resource says."""
     base = values.numbers.shape[1] - 1
     for role in range(values.codes.shape[0]):
@@ -114,7 +114,7 @@ def _begin_row(row: int, names: Names, values: Values) -> None:
 
 @inlined
 def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: Values, facts: Facts) -> int:
-    _begin_row(row, names, values)
+    _begin_row(row, values)
     facts.trace_at[row] = -1
     index = 0
     while at < end:

@@ -55,8 +55,8 @@ def _write_varint(out: Bytes, at: int, value: int) -> int:
 @borrowing
 def _growth(frame: Ints, inside: int) -> int:
     """Return by how many bytes a frame grows when its payload grows by `inside`."""
-    old = frame[START] - frame[LENGTH_AT]
-    return inside + _varint_size(frame[END] - frame[START] + inside) - old
+    old = int(frame[START] - frame[LENGTH_AT])
+    return inside + _varint_size(int(frame[END] - frame[START]) + inside) - old
 
 
 @borrowing
@@ -110,10 +110,10 @@ def _open_frame(out: Bytes, at: int, data: Bytes, done: int, frame: Ints, inside
 @borrowing
 def _write_note(out: Bytes, at: int, row: int, notes: Notes, score: Bytes) -> int:
     template = notes.rows[row]
-    first, last = notes.starts[template], notes.starts[template + 1]
+    first, last = int(notes.starts[template]), int(notes.starts[template + 1])
     begin = at
     at = copy_bytes(out, at, notes.templates, first, last)
-    where = begin + notes.score_at[template]
+    where = begin + int(notes.score_at[template])
     copy_bytes(out, where, score, _DOUBLE * row, _DOUBLE * (row + 1))
     return at
 

@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Codes, Flags, Ints, borrowing
+from spanward_processor.kernels.jit import Codes, Flags, Ints, borrowing, signed
 from spanward_processor.kernels.siphash import mix64
 
 MISSING: Final = -(1 << 62)  # bin of a row that says nothing about a feature
@@ -38,7 +38,7 @@ def find_unknown(codes: Codes, columns: Ints, known: Codes, found: Ints) -> int:
             if code == before or code == np.uint64(0):
                 continue
             before = code
-            place = np.int64(code & np.uint64(mask))
+            place = signed(code & np.uint64(mask))
             while known[place] != np.uint64(0) and known[place] != code:
                 place = (place + 1) & mask
             if known[place] == np.uint64(0):
@@ -74,7 +74,7 @@ class KeySpace(NamedTuple):
 def _find_key(space: KeySpace, mixed: np.uint64) -> int:
     """Return the place of a key in the table, or of the free place where it belongs."""
     mask = space.mixed.size - 1
-    place = np.int64(mixed & np.uint64(mask))
+    place = signed(mixed & np.uint64(mask))
     while space.mixed[place] != np.uint64(0) and space.mixed[place] != mixed:
         place = (place + 1) & mask
     return place
@@ -84,7 +84,7 @@ def _find_key(space: KeySpace, mixed: np.uint64) -> int:
 def _add_key(
     space: KeySpace, place: int, mixed: np.uint64, first: np.uint64, second: np.uint64, third: np.uint64, parent: int
 ) -> int:
-    key = space.counts[KEYS]
+    key = int(space.counts[KEYS])
     space.counts[KEYS] += 1
     space.mixed[place], space.ids[place] = mixed, key
     space.parts[key, 0], space.parts[key, 1], space.parts[key, 2] = first, second, third
@@ -97,7 +97,7 @@ def _series_key(space: KeySpace, service: np.uint64, model: np.uint64, version: 
     mixed = mix64(service ^ mix64(model ^ mix64(version ^ np.uint64(1)))) | np.uint64(1)
     place = _find_key(space, mixed)
     if space.mixed[place] != np.uint64(0):
-        return space.ids[place]
+        return int(space.ids[place])
     if space.counts[KEYS] == space.parents.size:
         space.counts[OVERFLOWED] += 1
         return 0
@@ -109,7 +109,7 @@ def _slice_key(space: KeySpace, parent: int, column: int, code: np.uint64, most:
     mixed = mix64(code ^ mix64(np.uint64(parent) ^ mix64(np.uint64(column + 2)))) | np.uint64(1)
     place = _find_key(space, mixed)
     if space.mixed[place] != np.uint64(0):
-        return space.ids[place]
+        return int(space.ids[place])
     if space.counts[KEYS] == space.parents.size or space.slices[parent] == most:
         space.counts[OVERFLOWED] += 1
         return -1
@@ -160,7 +160,7 @@ class CellTable(NamedTuple):
 @borrowing
 def _find_cell(cells: CellTable, stream: int, cell_bin: int) -> int:
     mask = cells.streams.size - 1
-    place = np.int64(mix64(np.uint64(cell_bin) ^ mix64(np.uint64(stream))) & np.uint64(mask))
+    place = signed(mix64(np.uint64(cell_bin) ^ mix64(np.uint64(stream))) & np.uint64(mask))
     while cells.streams[place] >= 0 and (cells.streams[place] != stream or cells.bins[place] != cell_bin):
         place = (place + 1) & mask
     return place

@@ -23,8 +23,8 @@ def _p_of(cell_bin: int, first: int, last: int, bins: Ints, below: Floats, seen_
     place = _find(bins, first, last, cell_bin)
     floor = 1.0 / (weight + 1.0)
     if place < last and bins[place] == cell_bin:
-        return max(seen_p[place], floor)
-    under = below[place] if place < last else 1.0
+        return max(float(seen_p[place]), floor)
+    under = float(below[place]) if place < last else 1.0
     return max(min(1.0, 2.0 * min(under, 1.0 - under)), floor)
 
 
@@ -51,10 +51,10 @@ def score_rows(
             stream = keys[row] << FEATURE_BITS | feature
             if keys[row] < 0 or stream >= streams or bins[feature, row] == MISSING:
                 continue
-            first, last = starts[stream], starts[stream + 1]
+            first, last = int(starts[stream]), int(starts[stream + 1])
             if first < last:
                 tested += 1
                 smallest = min(
-                    smallest, _p_of(bins[feature, row], first, last, model_bins, below, seen_p, weights[stream])
+                    smallest, _p_of(bins[feature, row], first, last, model_bins, below, seen_p, float(weights[stream]))
                 )
         p[row] = min(1.0, smallest * np.float64(max(tested, 1)))

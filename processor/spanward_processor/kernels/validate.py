@@ -8,20 +8,19 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, Ints, borrowing
+from spanward_processor.kernels.jit import Bytes, Ints, borrowing, int64
 from spanward_processor.kernels.wire import LENGTH, TOO_DEEP, read_length, read_tag, step_over, text_field
 
-# numpy integers: a Python integer would make numba compile one copy of the walk per constant
-KEY_VALUE: Final = np.int64(1)
-ANY_VALUE: Final = np.int64(2)
-ARRAY: Final = np.int64(3)
-KEY_VALUES: Final = np.int64(4)
-EVENT: Final = np.int64(5)
-LINK: Final = np.int64(6)
-STATUS: Final = np.int64(7)
-ENTITY: Final = np.int64(8)
-SCOPE: Final = np.int64(9)
-RESOURCE: Final = np.int64(10)
+KEY_VALUE: Final = int64(1)
+ANY_VALUE: Final = int64(2)
+ARRAY: Final = int64(3)
+KEY_VALUES: Final = int64(4)
+EVENT: Final = int64(5)
+LINK: Final = int64(6)
+STATUS: Final = int64(7)
+ENTITY: Final = int64(8)
+SCOPE: Final = int64(9)
+RESOURCE: Final = int64(10)
 
 _STRING: Final = -1
 _FIELDS: Final = 8

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, borrowing, inlined
+from spanward_processor.kernels.jit import Bytes, borrowing, inlined, signed
 from spanward_processor.kernels.memory import load_u64
 
 VARINT: Final = 0
@@ -65,7 +65,7 @@ def read_tag(data: Bytes, at: int, end: int) -> tuple[int, int, int]:
         return 0, 0, at
     if value > np.uint64(0xFFFFFFFF) or value < np.uint64(8):
         return 0, 0, BAD_TAG
-    number = np.int64(value)
+    number = signed(value)
     return number >> 3, number & 7, at
 
 
@@ -77,7 +77,7 @@ def read_length(data: Bytes, at: int, end: int) -> tuple[int, int]:
         return at, 0
     if size > np.uint64(end - at):
         return BAD_LENGTH, 0
-    return at, at + np.int64(size)
+    return at, at + signed(size)
 
 
 @borrowing
@@ -98,7 +98,7 @@ def step_over(data: Bytes, at: int, end: int, wire: int) -> int:
 
 @borrowing
 def _continuation(data: Bytes, at: int, low: int, high: int) -> bool:
-    return low <= data[at] <= high
+    return bool(low <= data[at] <= high)
 
 
 @borrowing

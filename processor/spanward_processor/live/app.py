@@ -1,7 +1,7 @@
 """The live page and the health endpoints, as one ASGI application."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -113,15 +113,15 @@ async def _healthz(request: Request) -> Response:
     return PlainTextResponse("alive")
 
 
-def _readyz(ready: Callable[[], bool]) -> Callable[[Request], Response]:
-    def readyz(request: Request) -> Response:
+def _readyz(ready: Callable[[], bool]) -> Callable[[Request], Awaitable[Response]]:
+    async def readyz(request: Request) -> Response:
         del request
         return PlainTextResponse("ready") if ready() else PlainTextResponse("not ready", 503)
 
     return readyz
 
 
-def _answering(form: Callable[[], Json]) -> Callable[[Request], object]:
+def _answering(form: Callable[[], Json]) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         del request
         body = await asyncio.to_thread(lambda: dumps(form()).encode("utf-8", "replace"))

@@ -1,11 +1,19 @@
-"""A scripted source, for tests of the page and of whatever else reads it."""
+"""A scripted source and a real server, for tests of the page and of whatever else reads it."""
 
+import socket
 import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
 
 from spanward_processor.findings import Finding
-from spanward_processor.live.view import Counts, Snapshot
+from spanward_processor.live.app import MOST_STREAMS, live_app
+from spanward_processor.live.view import Counts, LiveSource, Snapshot
 
-NOTHING = Snapshot(
+NOTHING: Final = Snapshot(
     version="0.0.0",
     started_ns=0,
     watermark_ns=0,
@@ -16,6 +24,7 @@ NOTHING = Snapshot(
     findings=(),
     receiver="127.0.0.1:4317",
 )
+"""A processor that has just started."""
 
 
 class ScriptedSource:
@@ -51,3 +60,38 @@ class ScriptedSource:
         """Return the transitions after a number."""
         with self._lock:
             return tuple(item for item in self._transitions if item[0] > after)
+
+
+@contextmanager
+def served(
+    source: LiveSource, *, ready: bool = True, allowed_hosts: Sequence[str] = (), most_streams: int = MOST_STREAMS
+) -> Iterator[str]:
+    """Serve the page on a free loopback port, in a thread of its own; yield its address.
+
+    Args:
+        source: What is shown.
+        ready: What `/readyz` says.
+        allowed_hosts: Host names beside the loopback ones.
+        most_streams: Event streams that may be open at once.
+    """
+    app = live_app(
+        source,
+        lambda: ready,
+        closing=lambda: server.should_exit,
+        allowed_hosts=allowed_hosts,
+        most_streams=most_streams,
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=2)
+    )
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([bound],))
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
