@@ -16,7 +16,7 @@ import numpy as np
 from spanward_processor.columns import SpanBatch
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS, ZERO, bin_rows
 from spanward_processor.kernels.jit import Codes, Ints
-from spanward_processor.kernels.repeats import mark_repeats
+from spanward_processor.kernels.repeats import MOST_HASHES, Memory, mark_repeats
 from spanward_processor.roles import RoleTable
 
 
@@ -139,14 +139,25 @@ class Rows:
         return int(self.keys.shape[1])
 
 
-def rows_of(batch: SpanBatch, keys: Ints, roles: RoleTable, recent: Codes) -> Rows:
+def empty_memory(hashes: int) -> Memory:
+    """Return a memory of recent inputs that has seen none.
+
+    Args:
+        hashes: Hashes it holds, a power of two.
+    """
+    return Memory(
+        np.zeros(hashes, np.uint64), np.zeros(hashes, np.int64), np.zeros(1, np.int64), np.empty(MOST_HASHES, np.int64)
+    )
+
+
+def rows_of(batch: SpanBatch, keys: Ints, roles: RoleTable, recent: Memory) -> Rows:
     """Derive the features of a batch.
 
     Args:
         batch: Decoded request.
         keys: (1 + s, n) int64 from the key space.
         roles: Where each role's column is.
-        recent: (power of two,) uint64 memory of recent inputs, changed.
+        recent: Memory of recent inputs, changed.
     """
     repeats = np.empty(len(batch), np.int64)
     print_column = roles.text("fingerprint")

@@ -15,7 +15,7 @@ import numpy as np
 from spanward_processor.annotate import Templates, annotate
 from spanward_processor.decode import UndecodableError, decode
 from spanward_processor.detectors import DETECTORS, Baseline
-from spanward_processor.features import Rows, rows_of
+from spanward_processor.features import Rows, empty_memory, rows_of
 from spanward_processor.findings import Finding
 from spanward_processor.judge import Judge
 from spanward_processor.kernels.jit import Floats
@@ -26,7 +26,7 @@ from spanward_processor.settings import Detection, Limits
 from spanward_processor.texts import Texts
 from spanward_processor.windows import Window, Windows
 
-_REMEMBERED_INPUTS: Final = 1 << 18  # hashes of recent inputs: 2 MB, some 16,000 rows with fingerprints
+_REMEMBERED_HASHES: Final = 1 << 18  # of recent inputs: 4 MB, some 16,000 rows with fingerprints
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Pipeline:
         self._directory = KeyDirectory(
             self._roles, self._texts, most_keys=limits.keys, most_slices=limits.slices_per_series
         )
-        self._recent = np.zeros(_REMEMBERED_INPUTS, np.uint64)
+        self._recent = empty_memory(_REMEMBERED_HASHES)
         self._windows = Windows(
             width_s=settings.window_s,
             lateness_s=settings.lateness_s,

@@ -12,9 +12,10 @@ def classify(text: str) -> dict[str, object]:
 from importlib.metadata import version as _version
 
 from spanward.api import configure, shutdown
+from spanward.call import Tokens
 from spanward.config import Settings
 from spanward.decorator import inference
 
 __version__ = _version("spanward")
 
-__all__ = ["Settings", "__version__", "configure", "inference", "shutdown"]
+__all__ = ["Settings", "Tokens", "__version__", "configure", "inference", "shutdown"]

@@ -74,7 +74,7 @@ def inference(
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if isinstance(function, (classmethod, staticmethod)):
-            wrapped: Any = function
+            wrapped = cast("Any", function)
             return cast("Callable[P, R]", type(wrapped)(decorate(wrapped.__func__)))
         _refuse_generator(function)
         observation = Observation(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+_ITEMS: Final[tuple[type[object], ...]] = (str, Mapping)  # a list of such is a batch
 _LABELS: Final = ("label", "decision", "class", "prediction", "predicted_label")
 _SCORES: Final = ("score", "confidence", "probability", "proba")
 _SUM_TOLERANCE: Final = 1e-3
@@ -179,7 +180,7 @@ def size_of(values: Sequence[object]) -> Size:
         numbers = [float(item) for item in items if isinstance(item, (int, float)) and not isinstance(item, bool)]
         if numbers and len(numbers) == len(items):
             return Size(len(items), numbers.count(0.0) / len(items))
-        if items and all(isinstance(item, (str, Mapping)) for item in items):
+        if items and all(isinstance(item, _ITEMS) for item in items):
             return Size(_count(items), batch=len(items))
     return Size(_count(value))
 

@@ -48,7 +48,13 @@ class DominantClient:
         self._all = np.zeros(0)  # decayed rows, by stream
         self._clients = Cells.empty()
         self._repeats = Cells.empty()
-        self._answer: tuple[Ints, Floats, Floats, Floats, Floats] = (np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0), np.empty(0))
+        self._answer: tuple[Ints, Floats, Floats, Floats, Floats] = (
+            np.empty(0, np.int64),
+            np.empty(0),
+            np.empty(0),
+            np.empty(0),
+            np.empty(0),
+        )
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge a window; see `Detector.test`."""

@@ -1,5 +1,6 @@
 """Deviations in words that a tired person understands."""
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -83,10 +84,11 @@ def _say_number(
     middle, top = (quantile(now, feature, share) for share in (0.5, 0.99))
     usual_middle, usual_top = (quantile(usual, feature, share) for share in (0.5, 0.99))
     show = feature.show
-    if middle != usual_middle:
-        verb = "rose" if middle > usual_middle else "fell"
-    elif top != usual_top:
-        verb = "has a longer tail" if top > usual_top else "has a shorter tail"
+    moved, moved_top = _ratio(middle, usual_middle), _ratio(top, usual_top)
+    if abs(moved) >= abs(moved_top) > 0 or moved_top == 0 != moved:
+        verb = "rose" if moved > 0 else "fell"
+    elif moved_top:
+        verb = "has a longer tail" if moved_top > 0 else "has a shorter tail"
     else:
         verb = "is spread differently"
     return (
@@ -97,6 +99,11 @@ def _say_number(
             f"99th percentile {show(top)}, usually {show(usual_top)}."
         ),
     )
+
+
+def _ratio(now: float, usual: float) -> float:
+    """Return the logarithm of a change, 0 for none; by difference where a value is not positive."""
+    return math.log(now / usual) if now > 0 and usual > 0 else now - usual
 
 
 def _say_flag(

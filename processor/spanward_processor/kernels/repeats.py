@@ -1,35 +1,77 @@
-"""Whether an input repeats a recent one, from keyed hashes alone.
+"""Whether an input nearly repeats a recent one, from keyed hashes alone.
 
-A row repeats when at least half of its fingerprint's hashes were seen among recent rows of the same key. The memory is
-one direct-mapped table: a newer hash takes the place of an older one. Source: Li et al., "Blacklight: Scalable Defense
-for Neural Networks against Query-Based Black-Box Attacks", USENIX Security 2022, section 4 (match on shared hashes).
+A row repeats when at least half of its fingerprint's hashes were last seen together, in one and the same earlier row of its
+key. The memory is one direct-mapped table from hash to the newest row that had it: a newer hash takes the place of an older
+one. Source: Li et al., "Blacklight: Scalable Defense for Neural Networks against Query-Based Black-Box Attacks", USENIX
+Security 2022, section 4 (match on hashes shared with a single stored query).
 """
+
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, Codes, Ints, borrowing
+from spanward_processor.kernels.jit import Bytes, Codes, Ints, borrowing, signed
 from spanward_processor.kernels.memory import load_u64
 from spanward_processor.kernels.siphash import mix64
 from spanward_processor.kernels.wire import LENGTH, read_length, read_tag
 
-_WORD = 8
+MOST_HASHES: Final = 50  # of one fingerprint; further ones are not looked at
+_WORD: Final = 8
+
+
+class Memory(NamedTuple):
+    """Hashes of recent inputs.
+
+    Args:
+        hashes: (power of two,) uint64.
+        rows: (same,) int64 number of the newest row that had the hash.
+        seen: (1,) int64 rows seen so far.
+        found: (MOST_HASHES,) int64 scratch: the earlier row of each hash of the current one.
+    """
+
+    hashes: Codes
+    rows: Ints
+    seen: Ints
+    found: Ints
 
 
 @borrowing
-def _recall(word: np.uint64, key: int, recent: Codes) -> int:
-    """Return 1 when the hash was seen for this key, and remember it."""
+def _recall(word: np.uint64, key: int, memory: Memory) -> int:
+    """Return the newest row of the key that had the hash, -1 if none is remembered, and remember the current one."""
     mixed = mix64(word ^ mix64(np.uint64(key + 1)))
-    place = np.int64(mixed & np.uint64(recent.size - 1))
-    known = recent[place] == mixed
-    recent[place] = mixed
-    return 1 if known else 0
+    place = signed(mixed & np.uint64(memory.hashes.size - 1))
+    row = int(memory.rows[place]) if memory.hashes[place] == mixed else -1
+    memory.hashes[place], memory.rows[place] = mixed, memory.seen[0]
+    return row
+
+
+@borrowing
+def _most_together(found: Ints, count: int) -> int:
+    """Return how many hashes the row has that occurs most often among the first `count`."""
+    most = 0
+    for index in range(count):
+        same = 0
+        for other in range(count):
+            same += 1 if found[index] >= 0 and found[other] == found[index] else 0
+        most = max(most, same)
+    return most
+
+
+@borrowing
+def _fingerprint_range(data: Bytes, at: int, size: int) -> tuple[int, int]:
+    """Return where the bytes of an AnyValue's bytes value lie; an empty range for any other value."""
+    if size > 0:
+        number, wire, payload = read_tag(data, at, at + size)
+        if wire == LENGTH and number == 7:
+            return read_length(data, payload, at + size)
+    return 0, 0
 
 
 @borrowing
 def mark_repeats(
-    data: Bytes, keys: Ints, hashes: Codes, print_at: Ints, print_size: Ints, recent: Codes, repeats: Ints
+    data: Bytes, keys: Ints, hashes: Codes, print_at: Ints, print_size: Ints, memory: Memory, repeats: Ints
 ) -> None:
-    """Mark the rows that repeat a recent input.
+    """Mark the rows that nearly repeat a recent input.
 
     Args:
         data: (b,) uint8 request.
@@ -37,23 +79,19 @@ def mark_repeats(
         hashes: (n,) uint64 code of the input hash, used for rows without a fingerprint; 0 where absent.
         print_at: (n,) int64 offset of the fingerprint's AnyValue.
         print_size: (n,) int64 its length, 0 where absent.
-        recent: (power of two,) uint64 memory, changed.
+        memory: Recent inputs, changed.
         repeats: (n,) int64 to fill: 1 repeats, 0 does not, -1 unknown.
     """
     for row in range(keys.size):
         repeats[row] = -1
         if keys[row] < 0:
             continue
-        start = stop = 0
-        if print_size[row] > 0:
-            number, wire, at = read_tag(data, print_at[row], print_at[row] + print_size[row])
-            if wire == LENGTH and number == 7:
-                start, stop = read_length(data, at, print_at[row] + print_size[row])
-        words = (stop - start) // _WORD
+        start, stop = _fingerprint_range(data, print_at[row], print_size[row])
+        words = min((stop - start) // _WORD, MOST_HASHES)
+        for index in range(words):
+            memory.found[index] = _recall(load_u64(data, start + index * _WORD), keys[row], memory)
         if words > 0:
-            hits = 0
-            for index in range(words):
-                hits += _recall(load_u64(data, start + index * _WORD), keys[row], recent)
-            repeats[row] = 1 if 2 * hits >= words else 0
+            repeats[row] = 1 if 2 * _most_together(memory.found, words) >= words else 0
         elif hashes[row] != np.uint64(0):
-            repeats[row] = _recall(hashes[row], keys[row], recent)
+            repeats[row] = 1 if _recall(hashes[row], keys[row], memory) >= 0 else 0
+        memory.seen[0] += 1

@@ -19,7 +19,9 @@ _RANKING = Series("shop-web", "recommender", "7")
 _CANARY = Series("support-api", "ticket-router", "2.2.0-rc1")
 
 
-def _history(rng: random.Random, *, rate: float, latency_s: float, slow_since: int = _POINTS, factor: float = 1) -> History:
+def _history(
+    rng: random.Random, *, rate: float, latency_s: float, slow_since: int = _POINTS, factor: float = 1
+) -> History:
     middles = [latency_s * rng.gauss(1, 0.03) * (factor if at >= slow_since else 1) for at in range(_POINTS)]
     return History(
         t_s=tuple(float(_NOW_S - _WINDOW_S * (_POINTS - 1 - at)) for at in range(_POINTS)),
@@ -52,7 +54,9 @@ _MIX = {"billing": 0.41, "delivery": 0.33, "technical": 0.19, "account": 0.07}
 
 
 def _tickets(rng: random.Random, **slow: float) -> list[SeriesView]:
-    whole = _history(rng, rate=12, latency_s=0.0118, slow_since=int(slow.get("since", _POINTS)), factor=slow.get("factor", 1))
+    whole = _history(
+        rng, rate=12, latency_s=0.0118, slow_since=int(slow.get("since", _POINTS)), factor=slow.get("factor", 1)
+    )
     channels = {"email": 6.1, "chat": 3.8, "partner-feed": 2.1}
     slices = [
         _view(
@@ -163,13 +167,23 @@ def scenes() -> dict[str, Snapshot]:
         window_s=float(_WINDOW_S),
         counts=Counts(accepted=128_402, refused=0, dropped=0, late=0, forwarded=128_402, annotated=0),
     )
-    ranking = _view(2, _RANKING, _history(rng, rate=140, latency_s=0.0042), {"item-17": 0.12, "item-4": 0.08, "item-92": 0.05})
+    ranking = _view(
+        2, _RANKING, _history(rng, rate=140, latency_s=0.0042), {"item-17": 0.12, "item-4": 0.08, "item-92": 0.05}
+    )
     young = _history(rng, rate=1.3, latency_s=0.0102)
-    young = History(young.t_s[-12:], young.rate_per_s[-12:], young.latency_p50_s[-12:], young.latency_p99_s[-12:], young.error_ratio[-12:])
+    young = History(
+        young.t_s[-12:],
+        young.rate_per_s[-12:],
+        young.latency_p50_s[-12:],
+        young.latency_p99_s[-12:],
+        young.error_ratio[-12:],
+    )
     canary = _view(3, _CANARY, young, _MIX, state="learning", progress=0.4, reason="12 of 30 windows, 156 of 300 rows")
     quiet = _tickets(rng)
     slow = _tickets(rng, since=_POINTS - 17, factor=4.1)
-    learning = [replace(view, state="learning", progress=0.73, reason="22 of 30 windows, 1,180 of 300 rows") for view in quiet]
+    learning = [
+        replace(view, state="learning", progress=0.73, reason="22 of 30 windows, 1,180 of 300 rows") for view in quiet
+    ]
     return {
         "nothing": NOTHING,
         "learning": replace(base, series=(*learning, canary)),

@@ -95,7 +95,15 @@ def test_scripts_are_revalidated_so_that_an_upgrade_shows_at_once() -> None:
 
 def test_page_names_only_files_that_exist() -> None:
     """Each script, style and image that the page names is there, with a type browsers accept under nosniff."""
-    names = ["page.js", "page.css", "findings.css", "series.css", "icon.svg", "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css"]
+    names = [
+        "page.js",
+        "page.css",
+        "findings.css",
+        "series.css",
+        "icon.svg",
+        "vendor/uPlot.iife.min.js",
+        "vendor/uPlot.min.css",
+    ]
     with served(ScriptedSource()) as url:
         page = httpx.get(url).text
         types = [httpx.get(f"{url}/static/{name}").headers["content-type"].split(";")[0] for name in names]

@@ -1,0 +1,121 @@
+"""The kit every integration is judged by: small checks, each a sentence; `yield_checks` crosses them with a case."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+from opentelemetry.trace import StatusCode
+
+from spanward import semconv
+from spanward.testing import capture_spans
+from spanward_integrations.base import Integration
+
+_NAMES: Final = {value for name, value in vars(semconv).items() if name.isupper()}
+
+
+class Case(Protocol):
+    """How the kit exercises one framework."""
+
+    integration: Integration
+
+    def target(self) -> Any:
+        """Return a fresh application."""
+        ...
+
+    def state(self, target: Any) -> object:
+        """Return what instrumenting may change of it, to be compared by equality."""
+        ...
+
+    def call(self, target: Any) -> None:
+        """Use it once, successfully."""
+        ...
+
+    def fail(self, target: Any) -> BaseException:
+        """Use it so that it raises, and return the exception that reached the user."""
+        ...
+
+
+Check = Callable[[Case], None]
+
+
+def check_absent_framework_names_the_command(case: Case) -> None:
+    """Without the framework, asking for the integration says how to install it."""
+    program = (
+        "import sys\n"
+        f"for name in ('{case.integration.name}', 'starlette'): sys.modules[name] = None\n"
+        "from spanward_integrations import INTEGRATIONS, DidNotEnableError\n"
+        f"integration = next(item for item in INTEGRATIONS if item.name == '{case.integration.name}')\n"
+        "try: integration.instrument(object())\n"
+        "except DidNotEnableError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert f"pip install 'spanward[{case.integration.extra}]'" in done.stdout, done.stdout + done.stderr
+
+
+def check_instrumenting_twice_is_once(case: Case) -> None:
+    """A second call changes nothing and doubles no span."""
+    target = case.target()
+    case.integration.instrument(target)
+    once = case.state(target)
+    case.integration.instrument(target)
+    assert case.state(target) == once, "instrumenting twice must change nothing"
+    case.integration.uninstrument(target)
+
+
+def check_uninstrument_restores(case: Case) -> None:
+    """Afterwards everything is as it was, and no span is made; undoing twice is undoing once."""
+    target = case.target()
+    before = case.state(target)
+    case.integration.instrument(target)
+    assert case.state(target) != before, "instrumenting must do something"
+    case.integration.uninstrument(target)
+    case.integration.uninstrument(target)
+    assert case.state(target) == before, "uninstrumenting must restore what was"
+
+
+def check_spans_are_made_and_named_by_semconv(case: Case) -> None:
+    """A call makes spans of ours, and every attribute is spelled in `semconv`."""
+    target = case.target()
+    case.integration.instrument(target)
+    with capture_spans() as spans:
+        case.call(target)
+        ours = [
+            span
+            for span in spans.finished
+            if span.instrumentation_scope and span.instrumentation_scope.name.startswith("spanward")
+        ]
+    case.integration.uninstrument(target)
+    assert ours, "a call must make a span"
+    unknown = {name for span in ours for name in span.attributes or {}} - _NAMES
+    assert not unknown, f"attributes that semconv does not spell: {unknown}"
+
+
+def check_exceptions_pass_and_mark_the_span(case: Case) -> None:
+    """The user gets the very exception, the span its class and nothing of its message."""
+    target = case.target()
+    case.integration.instrument(target)
+    with capture_spans() as spans:
+        error = case.fail(target)
+        marked = [span for span in spans.finished if span.status.status_code is StatusCode.ERROR]
+    case.integration.uninstrument(target)
+    assert marked, "a failure must mark a span"
+    for span in marked:
+        assert str(error) not in str(span.attributes), "the message must stay in the process"
+        assert span.status.description is None, "the message must stay in the process"
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    check_absent_framework_names_the_command,
+    check_instrumenting_twice_is_once,
+    check_uninstrument_restores,
+    check_spans_are_made_and_named_by_semconv,
+    check_exceptions_pass_and_mark_the_span,
+)
+"""Every check; a test compares this tuple with the functions of this module."""
+
+
+def yield_checks() -> Iterator[tuple[str, Check]]:
+    """Yield the name and function of every check."""
+    for check in CHECKS:
+        yield check.__name__, check
