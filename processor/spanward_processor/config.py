@@ -1,23 +1,42 @@
 """The operator's YAML file, checked at start: every error at once, each as `path: rule, got value`."""
 
 import difflib
+import ipaddress
 import os
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from spanward import semconv
 from spanward_processor import settings
-from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES, role_table
+from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES, attribute_conflicts
+from spanward_processor.yamltree import Filling, UnreadableError, read_tree
 
-_LOOPBACK: Final = ("127.", "localhost", "[::1]")
 _SECRET: Final = re.compile(r"headers|key_file|token|password", re.IGNORECASE)
-_SUBSTITUTION: Final = re.compile(r"\$\{(env|file):([^}]+)\}")
+_USER_INFO: Final = re.compile(r"//[^/@]*@")
+_HEADER_NAME: Final = re.compile(r"(?!grpc-)[a-z0-9_.-]+(?<!-bin)", re.IGNORECASE)
+_LONGEST_S: Final = 1e9  # some thirty years; in nanoseconds it still fits 64 bits
+_RULES: Final = {
+    "missing": "must be given",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "tuple_type": "must be a list",
+    "string_type": "must be a text",
+    "invalid_key": "must be a text",
+}
 
 
 class ConfigError(ValueError):
@@ -29,29 +48,74 @@ class ConfigError(ValueError):
 
 
 def _address(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_535:
-        raise ValueError("must be HOST:PORT with a port of 0 to 65535")
+    if not _is_address(value):
+        raise ValueError("must be HOST:PORT, an IPv6 HOST in brackets, with a port of 0 to 65535")
     return value
 
 
+def _is_address(value: str) -> bool:
+    host, _, port = value.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    plain = re.fullmatch(r"[^\s/@:\[\]]+", host) is not None
+    return (bracketed or plain) and re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= 65_535
+
+
 def _endpoint(value: str) -> str:
-    scheme, separator, rest = value.partition("://")
-    if not separator or scheme not in {"http", "https"} or not rest or "/" in rest.rstrip("/"):
+    scheme, _, address = value.rstrip("/").partition("://")
+    if scheme not in {"http", "https"} or not _is_address(address):
         raise ValueError("must be http://HOST:PORT, or https://HOST:PORT for TLS")
     return value.rstrip("/")
 
 
 def is_loopback(address: str) -> bool:
     """Return whether HOST:PORT can be reached from this machine only."""
-    return address.startswith(_LOOPBACK)
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"  # any other name may resolve to anything
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic takes ValueErrors
+    return value
+
+
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"must be a readable file ({error.strerror})") from error
+    return path
+
+
+def _role(name: str) -> str:
+    if name not in TEXT_ROLES | NUMBER_ROLES:
+        raise ValueError(f"must be a role, which are {', '.join(TEXT_ROLES | NUMBER_ROLES)}")
+    return name
+
+
+def _header_name(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("must be a header name: letters, digits, '-', '_', '.'; not grpc-..., not ...-bin")
+    return name
+
+
+def _header_value(value: str) -> str:
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("must be printable ASCII")
+    return value
 
 
 Address = Annotated[str, AfterValidator(_address)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+Headers = dict[Annotated[str, AfterValidator(_header_name)], Annotated[str, AfterValidator(_header_value)]]
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0, le=_LONGEST_S)]
+NotNegative = Annotated[Number, Field(ge=0, le=_LONGEST_S)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
 
 
 class _Section(BaseModel):
@@ -61,50 +125,54 @@ class _Section(BaseModel):
 class ServerTls(_Section):
     """Certificate of the receiver; with `client_ca_file` senders must show one too."""
 
-    cert_file: Path
-    key_file: Path
-    client_ca_file: Path | None = None
+    cert_file: ReadableFile
+    key_file: ReadableFile
+    client_ca_file: ReadableFile | None = None
 
 
 class ClientTls(_Section):
     """How a backend's certificate is checked, and ours shown to it."""
 
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: ReadableFile | None = None
+    cert_file: ReadableFile | None = None
+    key_file: ReadableFile | None = Field(default=None, validate_default=True)
 
-    @model_validator(mode="after")
-    def _pair(self) -> "ClientTls":
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("must name cert_file and key_file together, or neither")
-        return self
+    @field_validator("key_file")
+    @classmethod
+    def _pair(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
+        if "cert_file" in info.data and (info.data["cert_file"] is None) != (key_file is None):
+            raise ValueError("must be given together with cert_file, or neither")
+        return key_file
 
 
 class Receiver(_Section):
     """Where senders reach us; beyond this machine only with TLS, or with `insecure_bind`."""
 
-    listen: Address = "127.0.0.1:4317"
     tls: ServerTls | None = None
     insecure_bind: bool = False
+    listen: Address = "127.0.0.1:4317"  # after what its rule looks at
 
-    @model_validator(mode="after")
-    def _safe(self) -> "Receiver":
-        if not is_loopback(self.listen) and self.tls is None and not self.insecure_bind:
-            raise ValueError("must have tls, or insecure_bind: true, to listen beyond loopback")
-        return self
+    @field_validator("listen")
+    @classmethod
+    def _safe(cls, listen: str, info: ValidationInfo) -> str:
+        protected = info.data.get("tls", "in error") is not None or info.data.get("insecure_bind", True)
+        if not is_loopback(listen) and not protected:
+            raise ValueError("must be on loopback, unless tls is configured or insecure_bind is true")
+        return listen
 
 
 class Live(_Section):
     """Where the live page and the health endpoints are served."""
 
-    listen: Address = "127.0.0.1:8317"
     insecure_bind: bool = False
+    listen: Address = "127.0.0.1:8317"  # after what its rule looks at
 
-    @model_validator(mode="after")
-    def _safe(self) -> "Live":
-        if not is_loopback(self.listen) and not self.insecure_bind:
-            raise ValueError("must have insecure_bind: true to listen beyond loopback")
-        return self
+    @field_validator("listen")
+    @classmethod
+    def _safe(cls, listen: str, info: ValidationInfo) -> str:
+        if not is_loopback(listen) and not info.data.get("insecure_bind", True):
+            raise ValueError("must be on loopback, unless insecure_bind is true")
+        return listen
 
 
 class BackendConfig(_Section):
@@ -112,10 +180,17 @@ class BackendConfig(_Section):
 
     name: Annotated[str, Field(min_length=1)]
     endpoint: Endpoint
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
     compression: Literal["none", "gzip"] = "none"
     tls: ClientTls | None = None
     timeout_s: Positive = 5.0
+
+    @field_validator("tls")
+    @classmethod
+    def _used(cls, tls: ClientTls | None, info: ValidationInfo) -> ClientTls | None:
+        if tls is not None and info.data.get("endpoint", "https").startswith("http:"):
+            raise ValueError("must stand only with an https:// endpoint; over http:// nothing is encrypted")
+        return tls
 
 
 class Forwarding(_Section):
@@ -136,24 +211,30 @@ class LearningConfig(_Section):
 class DetectionConfig(_Section):
     """How spans are judged."""
 
-    window_s: Positive = 10.0
+    window_s: Annotated[Number, Field(ge=0.1, le=86_400)] = 10.0
     lateness_s: NotNegative = 10.0
     false_alarms_per_day: Positive = 1.0
-    flagged_rows_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    flagged_rows_ratio: Annotated[Number, Field(ge=0, lt=1)] = 0.001
     learning: LearningConfig = LearningConfig()
     half_life_s: Positive = 3600.0
     slices: tuple[str, ...] = (semconv.CHANNEL,)
-    roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    roles: dict[Annotated[str, AfterValidator(_role)], tuple[str, ...]] = Field(default={}, validate_default=True)
 
-    @model_validator(mode="after")
-    def _roles_exist(self) -> "DetectionConfig":
-        for role in self.roles:
-            if role not in TEXT_ROLES | NUMBER_ROLES:
-                raise ValueError(
-                    f"must name known roles ({', '.join(TEXT_ROLES | NUMBER_ROLES)}), got {role!r} in roles"
-                )
-        role_table(self.slices, self.roles)
-        return self
+    @field_validator("slices")
+    @classmethod
+    def _distinct_slices(cls, slices: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(slices)) < len(slices):
+            raise ValueError("must name each attribute once")
+        if named := [name for name in slices if name in TEXT_ROLES | NUMBER_ROLES]:
+            raise ValueError(f"must name attributes, not roles as {named[0]} is")
+        return slices
+
+    @field_validator("roles")
+    @classmethod
+    def _one_role_each(cls, roles: dict[str, tuple[str, ...]], info: ValidationInfo) -> dict[str, tuple[str, ...]]:
+        if conflicts := attribute_conflicts(info.data.get("slices", ()), roles):
+            raise ValueError(f"must give an attribute one role: {'; '.join(conflicts)}")
+        return roles
 
     def as_settings(self) -> settings.Detection:
         """Return what the pipeline is told."""
@@ -165,13 +246,13 @@ class DetectionConfig(_Section):
 class LimitsConfig(_Section):
     """What is taken and kept at most."""
 
-    message_bytes: Count = 16 << 20
-    in_flight_bytes: Count = 128 << 20
-    in_flight_requests: Count = 1024
-    keys: Count = 10_000
-    slices_per_series: Count = 64
-    cells_per_window: Count = 1_000_000
-    texts: Count = 65_536
+    message_bytes: Annotated[Count, Field(le=64 << 20)] = 16 << 20
+    in_flight_bytes: Annotated[Count, Field(le=1 << 40)] = 128 << 20
+    in_flight_requests: Annotated[Count, Field(le=1_000_000)] = 1024
+    keys: Annotated[Count, Field(le=10_000_000)] = 10_000
+    slices_per_series: Annotated[Count, Field(le=10_000_000)] = 64
+    cells_per_window: Annotated[Count, Field(le=100_000_000)] = 1_000_000
+    texts: Annotated[Count, Field(le=10_000_000)] = 65_536
     future_s: NotNegative = 60.0
 
     def as_settings(self) -> settings.Limits:
@@ -196,12 +277,13 @@ class Config(_Section):
     limits: LimitsConfig = LimitsConfig()
     telemetry: Telemetry = Telemetry()
 
-    @model_validator(mode="after")
-    def _distinct(self) -> "Config":
-        names = [backend.name for backend in self.backends]
-        if len(set(names)) < len(names):
-            raise ValueError(f"backends must have distinct names, got {names}")
-        return self
+    @field_validator("backends")
+    @classmethod
+    def _distinct(cls, backends: tuple[BackendConfig, ...]) -> tuple[BackendConfig, ...]:
+        names = [backend.name for backend in backends]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"must have distinct names, not {', '.join(repeated)} twice")
+        return backends
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
@@ -218,76 +300,39 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"{path}: must be a readable file, got {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ConfigError([f"{path}: must be UTF-8 text, got byte {byte:#x} at {error.start}"]) from error
     return parse(text, environment)
 
 
 def parse(text: str, environment: Mapping[str, str] = os.environ) -> Config:
     """Check the text of a configuration; see `load`."""
+    filling = Filling(environment)
     try:
-        tree: object = yaml.load(text, _UniqueKeys) or {}  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise ConfigError([f"configuration: must be valid YAML, got {' '.join(str(error).split())}"]) from error
-    if not isinstance(tree, dict):
-        raise ConfigError([f"configuration: must be a mapping, got {type(tree).__name__}"])
-    tree = cast("object", tree)
-    errors: list[str] = []
-    filled = _substitute(tree, "", environment, errors)
+        tree = filling.fill(read_tree(text))
+    except UnreadableError as error:
+        raise ConfigError([f"configuration: {error}"]) from error
     try:
-        config = Config.model_validate(filled)
+        config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError([*errors, *map(_line, error.errors())]) from error
-    if errors:
-        raise ConfigError(errors)
+        lines = (_line(mistake, filling.filled) for mistake in error.errors())
+        raise ConfigError([*filling.errors, *lines]) from error
+    if filling.errors:
+        raise ConfigError(filling.errors)
     return config
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key that stands twice, which YAML forbids and PyYAML allows."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = cast("Any", self).construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _substitute(value: object, path: str, environment: Mapping[str, str], errors: list[str]) -> object:
-    """Return the tree with `${env:NAME}` and `${file:PATH}` filled in."""
-    if isinstance(value, dict):
-        items = cast("dict[object, object]", value).items()
-        return {key: _substitute(item, f"{path}.{key}".lstrip("."), environment, errors) for key, item in items}
-    if isinstance(value, list):
-        entries = enumerate(cast("list[object]", value))
-        return [_substitute(item, f"{path}[{index}]", environment, errors) for index, item in entries]
-    if not isinstance(value, str):
-        return value
-
-    def fill(match: re.Match[str]) -> str:
-        kind, name = match.groups()
-        try:
-            return environment[name] if kind == "env" else Path(name).read_text(encoding="utf-8").strip()
-        except KeyError:
-            errors.append(f"{path}: must name a set environment variable, got {name}")
-        except OSError as error:
-            errors.append(f"{path}: must name a readable file, got {name} ({error.strerror})")
-        return ""
-
-    return _SUBSTITUTION.sub(fill, value)
-
-
-def _line(error: ErrorDetails) -> str:
+def _line(error: ErrorDetails, filled: set[str]) -> str:
     path = ""
     for part in error["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if part != "[key]" else ""
     path = path.lstrip(".") or "configuration"
     if error["type"] == "extra_forbidden":
         return f"{path}: must be a known key{_suggestion(error['loc'])}"
     rule = error["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-    rule = rule if rule.startswith(("must", "backends")) else f"must {rule}" if rule.startswith("be") else rule.lower()
-    return f"{path}: {rule}, got {_shown(path, error['input'])}"
+    rule = _RULES.get(error["type"], f"must {rule}" if rule.startswith("be") else rule)
+    return f"{path}: {rule}{_shown(path, error, filled)}"
 
 
 def _suggestion(location: tuple[int | str, ...]) -> str:
@@ -309,9 +354,10 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
         yield from _models(inner)
 
 
-def _shown(path: str, value: object) -> str:
-    if _SECRET.search(path):
-        return "***"
-    if isinstance(value, dict):
-        return "a mapping"
-    return repr(value) if not isinstance(value, BaseModel) else "this section"
+def _shown(path: str, error: ErrorDetails, filled: set[str]) -> str:
+    value: object = error["input"]
+    if error["type"] == "missing" or (error["type"] == "value_error" and isinstance(value, dict | list | tuple)):
+        return ""  # the rule names what it is about
+    if _SECRET.search(path) or any(place.startswith(path) for place in filled):
+        return ", got ***"
+    return ", got a mapping" if isinstance(value, dict) else f", got {_USER_INFO.sub('//***@', repr(value))}"

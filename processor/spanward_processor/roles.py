@@ -109,6 +109,21 @@ def role_table(
     )
 
 
+def attribute_conflicts(slices: Sequence[str], overrides: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return, in words, every attribute that would play more than one role.
+
+    Args:
+        slices: Attribute names whose values slice a series.
+        overrides: Role name to attribute names, in place of the built-in list.
+    """
+    roles: dict[str, Sequence[str]] = {**TEXT_ROLES, **NUMBER_ROLES, **overrides}
+    parts = [(role, name) for role, names in roles.items() for name in names]
+    played: dict[str, list[str]] = {}
+    for part, name in [*parts, *(("slices", name) for name in slices)]:
+        played.setdefault(name, []).append(part)
+    return [f"{name} stands in {' and in '.join(places)}" for name, places in played.items() if len(places) > 1]
+
+
 def _hash_names(columns: Sequence[Sequence[str]], texts: int, key: bytes) -> Names:
     total = sum(map(len, columns))
     capacity = 1 << max(4, (4 * total).bit_length())
