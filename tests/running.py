@@ -21,7 +21,7 @@ class Backend(
     metrics_service_pb2_grpc.MetricsServiceServicer,
     logs_service_pb2_grpc.LogsServiceServicer,
 ):
-    """Keeps what it is sent; answers with `refusal` while one is set."""
+    """Keeps what it is sent; answers with `refusal` while one is set, and not at all while `answering` is not."""
 
     def __init__(self) -> None:
         self.traces: list[trace_service_pb2.ExportTraceServiceRequest] = []
@@ -31,12 +31,17 @@ class Backend(
         self.refusal: tuple[grpc.StatusCode, str] | None = None
         self.refused = 0
         self.reply = trace_service_pb2.ExportTraceServiceResponse()
+        self.asked = 0
+        self.answering = threading.Event()
+        self.answering.set()
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the stubs' name
         """Take a request of any of the three kinds."""
         if self.refusal:
             self.refused += 1
             context.abort(*self.refusal)
+        self.asked += 1
+        self.answering.wait()
         self.headers.append({item.key: item.value for item in context.invocation_metadata()})
         if isinstance(request, trace_service_pb2.ExportTraceServiceRequest):
             self.traces.append(request)
@@ -65,6 +70,7 @@ def backend(port: int = 0) -> Generator[tuple[Backend, int]]:
     try:
         yield kept, bound
     finally:
+        kept.answering.set()
         server.stop(0).wait()
 
 

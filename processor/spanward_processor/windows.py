@@ -197,12 +197,14 @@ class Windows:
         if not self._open and not self._closed_until:
             return []
         last = max(self._open, default=-1) + 1 if every else self.watermark_ns // self._width
-        first = self._closed_until // self._width or min(self._open, default=last)
-        if last - first > _LONGEST_GAP:
-            first = min(self._open, default=last)
-        closed = [
-            self._open.pop(index, _Open()).close(index * self._width, (index + 1) * self._width)
-            for index in range(first, last)
-        ]
+        due = sorted(index for index in self._open if index < last)
+        told = self._closed_until // self._width or (due[0] if due else last)
+        closed: list[Window] = []
+        for index in [*due, last]:
+            told = told if index - told <= _LONGEST_GAP else index
+            closed += [Window.empty(empty * self._width, (empty + 1) * self._width) for empty in range(told, index)]
+            told = index + 1
+            if index < last:
+                closed.append(self._open.pop(index).close(index * self._width, told * self._width))
         self._closed_until = max(self._closed_until, last * self._width)
         return closed

@@ -1,0 +1,169 @@
+"""Every limit of the configuration holds; each test bears the name of its limit."""
+
+import time
+from typing import Any, cast
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+import running
+from spans import encoded, eventually, span
+from spanward import semconv
+from spanward_processor.config import Config
+from spanward_processor.server import Processor
+
+METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+FAST = {"window_s": 1, "lateness_s": 0}
+
+
+def test_every_limit_has_a_test_of_its_name() -> None:
+    """A limit without a test is noticed."""
+    tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+
+    assert set(type(Config().limits).model_fields) <= tested
+
+
+def refusal_of(processor: Processor, sent: bytes) -> Any:
+    """Export bytes that are refused; return the refusal."""
+    with pytest.raises(grpc.RpcError) as refusal:
+        running.export(processor.receiver_address, sent)
+    return refusal.value
+
+
+def shown(processor: Processor) -> list[str]:
+    """Return the series that have a key of their own, by model and slice."""
+    processor.pipeline.flush()
+    return [
+        f"{standing.series.model}{'/' + standing.series.slice[1] if standing.series.slice else ''}"
+        for standing in processor.pipeline.panorama.standings()
+    ]
+
+
+def metric(backend: running.Backend, name: str) -> list[float]:
+    """Return every value of a metric in the newest export."""
+    newest = backend.metrics[-1].resource_metrics[0].scope_metrics[0].metrics
+    points = [point for each in newest if each.name == name for point in (each.sum or each.gauge).data_points]
+    return [point.as_int or point.as_double for point in points]
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_message_bytes(compression: grpc.Compression) -> None:
+    """A larger message is refused, also one that is small only while compressed; the largest allowed one is taken."""
+    fitting = encoded(span({"text": "x" * 99_000}))
+    limits = {"message_bytes": len(fitting)}
+    with running.backend() as (backend, port), running.processor(port, limits=limits) as processor:
+        with grpc.insecure_channel(processor.receiver_address, compression=compression) as channel:
+            call = cast("Any", channel).unary_unary(METHOD)
+            call(fitting, timeout=20)
+            with pytest.raises(grpc.RpcError) as refusal:
+                call(encoded(span({"text": "x" * 99_001})), timeout=20)
+            call(fitting, timeout=20)
+
+        assert cast("Any", refusal.value).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(backend.traces) == 2
+
+
+def _told_to_come_back(error: Any) -> bool:
+    info = RetryInfo()
+    details: dict[str, bytes] = dict(error.trailing_metadata())
+    unpacked = Status.FromString(details["grpc-status-details-bin"]).details[0].Unpack(info)
+    return unpacked and info.retry_delay.ToTimedelta().total_seconds() > 0
+
+
+def test_in_flight_requests() -> None:
+    """With a backend that hangs, one request too many is told to come back; later it is taken."""
+    _hold_two_refuse_third({"in_flight_requests": 2})
+
+
+def test_in_flight_bytes() -> None:
+    """The same for their bytes: two fit, the third does not."""
+    _hold_two_refuse_third({"in_flight_bytes": 2 * len(encoded(span())) + 10})
+
+
+def _hold_two_refuse_third(limits: dict[str, int]) -> None:
+    sent = encoded(span())
+    with running.backend() as (backend, port), running.processor(port, limits=limits) as processor:
+        backend.answering.clear()
+        with grpc.insecure_channel(processor.receiver_address) as channel:
+            call = cast("Any", channel).unary_unary(METHOD)
+            held = [call.future(sent, timeout=60) for _ in range(2)]
+            assert eventually(lambda: backend.asked == 2)
+            refusal = refusal_of(processor, sent)
+            assert processor.counts.accepted == 0
+            backend.answering.set()
+            taken = [each.result() for each in held]
+        running.export(processor.receiver_address, sent)
+
+    assert refusal.code() is grpc.StatusCode.UNAVAILABLE
+    assert "limits.in_flight_" in refusal.details()
+    assert _told_to_come_back(refusal)
+    assert taken == [b"", b""]
+
+
+def test_keys() -> None:
+    """Only so many series get a key of their own; the rest share one, and their rows are counted."""
+    limits = {"keys": 10}
+    with running.backend() as (backend, port), running.processor(port, limits=limits, detection=FAST) as processor:
+        spans = [span({semconv.MODEL_NAME: f"model-{number}"}) for number in range(25)]
+        running.export(processor.receiver_address, encoded(*spans))
+        names = shown(processor)
+
+    assert [f"model-{number}" for number in range(10)] == sorted(names)[1:]
+    assert "limits.keys" in min(names)
+    assert metric(backend, "spanward.keys.overflowed") == [15]
+    assert processor.counts.forwarded == 25
+
+
+def test_slices_per_series() -> None:
+    """A series has only so many slices; rows of further ones count for the series alone."""
+    limits = {"slices_per_series": 4}
+    with running.backend() as (backend, port), running.processor(port, limits=limits, detection=FAST) as processor:
+        spans = [span({semconv.CHANNEL: f"channel-{number}"}) for number in range(9)]
+        running.export(processor.receiver_address, encoded(*spans))
+        names = shown(processor)
+
+    assert sorted(names) == ["m", *(f"m/channel-{number}" for number in range(4))]
+    assert metric(backend, "spanward.keys.overflowed") == [5]
+
+
+def test_cells_per_window() -> None:
+    """Past the limit new values of a window are counted as one other value; no row is lost from the window."""
+    limits = {"cells_per_window": 100}
+    with running.processor(limits=limits, detection={"window_s": 3600, "lateness_s": 0}) as processor:
+        spans = [span({semconv.DECISION: f"decision-{number}"}) for number in range(1_000)]
+        running.export(processor.receiver_address, encoded(*spans))
+        shown(processor)
+        (standing,) = processor.pipeline.panorama.standings()
+
+    assert standing.history[-1].rate_per_s * 3600 == pytest.approx(1_000)
+    assert max(share for _, share in standing.decisions) > 0.9  # nearly all of them in one
+
+
+def test_texts() -> None:
+    """Texts beyond the limit are forgotten and shown by their code, and the newest are known."""
+    with running.processor(limits={"texts": 2_048}, detection=FAST) as processor:
+        for part in range(8):
+            spans = [span({semconv.DECISION: f"decision-{part}-{number}"}) for number in range(1_000)]
+            running.export(processor.receiver_address, encoded(*spans))
+        running.export(processor.receiver_address, encoded(*[span({semconv.DECISION: "the last"})] * 3_000))
+        shown(processor)
+        (standing,) = processor.pipeline.panorama.standings()
+        decisions = [name for name, _ in standing.decisions]
+
+    assert decisions[0] == "the last"
+    assert all(name == "the last" or name.startswith(("#", "decision-")) for name in decisions)
+
+
+def test_future_s() -> None:
+    """A clock that runs ahead by more than the limit closes no window for the others; within it, it may."""
+    hour_ns = 3_600_000_000_000
+    for ahead_ns, late in ((2 * hour_ns, 0), (hour_ns // 2, 1)):
+        with running.processor(limits={"future_s": 3_600}, detection=FAST) as processor:
+            now = time.time_ns()
+            running.export(processor.receiver_address, encoded(span(end_time_unix_nano=now + ahead_ns)))
+            processor.pipeline.tick()
+            running.export(processor.receiver_address, encoded(span(end_time_unix_nano=time.time_ns())))
+
+            assert late == processor.counts.late
