@@ -5,6 +5,7 @@ Names and labels of the receiver's and exporter's counters are the Collector's, 
 
 import asyncio
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
 from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -41,7 +42,7 @@ class ForwardingExporter(MetricExporter):
         sending = self._forwarder.send(Signal.METRICS, payload, within_s=timeout_millis / 1e3)
         try:
             asyncio.run_coroutine_threadsafe(sending, self._loop).result(timeout_millis / 1e3 + 1)
-        except (RefusedError, TimeoutError):
+        except (RefusedError, TimeoutError, CancelledError):  # cancelled: the processor stops before a backend answers
             return MetricExportResult.FAILURE
         return MetricExportResult.SUCCESS
 
