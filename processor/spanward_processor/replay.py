@@ -24,6 +24,7 @@ from spanward_processor.server import Processor
 
 COLUMNS: Final = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _SPANS_PER_REQUEST: Final = 512
+_MOST_SHOWN: Final = 80  # characters of a wrong line
 
 
 class RecordingError(ValueError):
@@ -36,6 +37,7 @@ class Replayed:
 
     Args:
         spans: Spans sent.
+        late: Those of them that came after their window had closed.
         first_ns: Event time of the first, Unix nanoseconds.
         last_ns: Event time of the last.
         standings: How every series stands at the end.
@@ -43,6 +45,7 @@ class Replayed:
     """
 
     spans: int
+    late: int
     first_ns: int
     last_ns: int
     standings: tuple[Standing, ...]
@@ -58,22 +61,40 @@ def read(path: Path) -> Iterator[Span]:
     Raises:
         RecordingError: The file is not such a trace; says where.
     """
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         lines = csv.reader(file)
-        header = tuple(next(lines, ()))
-        if header != COLUMNS:
-            raise RecordingError(f"{path}: must have the columns {', '.join(COLUMNS)}, got {', '.join(header)!r}")
-        for number, line in enumerate(lines, start=2):
-            try:
-                time, context, generated = line
-                yield _span(number, _nanoseconds(time), int(context), int(generated))
-            except ValueError as error:
-                raise RecordingError(f"{path}:{number}: must be time, tokens, tokens, got {line!r}") from error
+        try:
+            header = tuple(next(lines, ()))
+            if header != COLUMNS:
+                shown = ",".join(header)[:_MOST_SHOWN]
+                raise RecordingError(f"{path}:1: must be the header {','.join(COLUMNS)}, got {shown!r}")
+            for line in lines:
+                if line:
+                    yield _line(path, lines.line_num, line)
+        except csv.Error as error:
+            raise RecordingError(f"{path}:{lines.line_num}: must be CSV, got {error}") from error
+
+
+def _line(path: Path, number: int, line: list[str]) -> Span:
+    try:
+        time, context, generated = line
+        return _span(number, _nanoseconds(time), _tokens(context), _tokens(generated))
+    except ValueError as error:
+        shown = ",".join(line)[:_MOST_SHOWN]
+        raise RecordingError(f"{path}:{number}: must be time,tokens,tokens, got {shown!r} ({error})") from error
+
+
+def _tokens(text: str) -> int:
+    if not 0 <= int(text) < 1 << 63:
+        raise ValueError(f"{text} is no number of tokens")
+    return int(text)
 
 
 def _nanoseconds(text: str) -> int:
     """Return Unix nanoseconds of `2023-11-16 18:17:03.9799600` (UTC, seven digits of a second)."""
     whole, _, fraction = text.partition(".")
+    if datetime.datetime.fromisoformat(whole).tzinfo:
+        raise ValueError("the time has an offset; it must be UTC without one")
     moment = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.UTC)
     return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or "0")
 
@@ -147,6 +168,7 @@ async def replay(paths: list[Path], detection: DetectionConfig) -> Replayed:
         transitions += [finding for _, finding in pipeline.panorama.transitions(0)]
         return Replayed(
             spans=processor.counts.accepted,
+            late=processor.counts.late,
             first_ns=min(times, default=0),
             last_ns=max(times, default=0),
             standings=pipeline.panorama.standings(),

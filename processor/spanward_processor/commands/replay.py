@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import logging
 import time
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,9 @@ from spanward_processor.replay import replay as replay_files
 
 def replay(
     files: Annotated[list[Path], typer.Argument(help="CSV files in the form of the Azure LLM inference trace.")],
-    window_s: Annotated[float, typer.Option(help="Length of a window, seconds of event time.")] = 10.0,
+    window_s: Annotated[
+        float, typer.Option(min=0.1, max=86_400, help="Length of a window, seconds of event time.")
+    ] = 10.0,
 ) -> None:
     """Feed recorded telemetry through a processor and report what it learned and found."""
     missing = [path for path in files if not path.is_file()]
@@ -27,23 +30,34 @@ def replay(
         typer.echo(f"{missing[0]}: must be a file", err=True)
         raise typer.Exit(2)
     began = time.perf_counter()
+    detection = DetectionConfig(window_s=window_s)
+    logging.getLogger("spanward_processor").setLevel(
+        logging.ERROR
+    )  # that it forwards nowhere, and findings, are reported
     try:
-        replayed = asyncio.run(replay_files(files, DetectionConfig(window_s=window_s)))
+        replayed = asyncio.run(replay_files(files, detection))
     except RecordingError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
-    _report(replayed, time.perf_counter() - began, Console(soft_wrap=True))
+    _report(replayed, detection, time.perf_counter() - began, Console(soft_wrap=True, highlight=False))
 
 
-def _report(replayed: Replayed, took_s: float, console: Console) -> None:
+def _report(replayed: Replayed, detection: DetectionConfig, took_s: float, console: Console) -> None:
     span_of_time = (replayed.last_ns - replayed.first_ns) / 1e9
     console.print(
-        f"{replayed.spans:,} spans, {_time(replayed.first_ns)} to {_time(replayed.last_ns)} UTC "
-        f"({span_of_time / 60:.0f} min of event time) in {took_s:.1f} s\n"
+        f"{replayed.spans:,} spans from {_date(replayed.first_ns)} {_time(replayed.first_ns)} to "
+        f"{_date(replayed.last_ns)} {_time(replayed.last_ns)} UTC: "
+        f"{span_of_time / 60:.0f} min of event time in {took_s:.1f} s, start included\n"
     )
+    if replayed.late:
+        console.print(
+            f"{replayed.late:,} spans were late and not judged: recordings must be in order of time.\n", style="red"
+        )
     console.print(_baseline(replayed))
-    opened = [finding for finding in replayed.transitions if finding.state is State.OPENED]
-    console.print(f"\nFindings: {len(opened)}", style="bold")
+    opened = sum(finding.state is State.OPENED for finding in replayed.transitions)
+    console.print(
+        f"\nFindings: {opened or 'none'} (false alarms allowed: {detection.false_alarms_per_day:g} a day)", style="bold"
+    )
     for finding in replayed.transitions:
         console.print(
             f"  {_time(finding.updated_ns)} {finding.state.value:<8} {finding.severity.value:<8} "
@@ -54,20 +68,24 @@ def _report(replayed: Replayed, took_s: float, console: Console) -> None:
 
 
 def _baseline(replayed: Replayed) -> Table:
-    table = Table("series", "state", "learned", "rate, median", "input p50, median", "latency p50, median")
+    windows = max((len(standing.history) for standing in replayed.standings), default=0)
+    table = Table("series", "state", "mean rate", "input p50", "latency p50", title=f"The last {windows} windows")
     for standing in replayed.standings:
-        rates = sorted(point.rate_per_s for point in standing.history)
+        rates = [point.rate_per_s for point in standing.history]
         inputs = sorted(point.input_p50 for point in standing.history if point.input_p50 is not None)
         latencies = sorted(point.latency_p50_s for point in standing.history if point.latency_p50_s is not None)
         table.add_row(
             str(standing.series),
-            "ready" if standing.ready else "learning",
-            standing.reason,
-            f"{show_count(rates[len(rates) // 2])}/s" if rates else "-",
+            "ready" if standing.ready else f"learning: {standing.reason}",
+            f"{show_count(sum(rates) / len(rates))}/s" if rates else "-",
             show_count(inputs[len(inputs) // 2]) if inputs else "-",
             show_seconds(latencies[len(latencies) // 2]) if latencies else "not recorded",
         )
     return table
+
+
+def _date(time_ns: int) -> str:
+    return datetime.datetime.fromtimestamp(time_ns / 1e9, datetime.UTC).strftime("%Y-%m-%d")
 
 
 def _time(time_ns: int) -> str:
