@@ -25,6 +25,7 @@ from spanward_processor.live.source import PipelineSource
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.receiver import Receiver
 from spanward_processor.telemetry import SelfTelemetry
+from spanward_processor.warmup import warm_up
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ VERSION: Final = version("spanward")
 GRACE_S: Final = 10.0  # how long requests in flight are waited for when stopping
 _TICK_S: Final = 0.25
 _WORKERS: Final = 2
+_WORTH_TELLING_S: Final = 1.0
 
 
 class PortTakenError(Exception):
@@ -75,6 +77,7 @@ class Processor:
         config = self._config
         receiver_socket = _bind(config.receiver.listen)
         live_socket = _bind(config.live.listen) if config.live else None
+        await asyncio.to_thread(warm_up, _log_compilation)  # else the first senders would wait for it, and give up
         rng = random.Random()  # noqa: S311 - back-off only
         self.forwarder = Forwarder(
             [Backend(backend, config.forwarding, rng) for backend in config.backends], config.forwarding.max_wait_s
@@ -149,6 +152,11 @@ class Processor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.forwarder.close()
         self._workers.shutdown()
+
+
+def _log_compilation(stage: str, took_s: float) -> None:
+    if took_s > _WORTH_TELLING_S:
+        _log.info("kernels compiled for %r in %.1f s", stage, took_s)
 
 
 class _PageServer(uvicorn.Server):

@@ -1,0 +1,157 @@
+"""The command line as a user meets it: real processes, one clear sentence when something is wrong, a drained stop."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+import pytest
+
+import running
+from spans import encoded, eventually, span
+from spanward_processor.commands import COMMANDS
+
+SPANWARD = [sys.executable, "-m", "spanward_processor"]
+METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+def run(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    command = [sys.executable, *python, "-m", "spanward_processor", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@contextmanager
+def processor(folder: Path, text: str) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Run a processor as a process of its own; yield it and where it listens, once it says that it is ready."""
+    file = folder / "processor.yaml"
+    file.write_text(text, encoding="utf-8")
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*SPANWARD, "processor", "--config", str(file)], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    try:
+        assert process.stdout
+        ready = re.match(r"ready receiver=(\S+)", process.stdout.readline())
+        assert ready, (folder / "log").read_text(encoding="utf-8")
+        yield process, ready[1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_version_is_the_distribution_s() -> None:
+    """One line, nothing else."""
+    result = run("version")
+
+    assert (0, f"{version('spanward')}\n", "") == (result.returncode, result.stdout, result.stderr)
+
+
+def test_help_names_every_command() -> None:
+    """The help lists what there is, with a sentence each."""
+    result = run("--help")
+
+    assert result.returncode == 0
+    for command in COMMANDS:
+        assert re.search(rf"\b{command.__name__}\b +\S", result.stdout)
+
+
+def test_every_command_is_a_file_and_every_file_a_command() -> None:
+    """A command that was forgotten in the table is noticed."""
+    from spanward_processor import commands
+
+    folder = Path(next(iter(commands.__path__)))
+    assert {command.__name__ for command in COMMANDS} == {file.stem for file in folder.glob("[!_]*.py")}
+
+
+def test_an_unknown_option_is_told_and_exits_with_2() -> None:
+    """A typing error in an option is not ignored."""
+    result = run("processor", "--confg", "x")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--confg" in result.stderr
+
+
+def test_warmup_says_what_it_compiled_and_where_it_is_kept() -> None:
+    """An image's build log shows each stage and the folder to keep."""
+    result = run("warmup")
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.fullmatch(
+        r"decode, score and count: [\d.]+ s\nclose a window: [\d.]+ s\nannotate: [\d.]+ s\n"
+        r"kernels ready in [\d.]+ s, kept in \S+kernels-[0-9a-f]{16}\n",
+        result.stdout,
+    )
+
+
+def test_without_the_extra_the_pip_command_is_told() -> None:
+    """`pip install spanward` alone has no processor; its command says what to install."""
+    result = run("version", python=("-S",))  # -S: no installed packages at all
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(r"spanward needs \w+: pip install 'spanward\[processor\]'\n", result.stderr)
+
+
+@pytest.mark.parametrize("section", ["receiver", "live"])
+def test_a_port_in_use_is_one_sentence_and_exit_code_1(section: str, tmp_path: Path) -> None:
+    """No traceback, and nothing is left running."""
+    other = {"receiver": "live: null", "live": "receiver: {listen: '127.0.0.1:0'}"}[section]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        file = tmp_path / "processor.yaml"
+        file.write_text(f"{section}: {{listen: '{address}'}}\n{other}\n", encoding="utf-8")
+        result = run("processor", "--config", str(file))
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"{address} cannot be used: Address already in use\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_drains_what_is_in_flight(number: signal.Signals, tmp_path: Path) -> None:
+    """Asked to stop with requests in flight, it delivers them, answers their senders, and exits with 0."""
+    sent = [encoded(span({"number": each}), span({"number": each})) for each in range(4)]
+    with running.backend() as (backend, port):
+        text = f"""
+receiver: {{listen: "127.0.0.1:0"}}
+live: null
+backends: [{{name: b, endpoint: "http://127.0.0.1:{port}", timeout_s: 60}}]
+"""
+        backend.answering.clear()
+        with processor(tmp_path, text) as (process, address), grpc.insecure_channel(address) as channel:
+            calls = [cast("Any", channel).unary_unary(METHOD).future(each, timeout=60) for each in sent]
+            assert eventually(lambda: backend.asked == len(sent))
+            process.send_signal(number)
+            assert eventually(lambda: "stopping" in (tmp_path / "log").read_text(encoding="utf-8"))
+            assert process.poll() is None
+            backend.answering.set()
+            answers = [call.result() for call in calls]
+            code = process.wait(30)
+
+    assert (answers, code) == ([b""] * len(sent), 0)
+    assert sorted(sent) == sorted(each.SerializeToString() for each in backend.traces)
+    assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def test_the_first_request_after_ready_does_not_wait_for_compilation(tmp_path: Path) -> None:
+    """With an empty cache the kernels are compiled before it says that it is ready; senders give up after ten seconds."""
+    text = "receiver: {listen: '127.0.0.1:0'}\nlive: null\n"
+    (tmp_path / "cache").mkdir()
+    before = os.environ.get("NUMBA_CACHE_DIR")
+    os.environ["NUMBA_CACHE_DIR"] = str(tmp_path / "cache")
+    try:
+        with processor(tmp_path, text) as (_, address):
+            assert running.export(address, encoded(span()), timeout=10) == b""
+    finally:
+        os.environ.pop("NUMBA_CACHE_DIR")
+        if before is not None:
+            os.environ["NUMBA_CACHE_DIR"] = before
+
+    assert "kernels compiled for" in (tmp_path / "log").read_text(encoding="utf-8")
