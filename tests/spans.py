@@ -31,8 +31,13 @@ def any_value(value: Value) -> AnyValue:
 def span(attributes: Mapping[str, Value] | None = None, **fields: Any) -> Span:
     """Return a span that ended now and took 10 ms, of model `m` unless told otherwise."""
     now = time.time_ns()
-    times: dict[str, Any] = {"start_time_unix_nano": now - 10_000_000, "end_time_unix_nano": now}
-    made = Span(**(times | {"trace_id": bytes(range(1, 17)), "span_id": bytes(range(1, 9))} | fields))
+    defaults: dict[str, Any] = {
+        "start_time_unix_nano": now - 10_000_000,
+        "end_time_unix_nano": now,
+        "trace_id": bytes(range(1, 17)),
+        "span_id": bytes(range(1, 9)),
+    }
+    made = Span(**(defaults | fields))
     for key, value in ({semconv.MODEL_NAME: "m"} | dict(attributes or {})).items():
         made.attributes.add(key=key).value.CopyFrom(any_value(value))
     return made

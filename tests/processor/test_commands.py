@@ -1,6 +1,5 @@
 """The command line as a user meets it: real processes, one clear sentence when something is wrong, a drained stop."""
 
-import os
 import re
 import signal
 import socket
@@ -140,18 +139,13 @@ backends: [{{name: b, endpoint: "http://127.0.0.1:{port}", timeout_s: 60}}]
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
-def test_the_first_request_after_ready_does_not_wait_for_compilation(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_first_request_after_ready_does_not_wait_for_compilation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With an empty cache the kernels are compiled before it says that it is ready; senders give up after ten seconds."""
-    text = "receiver: {listen: '127.0.0.1:0'}\nlive: null\n"
-    (tmp_path / "cache").mkdir()
-    before = os.environ.get("NUMBA_CACHE_DIR")
-    os.environ["NUMBA_CACHE_DIR"] = str(tmp_path / "cache")
-    try:
-        with processor(tmp_path, text) as (_, address):
-            assert running.export(address, encoded(span()), timeout=10) == b""
-    finally:
-        os.environ.pop("NUMBA_CACHE_DIR")
-        if before is not None:
-            os.environ["NUMBA_CACHE_DIR"] = before
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    with processor(tmp_path, "receiver: {listen: '127.0.0.1:0'}\nlive: null\n") as (_, address):
+        assert running.export(address, encoded(span()), timeout=10) == b""
 
     assert "kernels compiled for" in (tmp_path / "log").read_text(encoding="utf-8")

@@ -68,7 +68,7 @@ def test_message_bytes(compression: grpc.Compression) -> None:
 def _told_to_come_back(error: Any) -> bool:
     info = RetryInfo()
     details: dict[str, bytes] = dict(error.trailing_metadata())
-    unpacked = Status.FromString(details["grpc-status-details-bin"]).details[0].Unpack(info)
+    unpacked: bool = Status.FromString(details["grpc-status-details-bin"]).details[0].Unpack(info)
     return unpacked and info.retry_delay.ToTimedelta().total_seconds() > 0
 
 
