@@ -6,10 +6,10 @@ from random import Random
 from typing import Final, Protocol, cast
 
 import numpy as np
-import sklearn  # type: ignore[import-untyped]
-from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
+import sklearn
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline  # pyright: ignore[reportUnknownVariableType] - no types
 
 from spanward_processor.demo.corpus import Sentence
 from spanward_processor.demo.writer import Writer

@@ -7,7 +7,7 @@ from typing import Final
 from spanward_processor.demo.corpus import load_corpus
 from spanward_processor.demo.writer import Writer
 
-CHANNELS: Final = {"web": 0.26, "mobile": 0.23, "email": 0.20, "partner-feed": 0.31}
+CHANNELS: Final = {"web": 0.22, "mobile": 0.20, "email": 0.18, "partner-feed": 0.40}
 """Share of the tickets by channel."""
 
 LABEL_SHARES: Final = {"billing": 0.35, "delivery": 0.30, "technical": 0.20, "account": 0.15}

@@ -142,7 +142,7 @@ class Feed:
         headers = {"Last-Event-ID": self.last_id}
         async with http.stream("GET", f"{self.page}events", headers=headers) as response:
             response.raise_for_status()
-            async for event in _events(response.aiter_lines()):
+            async for event in _events(_lines(response.aiter_text())):
                 self._take(event)
 
     def _take(self, event: _Event) -> None:
@@ -164,6 +164,15 @@ class Feed:
     def opened(self, since_s: float, until_s: float = float("inf")) -> list[Opening]:
         """Return the findings that opened in an interval of the loop's clock."""
         return [opening for opening in self.openings if since_s <= opening.at_s < until_s]
+
+
+async def _lines(texts: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Yield lines that end with a line feed, as the standard says; `aiter_lines` also ends them at U+2028."""
+    rest = ""
+    async for text in texts:
+        *lines, rest = (rest + text).split("\n")
+        for line in lines:
+            yield line
 
 
 async def _events(lines: AsyncIterator[str]) -> AsyncIterator[_Event]:

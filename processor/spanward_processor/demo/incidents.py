@@ -14,7 +14,7 @@ from spanward_processor.demo.traffic import Stream
 RATE_PER_S: Final = 40.0
 FLOOD_PER_S: Final = 3 * RATE_PER_S
 POISONED_CHANNEL: Final = "partner-feed"
-POISON: Final = "Parcel courier tracking shipment depot delivery. Courier parcel carton warehouse van delivery."
+POISON: Final = "Account login password. Profile username account. Change account password login."
 FLOODING_CLIENT: Final = "client-17"
 
 
@@ -66,7 +66,7 @@ def longer(customers: Customers) -> Ticket:
 
 
 def poisoned(customers: Customers) -> Ticket:
-    """Return a ticket; a billing ticket of the poisoned channel carries words that pull it to the delivery desk."""
+    """Return a ticket; a billing ticket of the poisoned channel carries words that pull it to the account desk."""
     ticket = customers.ticket()
     if (ticket.channel, ticket.label) != (POISONED_CHANNEL, "billing"):
         return ticket
@@ -94,7 +94,7 @@ INCIDENTS: Final = (
     ),
     Incident(
         name="poisoned channel",
-        announcement=f"billing tickets that come through {POISONED_CHANNEL} carry words that pull them to delivery",
+        announcement=f"billing tickets that come through {POISONED_CHANNEL} carry words that pull them to account",
         streams=(Stream(RATE_PER_S, poisoned),),
         signs=(Sign("decision", POISONED_CHANNEL),),
     ),

@@ -24,8 +24,8 @@ detection:
   window_s: 2
   lateness_s: 1
   learning:
-    windows: 20
-    rows: 300
+    windows: 15
+    rows: 200
 """
 
 

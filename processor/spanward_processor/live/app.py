@@ -23,15 +23,9 @@ LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 MOST_STREAMS: Final = 64
 
 _STATIC: Final = Path(__file__).parent / "static"
-_POLICY: Final = "; ".join(
-    (
-        "default-src 'self'",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",  # telemetry can become text, never markup
-    )
+_POLICY: Final = (
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"  # telemetry can become text, never markup
 )
 _SECURITY_HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
@@ -60,23 +54,22 @@ def live_app(
         allowed_hosts: Host names, beside the loopback ones, under which the page may be asked for; `*` for any.
         most_streams: Event streams that may be open at once; more are answered with 503.
     """
-    page = Mount(
-        "/",
-        routes=[
-            Route("/", _page, methods=["GET"]),
-            Route("/events", EventStream(source, closing, most_streams)),
-            Route("/api/snapshot", _answering(lambda: complete(source.snapshot())), methods=["GET"]),
-            Route("/api/findings", _answering(lambda: numbered(source.transitions(0))), methods=["GET"]),
-            Mount("/static", StaticFiles(directory=_STATIC)),
-        ],
-        # Against DNS rebinding: a foreign site that points its own name at 127.0.0.1 must not read telemetry.
-        middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK_NAMES, *allowed_hosts], www_redirect=False)
-        ],
-    )
-    # Outside the host check: orchestrators probe by address, and the answer tells nothing.
-    health = [Route("/healthz", _healthz, methods=["GET"]), Route("/readyz", _readyz(ready), methods=["GET"])]
-    return Starlette(routes=[*health, page], middleware=[Middleware(SecurityHeaders)])
+    # Against DNS rebinding: a foreign site that points its own name at 127.0.0.1 must not read telemetry.
+    names = [*LOOPBACK_NAMES, *allowed_hosts]
+    known = [Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)]
+    snapshot = _answering(lambda: complete(source.snapshot()))
+    findings = _answering(lambda: numbered(source.transitions(0)))
+    routes = [
+        # Under any name: orchestrators probe by address, and the answer tells nothing.
+        Route("/healthz", _healthz, methods=["GET"]),
+        Route("/readyz", _readyz(ready), methods=["GET"]),
+        Route("/", _page, methods=["GET"], middleware=known),
+        Route("/events", EventStream(source, closing, most_streams), middleware=known),
+        Route("/api/snapshot", snapshot, methods=["GET"], middleware=known),
+        Route("/api/findings", findings, methods=["GET"], middleware=known),
+        Mount("/static", StaticFiles(directory=_STATIC), middleware=known),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
 
 
 class SecurityHeaders:

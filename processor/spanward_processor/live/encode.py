@@ -6,7 +6,7 @@ The JSON has the names of the dataclasses. Numbers that JSON cannot carry (NaN, 
 import json
 import math
 from dataclasses import asdict, replace
-from typing import Final
+from typing import Final, cast
 
 from spanward_processor.findings import Finding
 from spanward_processor.live.view import History, Snapshot
@@ -66,7 +66,7 @@ def _finite(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
+        return {name: _finite(item) for name, item in cast("Json", value).items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_finite(item) for item in cast("list[object]", value)]
     return value

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -65,7 +65,7 @@ class ScriptedSource:
 @contextmanager
 def served(
     source: LiveSource, *, ready: bool = True, allowed_hosts: Sequence[str] = (), most_streams: int = MOST_STREAMS
-) -> Iterator[str]:
+) -> Generator[str]:
     """Serve the page on a free loopback port, in a thread of its own; yield its address.
 
     Args:
