@@ -70,7 +70,7 @@ function optionsOf({ home, caption, group, lines, format, shaded }) {
   return {
     width: home.clientWidth,
     height: HEIGHT,
-    padding: [8, 24, 0, 0],
+    padding: [8, 30, 0, 0],
     legend: { mount: (_, table) => caption.append(table), markers: { width: 0, fill: (_, at) => at && colour(lines[at - 1].colour) } },
     cursor: { sync: { key: `series-${group}` }, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },

@@ -54,7 +54,7 @@ function Tile({ of: [name, value, format, range, alarm] }) {
     <dt>${name}</dt>
     <dd>${format(value)}</dd>
     <dd class="faint">
-      ${alarm && html`<span class="unusual">unusual</span>${range && ", "}`}
+      ${alarm && html`<span class="unusual">unusual</span>`}
       ${range &&
       html`<span class="range" title="10th to 90th percentile of the windows shown, those with findings left out">
         ${said(range, format)}
