@@ -48,12 +48,12 @@ async def _run(*, seed: int, keep: bool) -> int:
 
 
 def _cancel_once(telling: asyncio.Future[bool], received: list[signal.Signals]) -> None:
-    """Let the first SIGINT or SIGTERM end the story; later ones do not disturb the ending."""
+    """Let the first SIGINT, SIGTERM or SIGHUP end the story; later ones do not disturb the ending."""
 
     def stop(number: signal.Signals) -> None:
         if not received:
             received.append(number)
             telling.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)

@@ -88,6 +88,12 @@ class Learning:
         ready = sum(view["state"] == "ready" for view in series)
         return cls(ready, len(series), behind["progress"], behind["reason"])
 
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        if not self.known:
+            return self.reason
+        return f"{self.ready} of {self.known} ready (the model and each channel); slowest: {self.reason}"
+
     @property
     def done(self) -> bool:
         """Whether all are judged."""

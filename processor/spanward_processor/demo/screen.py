@@ -13,6 +13,7 @@ from spanward_processor.demo.feed import Finding
 
 _PLAIN_WIDTH: Final = 120
 _PLAIN_EVERY_S: Final = 10.0  # how often a pipe is told of progress
+_LARGEST_TOLD: Final = 9.0  # powers of ten; beyond, a number is no longer read
 _STYLES: Final = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 
 
@@ -49,7 +50,8 @@ class Screen:
         Yields:
             A function to call with progress, 0 to 1, and what is known of it.
         """
-        started = time.monotonic()
+        plain = not self.console.is_terminal
+        started = told = time.monotonic()
         bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -57,21 +59,23 @@ class Screen:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=plain,
         )
+        if plain:
+            self.say(f"  {what} ...")
         with bar:
             task = bar.add_task(what, total=None)
-            told = started
 
             def advance(progress: float, known: str) -> None:
                 nonlocal told
                 bar.update(task, total=1.0, completed=progress, description=f"{what}: {known}")
-                if not self.console.is_terminal and time.monotonic() - told >= _PLAIN_EVERY_S:
+                if plain and time.monotonic() - told >= _PLAIN_EVERY_S:
                     told = time.monotonic()
-                    self.say(f"  {what}: {100 * progress:.0f} %, {known}")
+                    self.say(f"    {100 * progress:.0f} %, {known}")
 
             yield advance
-        self.say(f"  {what}: done in {time.monotonic() - started:.1f} s")
+        took = f"{time.monotonic() - started:.1f} s"
+        self.say(f"    done in {took}" if plain else f"  {what}: done in {took}")
 
     def finding(self, finding: Finding) -> None:
         """Show a finding that opened, or was resolved."""
@@ -89,6 +93,13 @@ class Screen:
         self.say(f"    {finding.reason}")
         self.say(f"    observed {finding.observed}; usually {finding.baseline}", "dim")
         technique = f"; MITRE ATLAS {finding.technique}" if finding.technique else ""
-        self.say(
-            f"    evidence 10^{finding.log10_e:.1f} against chance, {finding.n:,} calls in the window{technique}", "dim"
-        )
+        calls = f"{finding.n:,} calls in the newest window"
+        self.say(f"    evidence: {_odds(finding.log10_e)} by chance, {calls}{technique}", "dim")
+
+
+def _odds(log10_e: float) -> str:
+    """Say how often evidence this strong comes up while nothing has changed."""
+    if log10_e >= _LARGEST_TOLD:
+        return f"1 in 10^{log10_e:.0f}"
+    digits = max(int(log10_e) - 1, 0)
+    return f"1 in {round(10**log10_e, -digits):,.0f}"

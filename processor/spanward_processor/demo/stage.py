@@ -1,7 +1,9 @@
 """The three programs of the demo and how they are connected: service -> processor -> backend."""
 
+import asyncio
 import os
 import secrets
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +12,11 @@ from typing import Final
 from spanward_processor.demo.processes import Processes
 from spanward_processor.demo.screen import Screen
 
-_START_S: Final = 60.0
+_START_S: Final = 90.0
 _ADDRESS: Final = r"127\.0\.0\.1:\d+"
 _CONFIG: Final = """\
 receiver:
-  listen: 127.0.0.1:0
+  listen: {receiver}
 live:
   listen: 127.0.0.1:0
 backends:
@@ -25,7 +27,7 @@ detection:
   lateness_s: 1
   learning:
     windows: 15
-    rows: 200
+    rows: 120
 """
 
 
@@ -45,7 +47,7 @@ class Stage:
 
 
 async def set_up(processes: Processes, folder: Path, screen: Screen) -> Stage:
-    """Compile the kernels, then start backend, processor and service.
+    """Compile the kernels and start the service and the backend meanwhile, then start the processor between them.
 
     Args:
         processes: Ends them later.
@@ -53,33 +55,56 @@ async def set_up(processes: Processes, folder: Path, screen: Screen) -> Stage:
         screen: Told of each step.
 
     Raises:
-        ProcessError: One of them did not start.
+        ExceptionGroup: Of `ProcessError`: one or more of them did not start.
     """
-    with screen.waiting("compiling the processor's kernels (about half a minute the first time, then cached)"):
-        await processes.run("kernel compilation", _module("spanward_processor", "warmup"))
-    with screen.waiting("starting your backend (an OTLP server that counts what it gets)"):
-        sink = _module("spanward_processor.demo.sink")
-        ready = await processes.start("backend", sink, ready=rf"ready receiver=({_ADDRESS})", timeout_s=_START_S)
-    backend = ready[1]
-    with screen.waiting("starting `spanward processor`"):
-        config = folder / "processor.yaml"
-        config.write_text(_CONFIG.format(backend=backend), encoding="utf-8")
-        ready = await processes.start(
-            "processor",
-            _module("spanward_processor", "processor", "--config", str(config)),
-            ready=rf"ready receiver=({_ADDRESS}) page=(http://\S+)",
-            timeout_s=_START_S,
-        )
-    receiver, page = ready.groups()
-    with screen.waiting("starting the service and training its model"):
-        ready = await processes.start(
-            "service",
-            _module("uvicorn", "spanward_processor.demo.service:app", "--port", "0", "--no-access-log"),
-            ready=rf"running on http://({_ADDRESS})",
-            timeout_s=_START_S,
-            env=_service_environment(receiver),
-        )
-    return Stage(page=page, tickets=f"http://{ready[1]}/route", backend=backend)
+    receiver = f"127.0.0.1:{_free_port()}"
+    async with asyncio.TaskGroup() as group:
+        with screen.waiting("compiling the processor's kernels (about a minute the first time, then cached)"):
+            sink = group.create_task(_start_backend(processes))
+            service = group.create_task(_start_service(processes, receiver))
+            await processes.run("kernel compilation", _module("spanward_processor", "warmup"))
+        with screen.waiting("starting the service with its model, and your backend (it counts what it is sent)"):
+            backend, tickets = await sink, await service
+        with screen.waiting("starting `spanward processor` between them"):
+            page = await _start_processor(processes, folder, receiver, backend)
+    return Stage(page=page, tickets=f"http://{tickets}/route", backend=backend)
+
+
+async def _start_backend(processes: Processes) -> str:
+    sink = _module("spanward_processor.demo.sink")
+    ready = await processes.start("backend", sink, ready=rf"ready receiver=({_ADDRESS})", timeout_s=_START_S)
+    return ready[1]
+
+
+async def _start_service(processes: Processes, receiver: str) -> str:
+    ready = await processes.start(
+        "service",
+        _module("uvicorn", "spanward_processor.demo.service:app", "--port", "0", "--no-access-log"),
+        ready=rf"running on http://({_ADDRESS})",
+        timeout_s=_START_S,
+        env=_service_environment(receiver),
+    )
+    return ready[1]
+
+
+async def _start_processor(processes: Processes, folder: Path, receiver: str, backend: str) -> str:
+    config = folder / "processor.yaml"
+    config.write_text(_CONFIG.format(receiver=receiver, backend=backend), encoding="utf-8")
+    ready = await processes.start(
+        "processor",
+        _module("spanward_processor", "processor", "--config", str(config)),
+        ready=r"ready receiver=\S+ page=(http://\S+)",
+        timeout_s=_START_S,
+    )
+    return ready[1]
+
+
+def _free_port() -> int:
+    """Return a port to tell the service before the processor can listen: its kernels are still being compiled."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _module(*arguments: str) -> tuple[str, ...]:

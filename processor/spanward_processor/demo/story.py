@@ -1,7 +1,6 @@
 """The demo from beginning to end: start, learn, stay quiet, go wrong in three ways, sum up."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -17,10 +16,11 @@ from spanward_processor.demo.stage import Stage, set_up
 from spanward_processor.demo.summary import Outcome, Summary
 from spanward_processor.demo.traffic import Arrivals, Traffic
 
+_WHOLE_S: Final = 172.0  # under three minutes, with what it takes to end the programs
 _LEARN_S: Final = 75.0  # at most
-_QUIET_S: Final = 10.0
-_SHIFT_S: Final = (10.0, 16.0)  # at least, so that it is seen on the page; at most, when it is not found
-_RECOVERY_S: Final = (4.0, 14.0)  # at least one window; at most, when findings stay open
+_QUIET_S: Final = 8.0
+_SHIFT_S: Final = (8.0, 40.0)  # at least, so that it is seen on the page; at most, when it is not found
+_RECOVERY_S: Final = (5.0, 12.0)  # at least until its last spans are judged; at most, when findings stay open
 _DRAIN_S: Final = 8.0
 _LOOK_EVERY_S: Final = 0.2
 
@@ -40,11 +40,11 @@ async def tell(screen: Screen, folder: Path, *, seed: int, keep: bool) -> bool:
     Raises:
         ProcessError: A program did not start, or ended too early.
     """
-    began = time.monotonic()
+    began_s = asyncio.get_running_loop().time()
     screen.say("Spanward demo: a FastAPI service with a text classifier -> spanward processor -> your backend", "bold")
     async with Processes(folder) as processes:
         stage = await set_up(processes, folder, screen)
-        story = _Story(screen, stage, seed, began)
+        story = _Story(screen, stage, seed, began_s)
         async with asyncio.TaskGroup() as group:
             companions = [group.create_task(work) for work in (processes.watch(), story.feed.follow())]
             driving = group.create_task(story.traffic.run())
@@ -64,7 +64,7 @@ class _Story:
         screen: Shows them.
         stage: Where everything runs.
         seed: Of the traffic.
-        began_s: When the demo began, on the monotonic clock.
+        began_s: When the demo began, on the loop's clock.
     """
 
     def __init__(self, screen: Screen, stage: Stage, seed: int, began_s: float) -> None:
@@ -83,7 +83,11 @@ class _Story:
         quiet_from = self._clock()
         await self._stay_quiet()
         quiet_s = self._clock() - quiet_from
-        shifts = [(incident, await self._go_wrong(incident)) for incident in INCIDENTS]
+        shifts: list[tuple[Incident, float]] = []
+        for incident in INCIDENTS:
+            shifts.append((incident, self._clock()))
+            await self._go_wrong(incident)
+            await self._recover()
         if not keep:
             await self._drain()
         return await self._sum_up(shifts, quiet_s)
@@ -94,7 +98,7 @@ class _Story:
 
             def learned() -> bool:
                 learning = self.feed.learning
-                advance(learning.progress, f"{learning.ready} of {learning.known} ready; {learning.reason}")
+                advance(learning.progress, str(learning))
                 return learning.done
 
             if not await _until(learned, _LEARN_S):
@@ -106,8 +110,8 @@ class _Story:
         if not self.feed.openings:
             self._screen.say("  nothing found", "green")
 
-    async def _go_wrong(self, incident: Incident) -> float:
-        """Let an incident happen and pass; return when it began."""
+    async def _go_wrong(self, incident: Incident) -> None:
+        """Let an incident last until it is found."""
         began_s = self._clock()
         self._screen.chapter(f"{incident.announcement}.")
         self.traffic.become(incident.streams)
@@ -117,11 +121,17 @@ class _Story:
             return self._clock() - began_s >= _SHIFT_S[0] and not outcome.missing()
 
         await _until(found, _SHIFT_S[1])
+
+    async def _recover(self) -> None:
+        """Let the traffic be as usual until nothing is open, so that the next incident is told apart from this one."""
         self.traffic.become(USUAL)
         self._screen.say("  The traffic is as usual again.")
         await asyncio.sleep(_RECOVERY_S[0])
-        await _until(lambda: not self.feed.open, _RECOVERY_S[1] - _RECOVERY_S[0])
-        return began_s
+        await _until(lambda: not self.feed.open, min(max(self._left_s(), 0.0), _RECOVERY_S[1] - _RECOVERY_S[0]))
+
+    def _left_s(self) -> float:
+        """Return how long the story may go on, seconds."""
+        return self._began_s + _WHOLE_S - _DRAIN_S - self._clock()
 
     async def _drain(self) -> None:
         """Stop the traffic and wait until every span has passed through."""
@@ -147,9 +157,10 @@ class _Story:
             quiet_s=quiet_s,
             answered=self.traffic.answered,
             failed=self.traffic.failed,
+            turned_away=self.traffic.turned_away,
             accepted=self.feed.accepted,
             backend=await self._read_backend(),
-            took_s=time.monotonic() - self._began_s,
+            took_s=self._clock() - self._began_s,
         )
         summary.show(self._screen)
         return summary

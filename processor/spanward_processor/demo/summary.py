@@ -59,6 +59,7 @@ class Summary:
         quiet_s: How long nothing had changed while the processor judged, seconds.
         answered: Requests the service answered.
         failed: Requests it did not.
+        turned_away: Requests that were not sent because it could not keep up.
         accepted: Spans the processor took.
         backend: What arrived behind it.
         took_s: The whole run, seconds.
@@ -69,6 +70,7 @@ class Summary:
     quiet_s: float
     answered: int
     failed: int
+    turned_away: int
     accepted: int
     backend: Counts
     took_s: float
@@ -88,6 +90,8 @@ class Summary:
             f"your backend received {self.backend.spans:,}, {self.backend.annotated:,} of them annotated, "
             f"and {self.backend.findings} log records about findings"
         )
+        if self.turned_away:
+            screen.say(f"  This machine is busy: {self.turned_away:,} more requests could not be sent in time")
         screen.say(f"  Took {self.took_s:.0f} s in all")
         for outcome in self.outcomes:
             if missing := outcome.missing():

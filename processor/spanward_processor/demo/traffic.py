@@ -1,4 +1,7 @@
-"""Real HTTP requests at the times they are due, whatever the service does: an open loop, as customers are."""
+"""Real HTTP requests at the times they are due, however long the service takes: an open loop, as customers are.
+
+Only when the service cannot keep up at all do customers turn away; else a backlog would outlast the incident.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -11,7 +14,7 @@ import httpx
 from spanward_processor.demo.customers import Customers, Ticket
 
 _TIMEOUT_S: Final = 10.0
-_CONNECTIONS: Final = 64
+_CONNECTIONS: Final = 64  # requests under way; more customers turn away
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,10 @@ class Traffic:
         self._arrivals = arrivals
         self._customers = customers
         self._stopped = False
+        self._under_way = 0
         self.answered = 0
         self.failed = 0
+        self.turned_away = 0
 
     def become(self, streams: tuple[Stream, ...]) -> None:
         """Change the traffic from the next arrival on."""
@@ -82,7 +87,12 @@ class Traffic:
                 await asyncio.sleep(max(0.0, due - clock()))
                 if self._stopped:
                     return
-                requests.create_task(self._send(http, stream.ticket(self._customers)))
+                ticket = stream.ticket(self._customers)
+                if self._under_way < _CONNECTIONS:
+                    self._under_way += 1
+                    requests.create_task(self._send(http, ticket))
+                else:
+                    self.turned_away += 1
 
     async def _send(self, http: httpx.AsyncClient, ticket: Ticket) -> None:
         body = {"text": ticket.text, "channel": ticket.channel, "client": ticket.client}
@@ -93,3 +103,5 @@ class Traffic:
             self.failed += 1
         else:
             self.answered += 1
+        finally:
+            self._under_way -= 1

@@ -2,6 +2,9 @@
 
 const SILENCE_MS = 5000; // a snapshot comes each second; a network that swallows packets raises no error
 const RETRY_MS = 3000;
+const DIRECTION = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // could turn round the words beside a name
+
+const plain = (_, value) => (typeof value === "string" ? value.replace(DIRECTION, "\ufffd") : value);
 
 // Calls `on.snapshot(data)`, `on.histories(data)`, `on.finding(data)` as events come, and `on.link(alive)` as it changes.
 export function follow(path, on) {
@@ -17,7 +20,7 @@ export function follow(path, on) {
     for (const name of ["histories", "snapshot", "finding"]) {
       source.addEventListener(name, (event) => {
         heard = Date.now();
-        on[name](JSON.parse(event.data));
+        on[name](JSON.parse(event.data, plain));
         if (name === "snapshot") link(true);
       });
     }

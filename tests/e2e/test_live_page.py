@@ -1,0 +1,197 @@
+"""The live page in a real browser, against a real processor that is fed with OTLP."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+import running
+from requiring import require_peer
+from spanward import semconv
+from spanward_processor.warmup import warm_up
+
+pytestmark = pytest.mark.chromium
+
+_CHROMIUM = Path("/usr/bin/chromium")
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_PATIENCE_MS = 20_000
+_LEARNED = 6  # windows
+_DETECTION = {"window_s": 1, "lateness_s": 0, "learning": {"windows": _LEARNED, "rows": 50}}
+_ROWS = 60  # per window
+_SEED = 11
+_LOST = "No connection to the processor."
+
+
+@dataclass
+class Watched:
+    """A page, and what it did that nobody should see."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list[str])
+    asked: set[str] = field(default_factory=set[str])
+
+    def __post_init__(self) -> None:
+        """Listen."""
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        self.page.on("request", self._ask)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def _ask(self, request: Request) -> None:
+        self.asked.add(urlsplit(request.url).netloc)
+
+    def width(self) -> int:
+        """Return how wide the page is laid out, pixels."""
+        width: int = self.page.evaluate("document.documentElement.scrollWidth")
+        return width
+
+
+class Sender:
+    """Sends windows of spans to a processor, each one second of event time.
+
+    Args:
+        address: The processor's receiver.
+        names: Attributes of every span beside the numbers.
+    """
+
+    def __init__(self, address: str, names: dict[str, str]) -> None:
+        self._address = address
+        self._names = names
+        self._rng = random.Random(_SEED)
+        self._second = int(time.time()) - 40
+
+    def send(self, windows: int, *, latency_s: float = 0.01) -> None:
+        """Send that many windows."""
+        for _ in range(windows):
+            running.export(self._address, self._window(latency_s))
+            self._second += 1
+
+    def _window(self, latency_s: float) -> bytes:
+        request = ExportTraceServiceRequest()
+        resource = request.resource_spans.add()
+        resource.resource.attributes.add(key="service.name").value.string_value = "support-desk"
+        scope = resource.scope_spans.add()
+        for number in range(_ROWS):
+            end_ns = self._second * 10**9 + number * 10**7
+            span = scope.spans.add(
+                trace_id=self._rng.randbytes(16),
+                span_id=self._rng.randbytes(8),
+                name="classify",
+                start_time_unix_nano=end_ns - int(latency_s * self._rng.gauss(1, 0.1) * 10**9),
+                end_time_unix_nano=end_ns,
+            )
+            for name, text in self._names.items():
+                span.attributes.add(key=name).value.string_value = text
+            span.attributes.add(key=semconv.DECISION).value.string_value = self._rng.choice(("billing", "delivery"))
+        return request.SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests here."""
+    require_peer("Chromium", _CHROMIUM.exists(), f"{_CHROMIUM} is absent; tests/peers/chromium.sh installs it")
+    warm_up(lambda _stage, _seconds: None)  # a page need not wait for kernels to be compiled
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS, env=dict(os.environ))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watch(chromium: Browser) -> Generator[Callable[..., Watched]]:
+    """Open pages, and close them after the test."""
+    contexts = []
+
+    def open_page(url: str, *, width: int = 1280) -> Watched:
+        context = chromium.new_context(viewport={"width": width, "height": 900})
+        context.set_default_timeout(_PATIENCE_MS)
+        contexts.append(context)
+        watched = Watched(context.new_page())
+        watched.page.goto(url)
+        return watched
+
+    expect.set_options(timeout=_PATIENCE_MS)
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def _names(model: str = "router", channel: str = "web") -> dict[str, str]:
+    return {semconv.MODEL_NAME: model, semconv.MODEL_VERSION: "1.0", semconv.CHANNEL: channel}
+
+
+def test_page_waits_learns_becomes_ready_and_shows_a_finding_without_reload(watch: Callable[..., Watched]) -> None:
+    """One load of the page sees the whole way from no spans to a finding and its reason."""
+    with running.processor(live={"listen": "127.0.0.1:0"}, detection=_DETECTION) as processor:
+        watched = watch(processor.page_url)
+        page, sender = watched.page, Sender(processor.receiver_address, _names())
+        page.evaluate("window.loadedOnce = true")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for spans")
+
+        sender.send(3)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Learning 1 of 1 series")
+        sender.send(_LEARNED + 6)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Watching 1 series: nothing unusual")
+        sender.send(5, latency_s=0.5)
+        finding = page.locator("article.finding").first
+        expect(finding.locator(".reason")).to_contain_text("Latency of support-desk / router 1.0 rose")
+
+        expect(finding.locator(".facts")).to_contain_text("by chance")
+        expect(page).to_have_title("(1) Spanward")
+        assert page.evaluate("window.loadedOnce")
+        assert (watched.complaints, watched.asked) == ([], {urlsplit(processor.page_url).netloc})
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_hostile_names_stay_text_and_break_no_layout(watch: Callable[..., Watched], width: int) -> None:
+    """Markup is shown as it is written, direction controls lose their power, and a very long name is wrapped."""
+    markup = "<img src=x onerror=alert(1)>"
+    model = f"{markup}\u202egnp.exe {'m' * 3000}"
+    channel = f"{markup}\u2067{'c' * 3000}"
+    with running.processor(live={"listen": "127.0.0.1:0"}, detection=_DETECTION) as processor:
+        watched = watch(processor.page_url, width=width)
+        page, sender = watched.page, Sender(processor.receiver_address, _names(model, channel))
+        sender.send(_LEARNED + 6)
+        sender.send(5, latency_s=0.5)
+        expect(page.locator("article.finding").first).to_be_visible()
+
+        expect(page.locator(".series h2").first).to_contain_text(f"{markup}\ufffdgnp.exe mmm")
+        expect(page.locator(".slice-table th[scope=row]").first).to_contain_text(f"{markup}\ufffdccc")
+        assert page.locator('img[src="x"]').count() == 0
+        assert "\u202e" not in page.content()
+        assert watched.width() == width
+        assert (watched.complaints, watched.asked) == ([], {urlsplit(processor.page_url).netloc})
+
+
+def test_lost_connection_is_shown_and_recovers_by_itself(watch: Callable[..., Watched]) -> None:
+    """When the processor is gone the page says since when it is stale; when it is back, the page goes on."""
+    with running.processor(live={"listen": "127.0.0.1:0"}) as processor:
+        url = processor.page_url
+        page = watch(url).page
+        expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for spans")
+        expect(page.get_by_text(_LOST)).to_have_count(0)
+    expect(page.get_by_text(_LOST)).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("What you see is as of")
+    with running.processor(live={"listen": urlsplit(url).netloc}, detection=_DETECTION) as processor:
+        expect(page.get_by_text(_LOST)).to_have_count(0)
+        Sender(processor.receiver_address, _names()).send(3)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Learning 1 of 1 series")
