@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 import running
 from requiring import require_peer
@@ -119,7 +119,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def watch(chromium: Browser) -> Generator[Callable[..., Watched]]:
     """Open pages, and close them after the test."""
-    contexts = []
+    contexts: list[BrowserContext] = []
 
     def open_page(url: str, *, width: int = 1280) -> Watched:
         context = chromium.new_context(viewport={"width": width, "height": 900})

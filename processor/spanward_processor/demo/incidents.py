@@ -76,9 +76,7 @@ def poisoned(customers: Customers) -> Ticket:
 def flooding(customers: Customers) -> Ticket:
     """Return the flooding client's ticket: always the same text, with another number."""
     number = customers.rng.randint(100_000, 999_999)
-    text = (
-        f"My app shows error {number} on the checkout page, please look at what went wrong and tell me what to do next."
-    )
+    text = f"The app crashes with error {number} after the update and the screen stays white."
     return Ticket(label="technical", text=text, channel="web", client=FLOODING_CLIENT)
 
 
