@@ -40,6 +40,11 @@ class Screen:
         self.console.print()
         self.say(f"Now: {text}", "bold")
 
+    def keep_on(self, text: str) -> None:
+        """Announce that nothing changes any more: what is found from here on is not timed."""
+        self._shift_at = None
+        self.say(f"\n{text}", "bold")
+
     @contextmanager
     def waiting(self, what: str) -> Generator[Callable[[float, str], None]]:
         """Show that something takes its time, and afterwards how long it took.

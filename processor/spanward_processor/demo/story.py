@@ -50,7 +50,7 @@ async def tell(screen: Screen, folder: Path, *, seed: int, keep: bool) -> bool:
             driving = group.create_task(story.traffic.run())
             summary = await story.chapters(keep=keep)
             if keep:
-                screen.say(f"\nEverything keeps running: open {stage.page}; Ctrl-C ends it.", "bold")
+                screen.keep_on(f"Everything keeps running: open {stage.page}; Ctrl-C ends it.")
                 await driving
             for companion in companions:
                 companion.cancel()

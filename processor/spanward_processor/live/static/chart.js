@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef } from "./vendor/htm-preact.js";
 import { clock, iso, moment } from "./format.js";
+import { pieces } from "./model.js";
 
 const HEIGHT = 150;
 const SHADES = { critical: "--critical-shade", warning: "--warning-shade", info: "--info-shade" };
@@ -100,7 +101,7 @@ function tick(at, step) {
 function shade(chart, intervals) {
   const { left, top, width, height } = chart.bbox;
   const clip = (value) => Math.min(Math.max(value, left), left + width);
-  for (const { from, to, severity } of intervals) {
+  for (const { from, to, severity } of pieces(intervals)) {
     const start = clip(chart.valToPos(from, "x", true));
     const end = to === Infinity ? left + width : clip(chart.valToPos(to, "x", true));
     chart.ctx.fillStyle = colour(SHADES[severity]);

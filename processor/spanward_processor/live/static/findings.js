@@ -1,14 +1,14 @@
-// What is wrong, since when, and why: open findings first, resolved ones below.
+// What is wrong, since when, and why: open findings first, the worst of them on top, resolved ones below.
 
 import { html } from "./vendor/htm-preact.js";
 import { attribute, count, duration, iso, moment, plural } from "./format.js";
-import { isOpen, sameSeries } from "./model.js";
+import { isOpen, sameSeries, worstFirst } from "./model.js";
 
 const MOST_RESOLVED = 4; // more are folded away
 const MOST_SLICES = 5;
 
 export function Findings({ snapshot, families }) {
-  const open = snapshot.findings.filter(isOpen);
+  const open = worstFirst(snapshot.findings.filter(isOpen));
   const resolved = snapshot.findings.filter((finding) => !isOpen(finding));
   const show = (finding) =>
     html`<${Finding} key=${finding.id} finding=${finding} families=${families} now=${snapshot.watermark_ns} />`;

@@ -6,6 +6,9 @@ export const isOpen = (finding) => finding.state !== "resolved";
 
 export const worst = (findings) => SEVERITIES.find((severity) => findings.some((finding) => finding.severity === severity));
 
+export const worstFirst = (findings) =>
+  [...findings].sort((one, other) => SEVERITIES.indexOf(one.severity) - SEVERITIES.indexOf(other.severity));
+
 export const sameSeries = (one, other) =>
   one.service === other.service && one.model === other.model && one.version === other.version;
 
@@ -26,6 +29,16 @@ export function intervalOf(finding) {
     to: isOpen(finding) ? Infinity : finding.updated_ns / 1e9,
     severity: finding.severity,
   };
+}
+
+// Intervals that overlap, cut into pieces that do not, each as severe as the worst in it: shades must not add up.
+export function pieces(intervals) {
+  const edges = [...new Set(intervals.flatMap(({ from, to }) => [from, to]))].sort((one, other) => one - other);
+  return edges.slice(1).flatMap((to, place) => {
+    const from = edges[place];
+    const over = intervals.filter((one) => one.from <= from && one.to >= to);
+    return over.length ? [{ from, to, severity: worst(over) }] : [];
+  });
 }
 
 // The range in which most windows outside findings lie (10th to 90th percentile), or null where they are too few.
