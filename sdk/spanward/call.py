@@ -1,6 +1,5 @@
 """One observed call: what is said of it before, and after it."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -12,17 +11,35 @@ from opentelemetry.util.types import AttributeValue
 from spanward import semconv
 from spanward._guard import Guard
 from spanward.api import hasher
+from spanward.arguments import Parameters
 from spanward.canonical import NotCanonicalError
-from spanward.extract import Outcome, outcome_of, size_of
+from spanward.extract import Outcome, kind_of, outcome_of, real
+from spanward.size import size_of
 
 LONGEST_TEXT: Final = 256  # characters of an attribute we take from the user
+CLIENT_DOMAIN: Final = "\0client"  # no model has such a name, so that no input hash equals a client's
 CLAIMED: Final = "claimed"  # a client name that no transport has authenticated
 
-_Attributes = dict[str, AttributeValue]
+Attributes = dict[str, AttributeValue]
 OfCall = str | Callable[..., object] | None
 """A constant, or a function of the call's arguments."""
 OfResult = Callable[[Any], object] | None
 """A function of the result."""
+
+_FAILED: Final = Status(StatusCode.ERROR)  # without a description: it would hold the message
+
+# One guard for each thing that may fail on its own, so that what else is known of the call is still told.
+_starting: Final = Guard("starting a span")
+_asking_channel: Final = Guard("asking for the channel")
+_asking_dimensions: Final = Guard("asking for dimensions")
+_asking_client: Final = Guard("asking for the client")
+_hashing: Final = Guard("hashing an input")
+_reading: Final = Guard("reading a result")
+_asking_decision: Final = Guard("asking for the decision")
+_asking_score: Final = Guard("asking for the score")
+_asking_tokens: Final = Guard("asking for tokens")
+_telling: Final = Guard("telling what is known of a call")
+_ending: Final = Guard("ending a span")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +66,9 @@ class Observation:
         name: Span name.
         domain: What inputs are hashed for: the model.
         constants: Attributes known before any call.
-        skip_first: Whether the first argument is the instance or class, which is no input.
+        parameters: Of the function.
         input: Which of the arguments are the input.
-        varying: Attribute to function of the call's arguments.
+        channel: Function of the call's arguments that names the ingestion channel.
         dimensions: Function of the call's arguments that gives further slices.
         client: Function of the call's arguments that names the caller.
         decision: Function of the result.
@@ -63,70 +80,94 @@ class Observation:
     name: str
     domain: str
     constants: Mapping[str, AttributeValue]
-    skip_first: bool
+    parameters: Parameters
     input: Callable[..., object] | None
-    varying: Mapping[str, Callable[..., object]]
+    channel: Callable[..., object] | None
     dimensions: Callable[..., Mapping[str, object]] | None
     client: Callable[..., object] | None
     decision: OfResult
     score: OfResult
     tokens: Callable[[Any], Tokens] | None
 
-    def begin(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Span:
+    def begin(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> "Call":
         """Start the span of a call; when it is not recording nothing is hashed."""
         span: Span = trace.INVALID_SPAN
-        with Guard("starting a span"):
+        attributes: Attributes = {}
+        with _starting:
             span = self.tracer.start_span(self.name, kind=SpanKind.INTERNAL, attributes=self.constants)
         if span.is_recording():
-            with Guard("asking who called"):
-                span.set_attributes(self._of_caller(args, kwargs))
-            with Guard("hashing an input"):
-                inputs = args[1:] if self.skip_first else args
-                values = (self.input(*args, **kwargs),) if self.input else (*inputs, *kwargs.values())
-                span.set_attributes(_of_input(values, self.domain))
-        return span
+            self._ask_caller(attributes, args, kwargs)
+            with _hashing:
+                values = (self.input(*args, **kwargs),) if self.input else self.parameters.inputs(args, kwargs)
+                _add_input(attributes, values, self.domain)
+        return Call(self, span, attributes)
 
-    def _of_caller(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> _Attributes:
-        attributes: _Attributes = {}
-        for name, function in self.varying.items():
-            _put(attributes, name, function(*args, **kwargs))
+    def _ask_caller(self, attributes: Attributes, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+        if self.channel:
+            with _asking_channel:
+                _add(attributes, semconv.CHANNEL, self.channel(*args, **kwargs))
         if self.dimensions:
-            for dimension, value in self.dimensions(*args, **kwargs).items():
-                _put(attributes, semconv.DIMENSION_PREFIX + dimension, value)
-        if self.client and (client := self.client(*args, **kwargs)) is not None:
-            attributes[semconv.CLIENT_ID] = hasher().hash(str(client), "client")
-            attributes[semconv.CLIENT_TRUST] = CLAIMED
-        return attributes
+            with _asking_dimensions:
+                for dimension, value in self.dimensions(*args, **kwargs).items():
+                    _add(attributes, semconv.DIMENSION_PREFIX + dimension, value)
+        if self.client:
+            with _asking_client:
+                if (client := self.client(*args, **kwargs)) is not None:
+                    attributes[semconv.CLIENT_ID] = hasher().hash(str(client), CLIENT_DOMAIN)
+                    attributes[semconv.CLIENT_TRUST] = CLAIMED
 
-    def end(self, span: Span, result: object) -> None:
-        """End the span of a call that returned."""
-        with Guard("reading a result"):
-            if span.is_recording():
-                span.set_attributes(self._of_result(result))
-        _finish(span)
+    def add_result(self, attributes: Attributes, result: object) -> None:
+        """Add what a result tells: what the common forms do, and on top of it what the extractors say.
 
-    def _of_result(self, result: object) -> _Attributes:
-        found = outcome_of(result)
-        attributes = _of_outcome(found)
+        A list for a batch holds one result per item, and none of them speaks for the call.
+        """
+        with _reading:
+            if attributes.get(semconv.BATCH_SIZE, 1) == 1 or not isinstance(cast("Any", result), list):
+                _add_outcome(attributes, outcome_of(result))
         if self.decision:
-            _put(attributes, semconv.DECISION, self.decision(result))
-        if self.score and isinstance(score := self.score(result), (int, float)):
-            attributes[semconv.SCORE] = float(score)
+            with _asking_decision:
+                _add(attributes, semconv.DECISION, self.decision(result))
+        if self.score:
+            with _asking_score:
+                if (score := real(self.score(result))) is not None:
+                    attributes[semconv.SCORE] = score
+                    attributes[semconv.SCORE_KIND] = kind_of(score)
         if self.tokens:
-            tokens = self.tokens(result)
-            if tokens.input is not None:
-                attributes[semconv.GEN_AI_USAGE_INPUT_TOKENS] = tokens.input
-            if tokens.output is not None:
-                attributes[semconv.GEN_AI_USAGE_OUTPUT_TOKENS] = tokens.output
-            attributes[semconv.TOKENS_SOURCE] = tokens.source
-        return attributes
+            with _asking_tokens:
+                _add_tokens(attributes, self.tokens(result))
 
-    def fail(self, span: Span, error: BaseException) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call under way.
+
+    Args:
+        observation: What is fixed about it.
+        span: Its span.
+        attributes: What is known so far; set all at once at the end, since the SDK takes a lock each time.
+    """
+
+    observation: Observation
+    span: Span
+    attributes: Attributes
+
+    def end(self, result: object) -> None:
+        """End the span of a call that returned."""
+        with _telling:
+            if self.span.is_recording():
+                self.observation.add_result(self.attributes, result)
+                self.span.set_attributes(self.attributes)
+        with _ending:
+            self.span.end()
+
+    def fail(self, error: BaseException) -> None:
         """End the span of a call that raised; the message stays here, it may hold the input."""
-        with Guard("recording an error"):
-            span.set_attribute(semconv.ERROR_TYPE, error_type(error))
-            span.set_status(Status(StatusCode.ERROR))
-        _finish(span)
+        with _telling:
+            self.attributes[semconv.ERROR_TYPE] = error_type(error)
+            self.span.set_attributes(self.attributes)
+            self.span.set_status(_FAILED)
+        with _ending:
+            self.span.end()
 
 
 def error_type(error: BaseException) -> str:
@@ -135,19 +176,14 @@ def error_type(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _finish(span: Span) -> None:
-    with Guard("ending a span"):
-        span.end()
-
-
-def _put(attributes: _Attributes, name: str, value: object) -> None:
+def _add(attributes: Attributes, name: str, value: object) -> None:
     if value is not None:
         attributes[name] = str(value)[:LONGEST_TEXT]
 
 
-def _of_input(values: Sequence[object], domain: str) -> _Attributes:
+def _add_input(attributes: Attributes, values: Sequence[object], domain: str) -> None:
     size = size_of(values)
-    attributes: _Attributes = {semconv.FEATURES_COUNT: size.count}
+    attributes[semconv.FEATURES_COUNT] = size.count
     if size.sparsity is not None:
         attributes[semconv.FEATURES_SPARSITY] = size.sparsity
     if size.shape is not None:
@@ -156,34 +192,30 @@ def _of_input(values: Sequence[object], domain: str) -> _Attributes:
         attributes[semconv.BATCH_SIZE] = size.batch
     used = hasher()
     try:
-        attributes[semconv.FEATURES_HASH] = used.hash(values[0] if len(values) == 1 else list(values), domain)
+        attributes[semconv.FEATURES_HASH] = used.hash(values[0] if len(values) == 1 else values, domain)
     except NotCanonicalError:
-        return attributes
+        return
     attributes[semconv.FEATURES_KEY_ID] = used.key_id
     if len(values) == 1 and isinstance(values[0], str):
         # The SDK's type stubs do not list bytes yet; OTLP and the exporter do.
         attributes[semconv.FEATURES_FINGERPRINT] = cast("str", used.fingerprint(values[0]))
-    return attributes
 
 
-def _of_outcome(outcome: Outcome) -> _Attributes:
-    attributes: _Attributes = {}
-    _put(attributes, semconv.DECISION, outcome.decision)
-    _put(attributes, semconv.SCORE_KIND, outcome.kind if outcome.score is not None else None)
-    for name, value in (
-        (semconv.SCORE, outcome.score),
-        (semconv.MARGIN, outcome.margin),
-        (semconv.ENTROPY, outcome.entropy),
-    ):
-        if value is not None:
-            attributes[name] = value
-    return attributes
+def _add_outcome(attributes: Attributes, outcome: Outcome) -> None:
+    if outcome.decision is not None:
+        attributes[semconv.DECISION] = outcome.decision
+    if outcome.score is not None:
+        attributes[semconv.SCORE] = outcome.score
+        attributes[semconv.SCORE_KIND] = outcome.kind
+    if outcome.margin is not None:
+        attributes[semconv.MARGIN] = outcome.margin
+    if outcome.entropy is not None:
+        attributes[semconv.ENTROPY] = outcome.entropy
 
 
-def takes_instance(function: Callable[..., object]) -> bool:
-    """Return whether a function's first parameter is an instance or class by Python's custom of naming it so."""
-    try:
-        parameters = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return False
-    return bool(parameters) and parameters[0] in {"self", "cls"}
+def _add_tokens(attributes: Attributes, tokens: Tokens) -> None:
+    if tokens.input is not None:
+        attributes[semconv.GEN_AI_USAGE_INPUT_TOKENS] = int(tokens.input)
+    if tokens.output is not None:
+        attributes[semconv.GEN_AI_USAGE_OUTPUT_TOKENS] = int(tokens.output)
+    attributes[semconv.TOKENS_SOURCE] = tokens.source

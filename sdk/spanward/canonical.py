@@ -10,35 +10,25 @@ The form, one tag byte and then:
     b <len> <bytes>   bytes
     [ <n> <items>     list or tuple
     { <n> <pairs>     mapping, pairs sorted by the canonical bytes of their keys
-    a <dtype> <ndim> <shape> <bytes>   array: little-endian, contiguous, row-major
+    a <dtype> <ndim> <shape> <bytes>   array: little-endian, contiguous, row-major; zeros and NaN as in floats
 
-Lengths and counts are eight bytes, big-endian. A value of any other type has no canonical form: it is not hashed, since its
+Lengths and counts are eight bytes, big-endian. An array of no dimension is the number it holds. A value of any other type has no canonical form: it is not hashed, since its
 `repr` may differ between processes, or tell what it should not.
 """
 
 import math
 import struct
 import unicodedata
-from collections.abc import Mapping
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 
 _DEEPEST: Final = 32
 _NAN: Final = struct.pack(">d", math.nan)
+_CONSTANTS: Final = {None: b"N", True: b"T", False: b"F"}
 
 
 class NotCanonicalError(TypeError):
     """A value has no canonical form; only its type is named."""
-
-
-@runtime_checkable
-class _Array(Protocol):
-    """What numpy arrays, and tensors that give one, have in common."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> object: ...
-    def tobytes(self) -> bytes: ...
 
 
 def canonical(value: object) -> bytes:
@@ -57,7 +47,7 @@ def _append(value: object, parts: list[bytes], depth: int) -> None:
         msg = f"values nested more than {_DEEPEST} deep have no canonical form"
         raise NotCanonicalError(msg)
     if value is None or value is True or value is False:
-        parts.append({None: b"N", True: b"T", False: b"F"}[value])
+        parts.append(_CONSTANTS[value])
     elif isinstance(value, str):
         _append_sized(b"s", unicodedata.normalize("NFC", value).encode("utf-8", "surrogatepass"), parts)
     elif isinstance(value, int):
@@ -67,14 +57,11 @@ def _append(value: object, parts: list[bytes], depth: int) -> None:
     elif isinstance(value, (bytes, bytearray, memoryview)):
         _append_sized(b"b", bytes(cast("bytes", value)), parts)
     elif isinstance(value, (list, tuple)):
-        items = cast("list[object] | tuple[object, ...]", value)
-        parts.append(b"[" + _size(len(items)))
-        for item in items:
-            _append(item, parts, depth + 1)
+        _append_items(cast("list[object] | tuple[object, ...]", value), parts, depth)
     elif isinstance(value, Mapping):
         _append_mapping(cast("Mapping[object, object]", value), parts, depth)
-    elif isinstance(value, _Array):
-        _append_array(value, parts)
+    elif hasattr(value, "dtype") and hasattr(value, "shape") and hasattr(value, "tobytes"):
+        _append_array(value, parts, depth)
     else:
         msg = f"a {type(value).__qualname__} has no canonical form"
         raise NotCanonicalError(msg)
@@ -83,6 +70,32 @@ def _append(value: object, parts: list[bytes], depth: int) -> None:
 def _append_sized(tag: bytes, body: bytes, parts: list[bytes]) -> None:
     parts.append(tag + _size(len(body)))
     parts.append(body)
+
+
+def _append_items(items: list[object] | tuple[object, ...], parts: list[bytes], depth: int) -> None:
+    parts.append(b"[" + _size(len(items)))
+    kinds = set(map(type, items))
+    if kinds == {float} and not math.isnan(sum(cast("list[float]", items))):
+        parts.append(_floats(cast("list[float]", items)))
+    elif kinds == {int}:
+        parts.extend(
+            [b"i" + _size(len(digits)) + digits for digits in [b"%d" % item for item in cast("list[int]", items)]]
+        )
+    else:
+        for item in items:
+            _append(item, parts, depth + 1)
+
+
+def _floats(numbers: Sequence[float]) -> bytes:
+    """Return what appending each would give: a vector of features as a list must not cost a call per number."""
+    if 0.0 in numbers:
+        numbers = [number + 0.0 for number in numbers]  # -0.0 becomes 0.0
+    packed = struct.pack(f">{len(numbers)}d", *numbers)
+    form = bytearray(9 * len(numbers))
+    form[0::9] = b"d" * len(numbers)
+    for byte in range(8):
+        form[byte + 1 :: 9] = packed[byte::8]
+    return bytes(form)
 
 
 def _append_mapping(value: Mapping[object, object], parts: list[bytes], depth: int) -> None:
@@ -97,19 +110,22 @@ def _append_mapping(value: Mapping[object, object], parts: list[bytes], depth: i
         _append(item, parts, depth + 1)
 
 
-def _append_array(value: _Array, parts: list[bytes]) -> None:
+def _append_array(value: Any, parts: list[bytes], depth: int) -> None:
     kind, item_size = getattr(value.dtype, "kind", ""), int(getattr(value.dtype, "itemsize", 0))
-    if kind not in "biuf" or not kind:
+    if kind not in {"b", "i", "u", "f"}:
         msg = f"an array of {value.dtype} has no canonical form"
         raise NotCanonicalError(msg)
-    little: Any = cast("Any", value).astype(f"<{kind}{item_size}", copy=False)
+    if not value.shape:
+        _append(value.item(), parts, depth + 1)
+        return
+    little = value.astype(f"<{kind}{item_size}", copy=False)
     if kind == "f":
         little = little + 0.0  # -0.0 becomes 0.0
         little[little != little] = math.nan  # noqa: PLR0124 - one NaN for all
     _append_sized(b"a", f"{kind}{item_size}".encode(), parts)
     parts.append(_size(len(value.shape)))
     parts.extend(_size(int(length)) for length in value.shape)
-    parts.append(cast("bytes", little.tobytes()))
+    parts.append(little.tobytes())
 
 
 def _size(number: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ class Settings:
 
     service_name: str | None = None
     endpoint: str | None = None
-    hashing_key: bytes | None = None
+    hashing_key: bytes | None = field(default=None, repr=False)
     key_id: str | None = None
 
 
@@ -41,24 +41,34 @@ def resolve(
     `SPANWARD_HASHING_KEY_FILE` names; its id from the argument, else from `SPANWARD_KEY_ID`.
 
     Raises:
+        TypeError: The key is neither bytes nor text.
         ValueError: The key is shorter than 16 or longer than 64 bytes, or its file cannot be read.
     """
-    key = hashing_key if hashing_key is not None else _key_from(environment)
-    encoded = key.encode() if isinstance(key, str) else key
-    if encoded is not None and not SHORTEST_KEY <= len(encoded) <= LONGEST_KEY:
-        msg = f"hashing_key: must be {SHORTEST_KEY} to {LONGEST_KEY} bytes, got {len(encoded)}"
-        raise ValueError(msg)
-    return Settings(service_name, endpoint, encoded, key_id or environment.get("SPANWARD_KEY_ID") or None)
+    key = _checked("hashing_key", hashing_key) if hashing_key is not None else _key_from(environment)
+    return Settings(service_name, endpoint, key, key_id or environment.get("SPANWARD_KEY_ID") or None)
 
 
-def _key_from(environment: Mapping[str, str]) -> bytes | str | None:
+def _key_from(environment: Mapping[str, str]) -> bytes | None:
     if key := environment.get("SPANWARD_HASHING_KEY"):
-        return key
+        return _checked("SPANWARD_HASHING_KEY", key)
     path = environment.get("SPANWARD_HASHING_KEY_FILE")
     if not path:
         return None
     try:
-        return Path(path).read_bytes().strip()
+        key_of_file = Path(path).read_bytes().strip()
     except OSError as error:
         msg = f"SPANWARD_HASHING_KEY_FILE: must name a readable file, got {path!r} ({error.strerror})"
         raise ValueError(msg) from error
+    return _checked(f"SPANWARD_HASHING_KEY_FILE {path!r}", key_of_file)
+
+
+def _checked(source: str, key: object) -> bytes:
+    """Return a key as bytes; the error says where it came from and never what it is."""
+    encoded = key.encode() if isinstance(key, str) else key
+    if not isinstance(encoded, bytes):
+        msg = f"{source}: must be bytes or text, got {type(key).__name__}"
+        raise TypeError(msg)
+    if not SHORTEST_KEY <= len(encoded) <= LONGEST_KEY:
+        msg = f"{source}: must be {SHORTEST_KEY} to {LONGEST_KEY} bytes, got {len(encoded)}"
+        raise ValueError(msg)
+    return encoded

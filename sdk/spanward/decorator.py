@@ -7,11 +7,13 @@ from importlib.metadata import version as version_of
 from typing import Any, ParamSpec, TypeVar, cast
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, use_span
+from opentelemetry.context import attach, detach
+from opentelemetry.trace import set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from spanward import semconv
-from spanward.call import LONGEST_TEXT, Observation, OfCall, OfResult, Tokens, takes_instance
+from spanward.arguments import Parameters
+from spanward.call import LONGEST_TEXT, Observation, OfCall, OfResult, Tokens
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,7 +46,7 @@ def inference(
         version: Its version.
         framework: What runs it, as `scikit-learn`.
         task: What it does, as `text-classification`.
-        operation: GenAI operation name, as `chat`, where the conventions have one.
+        operation: GenAI operation name, as `chat`, where the conventions have one; the span is then named as they ask.
         channel: Ingestion channel: a constant, or a function of the call.
         client: Who asks: a constant, or a function of the call; only its keyed hash leaves.
         dimensions: Further slices of low cardinality: a mapping, or a function of the call.
@@ -66,6 +68,7 @@ def inference(
             semconv.MODEL_FRAMEWORK: framework,
             semconv.MODEL_TASK: task,
             semconv.GEN_AI_OPERATION_NAME: operation,
+            semconv.GEN_AI_REQUEST_MODEL: model if operation else None,
             semconv.CHANNEL: channel if isinstance(channel, str) else None,
         }
     )
@@ -79,12 +82,12 @@ def inference(
         _refuse_generator(function)
         observation = Observation(
             tracer=trace.get_tracer("spanward", version_of("spanward")),
-            name=f"inference {model}",
+            name=f"{operation or 'inference'} {model}",
             domain=model,
-            constants=constants | {semconv.CODE_FUNCTION_NAME: f"{function.__module__}.{function.__qualname__}"},
-            skip_first=takes_instance(function),
+            constants=constants | {semconv.CODE_FUNCTION_NAME: _name_of(function)},
+            parameters=Parameters.of(function),
             input=input,
-            varying={semconv.CHANNEL: channel} if callable(channel) else {},
+            channel=channel if callable(channel) else None,
             dimensions=dimensions if callable(dimensions) else None,
             client=_client(client),
             decision=decision,
@@ -102,6 +105,12 @@ def _constants(attributes: Mapping[str, str | None]) -> dict[str, AttributeValue
     return {name: value[:LONGEST_TEXT] for name, value in attributes.items() if value is not None}
 
 
+def _name_of(function: Callable[..., object]) -> str:
+    """Return a function's qualified name; of another callable, as a partial, that of its class."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"[:LONGEST_TEXT]
+
+
 def _client(client: OfCall) -> Callable[..., object] | None:
     if isinstance(client, str):
         return lambda *_args, **_kwargs: client
@@ -114,22 +123,19 @@ def _refuse_generator(function: Callable[..., object]) -> None:
         raise TypeError(msg)
 
 
-def _current(span: Span) -> Any:
-    """Make a span current without the API's own recording of exceptions, which would tell their message."""
-    return use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
-
-
 def _observe(function: Callable[P, R], observation: Observation) -> Callable[P, R]:
     @functools.wraps(function)
     def observed(*args: P.args, **kwargs: P.kwargs) -> R:
-        span = observation.begin(args, kwargs)
+        call = observation.begin(args, kwargs)
+        token = attach(set_span_in_context(call.span))
         try:
-            with _current(span):
-                result = function(*args, **kwargs)
+            result = function(*args, **kwargs)
         except BaseException as error:
-            observation.fail(span, error)
+            call.fail(error)
             raise
-        observation.end(span, result)
+        finally:
+            detach(token)
+        call.end(result)
         return result
 
     return observed
@@ -140,14 +146,16 @@ def _observe_async(
 ) -> Callable[P, Coroutine[Any, Any, R]]:
     @functools.wraps(function)
     async def observed(*args: P.args, **kwargs: P.kwargs) -> R:
-        span = observation.begin(args, kwargs)
+        call = observation.begin(args, kwargs)
+        token = attach(set_span_in_context(call.span))
         try:
-            with _current(span):
-                result = await function(*args, **kwargs)
+            result = await function(*args, **kwargs)
         except BaseException as error:
-            observation.fail(span, error)
+            call.fail(error)
             raise
-        observation.end(span, result)
+        finally:
+            detach(token)
+        call.end(result)
         return result
 
     return observed

@@ -1,15 +1,19 @@
-"""Decision and score out of common results, and size and shape out of common inputs, without copying content."""
+"""Decision and score out of common results, without copying content and without importing numpy."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-_ITEMS: Final[tuple[type[object], ...]] = (str, Mapping)  # a list of such is a batch
 _LABELS: Final = ("label", "decision", "class", "prediction", "predicted_label")
 _SCORES: Final = ("score", "confidence", "probability", "proba")
 _SUM_TOLERANCE: Final = 1e-3
 _MOST_PROBABILITIES: Final = 100_000
+_LONGEST_LABEL: Final = 64  # characters; a longer text is content that a model wrote, not the name of a class
+_AS_IT_IS: Final = frozenset({float, str, int, bool, list, tuple})  # what most results are made of
+
+PROBABILITY: Final = "probability"
+SCORE: Final = "score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +26,13 @@ class Outcome:
         kind: `probability` where it is one by its form, else `score`.
         margin: First less second probability.
         entropy: Shannon entropy of the distribution, nats.
-        size: Items, where the result is a list of them.
     """
 
     decision: str | None = None
     score: float | None = None
-    kind: str | None = None
+    kind: str = SCORE
     margin: float | None = None
     entropy: float | None = None
-    size: int | None = None
 
 
 NOTHING: Final = Outcome()
@@ -45,163 +47,110 @@ def outcome_of(result: object) -> Outcome:
     Returns:
         What could be read; nothing is guessed from free text.
     """
-    if isinstance(result, Mapping):
-        return _of_mapping(cast("Mapping[object, object]", result))
-    if isinstance(result, (bool, int)):
+    if isinstance(result, dict):  # most results are, and asking for the abstract Mapping costs five times as much
+        return _of_mapping(cast("dict[object, object]", result))
+    result = _plain(result)
+    if isinstance(result, int):
         return Outcome(decision=str(result))
     if isinstance(result, float):
-        return Outcome(score=result, kind="score")
-    numbers = _numbers(result)
-    if numbers is not None:
-        return _of_numbers(numbers)
+        return Outcome(score=result)
     if isinstance(result, tuple):
         return _of_pair(cast("tuple[object, ...]", result))
     if isinstance(result, list):
         return _of_list(cast("list[object]", result))
+    if isinstance(result, Mapping):
+        return _of_mapping(cast("Mapping[object, object]", result))
     return NOTHING
+
+
+def real(value: object) -> float | None:
+    """Return a number as float, numpy's and tensors' too; None of anything else, truth values included."""
+    value = _plain(value)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def kind_of(score: float) -> str:
+    """Return whether a score that comes with a label can be a probability."""
+    return PROBABILITY if 0.0 <= score <= 1.0 else SCORE
+
+
+def _plain(value: object) -> object:
+    """Return an array as a list when it is one row of at most so many numbers, and as a scalar when it is one number."""
+    if type(value) in _AS_IT_IS:
+        return value
+    shape = getattr(value, "shape", None)
+    if not isinstance(shape, tuple):
+        return value
+    lengths = cast("tuple[int, ...]", shape)
+    flatten: Any = getattr(value, "reshape", None)
+    if flatten is None or math.prod(lengths) > _MOST_PROBABILITIES or sum(length != 1 for length in lengths) > 1:
+        return None
+    flat: list[object] = flatten(-1).tolist()
+    return flat[0] if len(flat) == 1 else flat
 
 
 def _of_mapping(result: Mapping[object, object]) -> Outcome:
-    label = next((result[key] for key in _LABELS if key in result), None)
-    score = next((result[key] for key in _SCORES if key in result), None)
-    number = _real(score)
-    if label is None and number is None:
-        return NOTHING
-    return Outcome(decision=_label(label), score=number, kind=_kind(number))
+    number = real(_first(result, _SCORES))
+    return Outcome(_label(_first(result, _LABELS)), number, SCORE if number is None else kind_of(number))
+
+
+def _first(result: Mapping[object, object], keys: Sequence[str]) -> object:
+    for key in keys:
+        if key in result:
+            return result[key]
+    return None
 
 
 def _of_pair(result: tuple[object, ...]) -> Outcome:
-    if len(result) == 2 and isinstance(result[0], (str, int)) and (score := _real(result[1])) is not None:
-        return Outcome(decision=str(result[0]), score=score, kind=_kind(score))
-    return NOTHING
+    if len(result) != 2:
+        return NOTHING
+    label, number = _label(result[0]), real(result[1])
+    return NOTHING if label is None or number is None else Outcome(label, number, kind_of(number))
 
 
 def _of_list(result: list[object]) -> Outcome:
-    outcomes = [outcome_of(item) for item in result]
-    scored = [outcome for outcome in outcomes if outcome.score is not None]
-    if not scored:
+    """Read probabilities by class, or the ranking of a list of labels with scores."""
+    if not 1 <= len(result) <= _MOST_PROBABILITIES:
         return NOTHING
-    best = max(scored, key=lambda outcome: outcome.score or 0.0)
-    ranked = sorted((outcome.score or 0.0 for outcome in scored), reverse=True)
-    margin = ranked[0] - ranked[1] if _is_distribution(ranked) else None
-    entropy = _entropy(ranked) if _is_distribution(ranked) else None
-    return Outcome(best.decision, best.score, best.kind, margin, entropy, len(result))
+    if isinstance(result[0], float):
+        return _of_probabilities(result)
+    if not isinstance(result[0], (Mapping, tuple)):
+        return NOTHING
+    outcomes = [outcome_of(item) for item in result]
+    scores = [outcome.score for outcome in outcomes if outcome.score is not None]
+    if len(scores) < len(outcomes) or len({outcome.decision for outcome in outcomes}) < len(outcomes):
+        return NOTHING  # the same label twice is no ranking: it is one result for each of several inputs
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return Outcome(outcomes[best].decision, scores[best], outcomes[best].kind, *_spread(scores))
 
 
-def _of_numbers(numbers: Sequence[float]) -> Outcome:
-    if not _is_distribution(numbers):
+def _of_probabilities(items: list[object]) -> Outcome:
+    numbers = [item for item in items if isinstance(item, float)]
+    if len(numbers) < len(items) or not _is_distribution(numbers):
         return NOTHING
     best = max(range(len(numbers)), key=numbers.__getitem__)
-    ranked = sorted(numbers, reverse=True)
-    return Outcome(str(best), ranked[0], "probability", ranked[0] - ranked[1], _entropy(numbers))
+    return Outcome(str(best), numbers[best], PROBABILITY, *_spread(numbers))
 
 
-def _numbers(value: object) -> Sequence[float] | None:
-    """Return a flat vector's numbers, of an array with one row too; without importing numpy."""
-    shape = getattr(value, "shape", None)
-    if shape is not None:
-        if not shape:
-            item = getattr(value, "item", None)
-            return [float(item())] if item else None
-        flat = [size for size in shape if size != 1]
-        if len(flat) > 1 or math.prod(shape) > _MOST_PROBABILITIES:
-            return None
-        flatten: Any = getattr(value, "reshape", None)
-        value = flatten(-1).tolist() if flatten else None
-    if not isinstance(value, list) or not 2 <= len(cast("list[object]", value)) <= _MOST_PROBABILITIES:
-        return None
-    items = cast("list[object]", value)
-    numbers = [item for item in items if isinstance(item, float)]
-    return numbers if len(numbers) == len(items) else None
+def _spread(numbers: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return margin and entropy of a distribution; of other scores they mean nothing."""
+    if not _is_distribution(numbers):
+        return None, None
+    first, second = sorted(numbers, reverse=True)[:2]
+    return first - second, -math.fsum(number * math.log(number) for number in numbers if number > 0) + 0.0
 
 
 def _is_distribution(numbers: Sequence[float]) -> bool:
     return (
         len(numbers) > 1
-        and all(0.0 <= number <= 1.0 for number in numbers)
+        and min(numbers) >= 0.0
+        and max(numbers) <= 1.0
         and abs(math.fsum(numbers) - 1.0) <= _SUM_TOLERANCE
     )
 
 
-def _entropy(numbers: Sequence[float]) -> float:
-    return -math.fsum(number * math.log(number) for number in numbers if number > 0) + 0.0
-
-
-def _real(value: object) -> float | None:
-    item = getattr(value, "item", None)
-    if item is not None and not getattr(value, "shape", ()):
-        value = item()
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
 def _label(value: object) -> str | None:
-    item = getattr(value, "item", None)
-    value = item() if item is not None and not getattr(value, "shape", ()) else value
-    return str(value) if isinstance(value, (str, int, bool)) else None
-
-
-def _kind(score: float | None) -> str | None:
-    if score is None:
-        return None
-    return "probability" if 0.0 <= score <= 1.0 else "score"
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How large an input is.
-
-    Args:
-        count: Characters of texts, numbers of arrays and sequences, 1 for a scalar; of several arguments the sum.
-        sparsity: Share of zeros, where the input is numbers.
-        shape: Of a single array, as `1x768`.
-        batch: Items, where the only argument is a list of texts or mappings.
-    """
-
-    count: int = 0
-    sparsity: float | None = None
-    shape: str | None = None
-    batch: int | None = None
-
-
-def size_of(values: Sequence[object]) -> Size:
-    """Measure the arguments of a call.
-
-    Args:
-        values: The arguments that are the input.
-    """
-    if len(values) != 1:
-        return Size(sum(_count(value) for value in values))
-    value = values[0]
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and hasattr(value, "dtype"):
-        return _size_of_array(value, cast("tuple[int, ...]", shape))
-    if isinstance(value, (list, tuple)):
-        items = cast("Sequence[object]", value)
-        numbers = [float(item) for item in items if isinstance(item, (int, float)) and not isinstance(item, bool)]
-        if numbers and len(numbers) == len(items):
-            return Size(len(items), numbers.count(0.0) / len(items))
-        if items and all(isinstance(item, _ITEMS) for item in items):
-            return Size(_count(items), batch=len(items))
-    return Size(_count(value))
-
-
-def _size_of_array(value: object, shape: tuple[int, ...]) -> Size:
-    count = math.prod(int(length) for length in shape)
-    try:
-        zeros = int((value == 0).sum())  # type: ignore[attr-defined] # pyright: ignore
-    except (AttributeError, TypeError, ValueError):
-        return Size(count, shape="x".join(map(str, shape)))
-    return Size(count, zeros / count if count else None, "x".join(map(str, shape)))
-
-
-def _count(value: object) -> int:
-    if isinstance(value, (str, bytes, bytearray)):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(_count(item) for item in cast("Mapping[object, object]", value).values())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return sum(_count(item) for item in cast("Sequence[object]", value))
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple):
-        return math.prod(int(length) for length in cast("tuple[int, ...]", shape))
-    return 1
+    value = _plain(value)
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_LABEL else None
+    return str(value) if isinstance(value, int) else None

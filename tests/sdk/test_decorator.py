@@ -1,13 +1,17 @@
 """The decorator on every shape of function, and what its spans say."""
 
 import asyncio
+import functools
+import inspect
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import MappingProxyType
 
 import numpy as np
 import pytest
+from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 import spanward
@@ -75,6 +79,158 @@ def test_coroutine_functions_are_observed_until_they_return(spans: CapturedSpans
     assert attributes(spans)[semconv.SCORE] == 0.5
 
 
+def test_a_decorated_function_looks_like_itself() -> None:
+    """Name, documentation, signature and being a coroutine function survive."""
+
+    async def predict(text: str, *, top: int = 1) -> str:
+        """Answer."""
+        return text * top
+
+    observed = spanward.inference(model="m")(predict)
+
+    assert (observed.__name__, observed.__doc__) == ("predict", "Answer.")
+    assert inspect.signature(observed) == inspect.signature(predict)
+    assert inspect.iscoroutinefunction(observed)
+
+
+def parents(spans: CapturedSpans) -> dict[int, int | None]:
+    """Return span id to parent id."""
+    return {
+        span.context.span_id: span.parent.span_id if span.parent else None for span in spans.finished if span.context
+    }
+
+
+def depth(of: int, by: dict[int, int | None]) -> int:
+    """Return how many parents a span has."""
+    parent = by[of]
+    return 0 if parent is None else 1 + depth(parent, by)
+
+
+def test_recursion_nests(spans: CapturedSpans) -> None:
+    """A function that calls itself makes a span inside a span, and afterwards none is current."""
+
+    @spanward.inference(model="m")
+    def countdown(number: int) -> int:
+        return countdown(number - 1) if number else 0
+
+    countdown(3)
+
+    by = parents(spans)
+    assert sorted(depth(span, by) for span in by) == [0, 1, 2, 3]
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_concurrent_coroutines_do_not_nest(spans: CapturedSpans) -> None:
+    """Calls that wait at the same time are siblings, each with its own child."""
+
+    @spanward.inference(model="inner")
+    async def inner(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    @spanward.inference(model="outer")
+    async def outer(number: int) -> int:
+        await asyncio.sleep(0)
+        return await inner(number)
+
+    async def both() -> tuple[int, int]:
+        return await asyncio.gather(outer(1), outer(2))
+
+    assert tuple(asyncio.run(both())) == (1, 2)
+    by = parents(spans)
+    assert sorted(depth(span, by) for span in by) == [0, 0, 1, 1]
+
+
+def test_the_span_is_current_inside_and_not_after(spans: CapturedSpans) -> None:
+    """User code can add to the span; an exception leaves no span behind as current."""
+
+    @spanward.inference(model="m")
+    def predict() -> None:
+        trace.get_current_span().set_attribute("mine", 1)
+        raise ValueError
+
+    with pytest.raises(ValueError, match=r"^$"):
+        predict()
+
+    assert attributes(spans)["mine"] == 1
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_a_cancelled_coroutine_ends_its_span(spans: CapturedSpans) -> None:
+    """A call that is given up while it waits is an error of its class, and the cancellation goes on."""
+
+    @spanward.inference(model="m")
+    async def predict() -> None:
+        await asyncio.sleep(60)
+
+    async def give_up() -> None:
+        await asyncio.wait_for(predict(), 0.01)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+
+    assert attributes(spans)[semconv.ERROR_TYPE] == "asyncio.exceptions.CancelledError"
+
+
+def hashes(spans: CapturedSpans) -> list[object]:
+    """Return the input hashes, in the order in which the spans ended."""
+    return [(span.attributes or {})[semconv.FEATURES_HASH] for span in spans.finished]
+
+
+def test_one_input_has_one_hash_however_the_call_is_written(spans: CapturedSpans) -> None:
+    """Position, name and the order of names make no difference; which parameter got a value does."""
+
+    @spanward.inference(model="m")
+    def predict(first: int, second: int = 0, third: int = 0) -> None:
+        del first, second, third
+
+    predict(1, 2)
+    predict(1, second=2)
+    predict(second=2, first=1)
+    predict(1, third=2)
+
+    positional, *same, different = hashes(spans)
+    assert same == [positional, positional]
+    assert different != positional
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_bound_methods_and_partials_can_be_decorated(spans: CapturedSpans, asynchronous: bool) -> None:
+    """What is callable and returns is observed, with the arguments of the call as input."""
+
+    class Model:
+        def answer(self, text: str) -> str:
+            return text
+
+        async def answer_later(self, text: str) -> str:
+            return text
+
+    model = Model()
+    if asynchronous:
+        later = spanward.inference(model="m")(functools.partial(model.answer_later))
+        assert asyncio.run(later("x")) == "x"
+    else:
+        assert spanward.inference(model="m")(functools.partial(model.answer))("x") == "x"
+        assert spanward.inference(model="m")(model.answer)("x") == "x"
+
+    assert len(set(hashes(spans))) == 1
+
+
+def test_an_operation_makes_it_a_genai_span(spans: CapturedSpans) -> None:
+    """With an operation of the GenAI conventions, name and attributes are as they ask."""
+
+    @spanward.inference(model="m", operation="chat")
+    def predict() -> str:
+        return "hello"
+
+    predict()
+
+    (span,) = spans.finished
+    assert span.name == "chat m"
+    assert attributes(spans)[semconv.GEN_AI_OPERATION_NAME] == "chat"
+    assert attributes(spans)[semconv.GEN_AI_REQUEST_MODEL] == "m"
+
+
 def test_instances_and_classes_are_no_input(spans: CapturedSpans) -> None:
     """Methods, class and static methods hash their arguments, never self or cls."""
 
@@ -93,12 +249,23 @@ def test_instances_and_classes_are_no_input(spans: CapturedSpans) -> None:
         def static(text: str) -> bool:
             return bool(text)
 
+        @classmethod
+        @spanward.inference(model="m")
+        def of_class_below(cls, text: str) -> bool:
+            return bool(text)
+
+        @spanward.inference(model="m")
+        @staticmethod
+        def static_above(text: str) -> bool:
+            return bool(text)
+
     assert Model().method("x")
     assert Model.of_class("x")
+    assert Model.of_class_below("x")
     assert Model.static("x")
-    hashes = {str((span.attributes or {})[semconv.FEATURES_HASH]) for span in spans.finished}
-    assert len(spans.finished) == 3
-    assert len(hashes) == 1
+    assert Model.static_above("x")
+    assert len(hashes(spans)) == 5
+    assert len(set(hashes(spans))) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,6 +282,27 @@ def test_instances_and_classes_are_no_input(spans: CapturedSpans) -> None:
         (True, "True", None),
         (0.25, None, 0.25),
         (np.float64(0.25), None, 0.25),
+        ({"label": "a"}, "a", None),
+        ({"score": np.float32(0.5)}, None, 0.5),
+        (MappingProxyType({"prediction": np.int64(2), "proba": 1}), "2", 1.0),
+        ([{"label": "a", "score": 0.9}], "a", 0.9),
+        ([("a", 0.75), ("b", 0.25)], "a", 0.75),
+        ((np.int64(4), np.float32(0.5)), "4", 0.5),
+        (np.array([[[0.5], [0.25], [0.25]]]), "0", 0.5),
+        (np.float32(0.25), None, 0.25),
+        (np.int64(3), "3", None),
+        (np.array(0.5), None, 0.5),
+        (np.array([7]), "7", None),
+        (np.bool_(True), "True", None),
+        ([], None, None),
+        ({}, None, None),
+        (np.array([]), None, None),
+        ((0.25, 0.75), None, None),
+        ([1, 2.5, 7], None, None),
+        ([12.5, 0.5], None, None),
+        (["a", "b"], None, None),
+        ({"label": "x" * 65, "score": 0.5}, None, 0.5),
+        ([{"label": "a", "score": 0.5}, {"label": "a", "score": 0.6}], None, None),
         ("free text that a model wrote", None, None),
         (None, None, None),
         (np.zeros((2, 3)), None, None),
@@ -135,6 +323,74 @@ def test_common_results_are_understood(
     found = attributes(spans)
     assert found.get(semconv.DECISION) == decision
     assert found.get(semconv.SCORE) == (score if score is None else pytest.approx(score))
+
+
+def test_results_of_a_batch_do_not_speak_for_the_call(spans: CapturedSpans) -> None:
+    """One result for each of several inputs is no ranking; the number of items is told instead."""
+
+    @spanward.inference(model="m")
+    def predict(texts: list[str]) -> list[dict[str, object]]:
+        return [{"label": text, "score": 0.5} for text in texts]
+
+    predict(["one", "three"])
+
+    found = attributes(spans)
+    assert found[semconv.BATCH_SIZE] == 2
+    assert found[semconv.FEATURES_COUNT] == 8
+    assert not {semconv.DECISION, semconv.SCORE} & found.keys()
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [
+        ({"label": "a", "score": 0.5}, "probability"),
+        ({"label": "a", "score": 7.5}, "score"),
+        (("a", 1.0), "probability"),
+        (0.5, "score"),
+        ([0.5, 0.5], "probability"),
+    ],
+    ids=str,
+)
+def test_a_score_says_whether_it_can_be_a_probability(spans: CapturedSpans, result: object, kind: str) -> None:
+    """With a label and in range it can be one; a bare number says nothing of the sort."""
+    spanward.inference(model="m")(lambda: result)()
+
+    assert attributes(spans)[semconv.SCORE_KIND] == kind
+
+
+def test_what_extractors_say_replaces_what_was_found(spans: CapturedSpans) -> None:
+    """An extractor wins over the default, its numbers may be numpy's, and the kind goes with the new score."""
+
+    @spanward.inference(
+        model="m",
+        decision=lambda result: result["other"],
+        score=lambda result: np.float32(7.5),
+        tokens=lambda result: spanward.Tokens(output=int(np.int64(3)), source="estimated"),
+    )
+    def predict() -> dict[str, object]:
+        return {"label": "a", "score": 0.5, "other": "b"}
+
+    predict()
+
+    found = attributes(spans)
+    assert (found[semconv.DECISION], found[semconv.SCORE], found[semconv.SCORE_KIND]) == ("b", 7.5, "score")
+    assert (found[semconv.GEN_AI_USAGE_OUTPUT_TOKENS], found[semconv.TOKENS_SOURCE]) == (3, "estimated")
+    assert semconv.GEN_AI_USAGE_INPUT_TOKENS not in found
+
+
+def test_constants_serve_as_channel_client_and_dimensions(spans: CapturedSpans) -> None:
+    """What does not vary is given as it is; of the client only the hash is told."""
+
+    @spanward.inference(model="m", channel="mail", client="batch-job", dimensions={"region": "eu"})
+    def predict() -> None:
+        """Answer nothing."""
+
+    predict()
+
+    found = attributes(spans)
+    assert (found[semconv.CHANNEL], found[semconv.DIMENSION_PREFIX + "region"]) == ("mail", "eu")
+    assert len(str(found[semconv.CLIENT_ID])) == 32
+    assert "batch-job" not in str(found)
 
 
 def test_margin_and_entropy_come_with_a_distribution(spans: CapturedSpans) -> None:
@@ -247,6 +503,39 @@ def test_size_shape_and_sparsity_of_arrays(spans: CapturedSpans) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "count", "sparsity", "shape", "batch"),
+    [
+        ("four", 4, None, None, None),
+        (b"four", 4, None, None, None),
+        (7, 1, None, None, None),
+        ([0.0, 1, 2.5, -0.0], 4, 0.5, None, None),
+        ([], 0, None, None, None),
+        ([True, False], 2, None, None, None),
+        (["one", "three"], 8, None, None, 2),
+        ([{"a": "xx"}, {"a": "y"}], 3, None, None, 2),
+        ({"a": 1, "b": [1, 2]}, 3, None, None, None),
+        ([[0.0, 1.0], [2.0, 3.0]], 4, None, None, None),
+        (np.zeros((2, 0)), 0, None, "2x0", None),
+        (np.array(["a", "b"]), 2, None, "2", None),
+        (np.float64(0.5), 1, None, None, None),
+        (None, 1, None, None, None),
+    ],
+    ids=str,
+)
+def test_sizes_of_inputs(
+    spans: CapturedSpans, value: object, count: int, sparsity: float | None, shape: str | None, batch: int | None
+) -> None:
+    """Size means characters of text, numbers of arrays and sequences, and items of a batch."""
+    spanward.inference(model="m")(lambda value: None)(value)
+
+    found = attributes(spans)
+    assert found[semconv.FEATURES_COUNT] == count
+    assert found.get(semconv.FEATURES_SPARSITY) == sparsity
+    assert found.get(semconv.FEATURES_SHAPE) == shape
+    assert found.get(semconv.BATCH_SIZE) == batch
+
+
 def test_generators_are_refused_when_decorated() -> None:
     """A stream would be timed wrongly, so the decorator says so at once."""
 
@@ -268,24 +557,61 @@ def test_a_failing_extractor_is_seen_under_pytest(spans: CapturedSpans) -> None:
         predict()
 
 
-def test_a_failing_extractor_never_reaches_the_user() -> None:
-    """Outside of tests the call goes on, the span says less, and the log names the place without content."""
-    program = (
-        "import spanward\n"
-        "from spanward.testing import capture_spans\n"
-        "with capture_spans() as spans:\n"
-        "    @spanward.inference(model='m', channel=lambda text: {}[text])\n"
-        "    def predict(text): return 7\n"
-        "    assert predict('secret') == 7\n"
-        "    (span,) = spans.finished\n"
-        "    assert span.attributes['spanward.decision'] == '7'\n"
-    )
+FAILING = """
+import spanward
+from spanward.testing import capture_spans
+
+def fail(*args):
+    raise KeyError("secret", *args)
+
+with capture_spans() as spans:
+    @spanward.inference(model="m", {argument}=fail)
+    def predict(text):
+        return {{"label": "a", "score": 0.5}}
+
+    assert predict("secret") == predict("secret") == {{"label": "a", "score": 0.5}}
+    for span in spans.finished:
+        print(*sorted(span.attributes), span.status.status_code.name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("argument", "place", "lost"),
+    [
+        ("input", "hashing an input", {"count", "hash", "key_id", "fingerprint"}),
+        ("channel", "asking for the channel", set[str]()),
+        ("dimensions", "asking for dimensions", set[str]()),
+        ("client", "asking for the client", set[str]()),
+        ("decision", "asking for the decision", set[str]()),
+        ("score", "asking for the score", set[str]()),
+        ("tokens", "asking for tokens", set[str]()),
+    ],
+)
+def test_a_failing_extractor_never_reaches_the_user(argument: str, place: str, lost: set[str]) -> None:
+    """Outside of tests the call goes on, all else is still told, and the log names the place once, without content."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING.format(argument=argument)],
+        env=environment | {"SPANWARD_HASHING_KEY": KEY.decode()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stderr
-    assert "spanward failed while asking who called (KeyError)" in done.stderr
-    assert "secret" not in done.stderr
+    assert done.stderr == f"spanward failed while {place} (KeyError); your code goes on untouched\n"
+    told = {semconv.DECISION, semconv.SCORE, semconv.SCORE_KIND, semconv.MODEL_NAME, semconv.CODE_FUNCTION_NAME}
+    told |= {
+        name
+        for name in (
+            semconv.FEATURES_COUNT,
+            semconv.FEATURES_HASH,
+            semconv.FEATURES_KEY_ID,
+            semconv.FEATURES_FINGERPRINT,
+        )
+        if name.rpartition(".")[2] not in lost
+    }
+    assert done.stdout.splitlines() == [" ".join([*sorted(told), "UNSET"])] * 2
 
 
 def test_sampled_out_calls_cost_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,19 @@
 """Canonical form, keyed hashes and fingerprints."""
 
+import hashlib
 import math
+import re
 import struct
 import unicodedata
 from typing import cast
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spanward.call import CLIENT_DOMAIN
 from spanward.canonical import NotCanonicalError, canonical
 from spanward.config import Settings
 from spanward.hashing import FINGERPRINT_HASHES, Hasher
@@ -64,6 +68,24 @@ def _plain(value: object) -> object:
     return (type(value).__name__, value)
 
 
+@given(st.lists(st.floats()) | st.lists(st.integers()) | st.lists(st.floats() | st.integers() | st.booleans()))
+def test_lists_of_numbers_have_the_form_of_their_items(numbers: list[float]) -> None:
+    """The quick way for vectors gives the bytes that appending item by item would."""
+    head = b"[" + len(numbers).to_bytes(8, "big")
+
+    assert canonical(numbers) == head + b"".join(canonical(number) for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("scalar", "plain"),
+    [(np.float32(0.5), 0.5), (np.int64(7), 7), (np.bool_(True), True), (np.array(-0.0), 0.0)],
+    ids=repr,
+)
+def test_scalars_of_numpy_are_the_numbers_they_hold(scalar: object, plain: object) -> None:
+    """An array of no dimension has no shape to tell."""
+    assert canonical(scalar) == canonical(plain)
+
+
 @given(st.dictionaries(st.text(max_size=5), values, max_size=5))
 def test_the_order_of_a_mapping_does_not_matter(mapping: dict[str, object]) -> None:
     """A mapping and its reverse have one form."""
@@ -114,6 +136,11 @@ def test_hashes_need_key_and_domain() -> None:
     assert len(HASHER.hash("x", "a")) == 32
 
 
+def test_no_model_name_makes_an_input_link_to_a_client() -> None:
+    """Clients are hashed in a domain that no model has, a model called `client` included."""
+    assert HASHER.hash("alice", CLIENT_DOMAIN) != HASHER.hash("alice", "client")
+
+
 def test_long_domains_do_not_collide_by_their_beginning() -> None:
     """Two model names that share sixteen letters are two domains."""
     assert HASHER.hash("x", "a-very-long-model-name-1") != HASHER.hash("x", "a-very-long-model-name-2")
@@ -151,6 +178,24 @@ def test_one_changed_word_keeps_most_of_a_fingerprint(seed: int) -> None:
 def test_unrelated_texts_share_nothing() -> None:
     """Different texts have different fingerprints."""
     assert shared(HASHER.fingerprint(" ".join(words(1, 40))), HASHER.fingerprint(" ".join(words(2, 40)))) == 0.0
+
+
+@given(st.text(max_size=80))
+def test_fingerprints_are_as_specified(text: str) -> None:
+    """The quick way equals the obvious one: words by pattern, shingles joined one by one, each hash keyed by itself."""
+    found = re.findall(rb"[\w\x80-\xff]+", text.lower().encode())
+    width = min(3, len(found))
+    shingles = {
+        xxhash.xxh3_64_intdigest(b" ".join(found[at : at + width]), HASHER.seed)
+        for at in range(len(found) - width + 1)
+        if found
+    }
+    keyed = [
+        hashlib.blake2b(value.to_bytes(8, "big"), key=HASHER.key, person=b"spanward shingle", digest_size=8).digest()
+        for value in sorted(shingles)[:FINGERPRINT_HASHES]
+    ]
+
+    assert HASHER.fingerprint(text) == b"".join(keyed)
 
 
 def test_fingerprints_are_keyed_and_bounded() -> None:
