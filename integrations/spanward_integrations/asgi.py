@@ -59,7 +59,12 @@ class SpanwardMiddleware:
         if scope["type"] != "http" or _has_server_span():
             await self.app(scope, receive, send)
             return
-        await _Exchange(self._start(scope), scope, send).run(self.app, receive)
+        await _Exchange(self._start(scope), scope, send, self.route_of).run(self.app, receive)
+
+    def route_of(self, scope: Scope) -> str | None:
+        """Return the route's template as the router noted it in the scope; never the path, which names content."""
+        path = getattr(scope.get("route"), "path", None)
+        return None if path is None else str(path)
 
     def _start(self, scope: Scope) -> Span:
         with Guard("starting a server span"):
@@ -75,10 +80,11 @@ class SpanwardMiddleware:
 class _Exchange:
     """One request and its response."""
 
-    def __init__(self, span: Span, scope: Scope, send: Send) -> None:
+    def __init__(self, span: Span, scope: Scope, send: Send, route_of: Callable[[Scope], str | None]) -> None:
         self._span = span
         self._scope = scope
         self._send = send
+        self._route_of = route_of
         self._ended = False
 
     async def run(self, app: App, receive: Receive) -> None:
@@ -113,10 +119,11 @@ class _Exchange:
         if self._ended:
             return
         self._ended = True
-        with Guard("ending a server span"):
-            if route := _route(self._scope):
+        with Guard("naming a server span"):
+            if self._span.is_recording() and (route := self._route_of(self._scope)):
                 self._span.update_name(f"{_method(self._scope)} {route}")
                 self._span.set_attribute(semconv.HTTP_ROUTE, route)
+        with Guard("ending a server span"):
             self._span.end()
 
 
@@ -138,11 +145,3 @@ def _of_request(scope: Scope) -> Iterable[tuple[str, AttributeValue]]:
         yield semconv.SERVER_ADDRESS, str(server[0])
         if server[1] is not None:
             yield semconv.SERVER_PORT, int(server[1])
-
-
-def _route(scope: Scope) -> str | None:
-    """Return the route's template as the router noted it; never the path, which names content."""
-    path = getattr(scope.get("route"), "path", None)
-    if path is None:
-        return None
-    return str(path)

@@ -5,15 +5,16 @@ query, and three internal spans per request. Both go against what Spanward promi
 application are switched off; its native metrics and logs stay as they are.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
-from spanward_integrations.asgi import Receive, Scope, Send, SpanwardMiddleware
+from spanward_integrations.asgi import App, Receive, Scope, Send, SpanwardMiddleware
 from spanward_integrations.base import missing
 
 try:
     from starlette.middleware import Middleware
+    from starlette.routing import BaseRoute, Match, Mount
 except ModuleNotFoundError as error:
     raise missing("FastAPI", "fastapi") from error
 
@@ -26,14 +27,51 @@ _tracing_before: Final[WeakKeyDictionary[Any, bool]] = WeakKeyDictionary()
 
 
 class FastAPIMiddleware(SpanwardMiddleware):
-    """The middleware, which also keeps mounted FastAPI applications from tracing the request once more."""
+    """The middleware, which knows FastAPI's routes and keeps mounted FastAPI applications from tracing once more.
+
+    Args:
+        app: The ASGI application.
+        owner: The FastAPI application whose routes name the spans.
+    """
+
+    def __init__(self, app: App, owner: "FastAPI") -> None:
+        super().__init__(app)
+        self._owner = owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        scope.setdefault(
-            _NATIVE, None
-        )  # what FastAPI itself sets for requests that mounted applications shall leave alone
+        # What FastAPI itself sets for requests that mounted applications shall leave alone.
+        scope.setdefault(_NATIVE, None)
         await super().__call__(scope, receive, send)
+
+    def route_of(self, scope: Scope) -> str | None:
+        """Return the whole template: prefixes of included routers and of mounts, which the inner route does not know."""
+        route = scope.get("route")
+        included = scope.get("fastapi", {}).get("effective_route_context")
+        noted = included if getattr(included, "original_route", None) is route else route
+        path = getattr(noted, "path", None)
+        if "endpoint" not in scope or (path is not None and "app_root_path" not in scope):
+            return path  # nothing matched, or a route that is under no mount
+        start = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
+        return _template(self._owner.routes, start, path) or None
+
+
+def _template(routes: Sequence[BaseRoute], scope: Scope, noted: str | None) -> str:
+    """Return the template of a request by matching anew: a mounted prefix is in its scope only as it was sent.
+
+    Args:
+        routes: The routes that were asked first.
+        scope: The request's scope as it was before any mount took its part of the path.
+        noted: What the innermost router noted, which knows included routers' prefixes.
+    """
+    for route in routes:
+        match, child = route.matches(scope)
+        if match is not Match.FULL:
+            continue
+        if isinstance(route, Mount):
+            return route.path + _template(route.routes, {**scope, **child}, noted)
+        return str(getattr(route, "path", "")) if noted is None else noted
+    return ""
 
 
 def instrument_fastapi(app: "FastAPI") -> None:
@@ -50,7 +88,7 @@ def instrument_fastapi(app: "FastAPI") -> None:
     if native is not None:
         _tracing_before[app] = bool(native.get("tracing", True))
         native["tracing"] = False
-    app.user_middleware.insert(0, Middleware(FastAPIMiddleware))
+    app.user_middleware.insert(0, Middleware(FastAPIMiddleware, owner=app))
     app.middleware_stack = None
 
 
