@@ -22,6 +22,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_OTHER: Final = "_OTHER"
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -69,7 +70,7 @@ class SpanwardMiddleware:
     def _start(self, scope: Scope) -> Span:
         with Guard("starting a server span"):
             return self._tracer.start_span(
-                _method(scope),
+                _verb(scope),
                 context=propagate.extract(scope, getter=_HEADERS),
                 kind=SpanKind.SERVER,
                 attributes=dict(_of_request(scope)),
@@ -121,7 +122,7 @@ class _Exchange:
         self._ended = True
         with Guard("naming a server span"):
             if self._span.is_recording() and (route := self._route_of(self._scope)):
-                self._span.update_name(f"{_method(self._scope)} {route}")
+                self._span.update_name(f"{_verb(self._scope)} {route}")
                 self._span.set_attribute(semconv.HTTP_ROUTE, route)
         with Guard("ending a server span"):
             self._span.end()
@@ -134,7 +135,13 @@ def _has_server_span() -> bool:
 
 def _method(scope: Scope) -> str:
     method = str(scope.get("method", ""))
-    return method if method in _METHODS else "_OTHER"
+    return method if method in _METHODS else _OTHER
+
+
+def _verb(scope: Scope) -> str:
+    """Return what a span's name begins with: the method, or `HTTP` for one that is none."""
+    method = _method(scope)
+    return "HTTP" if method == _OTHER else method
 
 
 def _of_request(scope: Scope) -> Iterable[tuple[str, AttributeValue]]:

@@ -1,19 +1,21 @@
 """FastAPI through the middleware: which spans, with which parents, and nothing left behind."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from fastapi import BackgroundTasks, FastAPI, WebSocket
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, WebSocket
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from starlette.testclient import TestClient
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 import spanward
 from spanward import semconv
 from spanward.testing import CapturedSpans, capture_spans
+from spanward_integrations.asgi import SpanwardMiddleware
 from spanward_integrations.fastapi import instrument_fastapi, uninstrument_fastapi
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -61,11 +63,53 @@ def application() -> FastAPI:
         await connection.send_text("hello")
         await connection.close()
 
+    @app.get("/streamed-by-coroutine")
+    async def streamed() -> StreamingResponse:
+        async def chunks() -> AsyncIterator[str]:
+            for number in range(20):
+                yield str(model(str(number))["label"])
+
+        return StreamingResponse(chunks())
+
+    @app.get("/broken-stream")
+    def broken() -> StreamingResponse:
+        def chunks() -> Iterator[str]:
+            yield "first"
+            raise ValueError("secret")
+
+        return StreamingResponse(chunks())
+
+    @app.get("/handled")
+    def handled() -> None:
+        raise LookupError("secret")
+
+    @app.exception_handler(LookupError)
+    def answer(request: Request, error: LookupError) -> PlainTextResponse:
+        model("while handling")
+        return PlainTextResponse(str(error), status_code=503)
+
+    @app.get("/failing-background")
+    def failing_background(tasks: BackgroundTasks) -> int:
+        def fail() -> None:
+            raise ValueError("secret")
+
+        tasks.add_task(fail)
+        return 1
+
+    versions = APIRouter(prefix="/v1")
+
+    @versions.get("/items/{name}")
+    def item(name: str) -> str:
+        return name
+
+    app.include_router(versions, prefix="/api")
+
     @mounted.get("/inner/{name}")
     def inner(name: str) -> int:
         return len(name)
 
     app.mount("/mounted", mounted)
+    app.mount("/tenants/{tenant}", mounted)
     return app
 
 
@@ -125,6 +169,174 @@ def test_a_stream_is_one_span_to_its_last_byte(client: TestClient, spans: Captur
     server, (child,) = server_and_models(spans)
     assert (server.end_time or 0) >= (child.end_time or 0)
     assert server.name == "GET /stream"
+
+
+def test_every_model_call_of_a_stream_is_a_child_and_no_chunk_is(client: TestClient, spans: CapturedSpans) -> None:
+    """Twenty chunks that each ask the model are twenty-one spans."""
+    client.get("/streamed-by-coroutine")
+
+    server, children = server_and_models(spans)
+    assert [child.name for child in children] == ["inference m"] * 20
+    assert {child.parent and child.parent.span_id for child in children} == {identity(server).span_id}
+
+
+def test_a_stream_that_breaks_is_an_error(client: TestClient, spans: CapturedSpans) -> None:
+    """The status was sent before, so the exception is what marks the span."""
+    client.get("/broken-stream")
+
+    server, _ = server_and_models(spans)
+    assert server.status.status_code is StatusCode.ERROR
+    assert (server.attributes or {})[semconv.ERROR_TYPE] == "ValueError"
+    assert (server.attributes or {})[semconv.HTTP_RESPONSE_STATUS_CODE] == 200
+
+
+def test_what_an_exception_handler_answers_counts(client: TestClient, spans: CapturedSpans) -> None:
+    """A handled exception is the response it became, and a model asked by the handler is a child."""
+    assert client.get("/handled").text == "secret"
+
+    server, (child,) = server_and_models(spans)
+    assert (server.attributes or {})[semconv.HTTP_RESPONSE_STATUS_CODE] == 503
+    assert (server.attributes or {})[semconv.ERROR_TYPE] == "503"
+    assert server.status.description is None
+    assert child.parent is not None
+    assert child.parent.span_id == identity(server).span_id
+
+
+def test_a_failing_background_task_does_not_change_the_response_that_was_sent(
+    client: TestClient, spans: CapturedSpans
+) -> None:
+    """The span ended with the last byte; what comes later is not the request's fault, and makes no noise."""
+    assert client.get("/failing-background").json() == 1
+
+    server, _ = server_and_models(spans)
+    assert server.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/api/v1/items/secret", "/api/v1/items/{name}"),
+        ("/mounted/inner/secret", "/mounted/inner/{name}"),
+        ("/tenants/secret/inner/secret", "/tenants/{tenant}/inner/{name}"),
+        ("/tenants/secret/unknown", "/tenants/{tenant}"),
+        ("/docs", "/docs"),
+    ],
+)
+def test_routes_are_whole_templates(client: TestClient, spans: CapturedSpans, path: str, route: str) -> None:
+    """Prefixes of included routers and of mounts are part of the route, and none of what was sent is."""
+    client.get(path)
+
+    server, _ = server_and_models(spans)
+    assert server.name == f"GET {route}"
+    assert (server.attributes or {})[semconv.HTTP_ROUTE] == route
+
+
+def test_a_mounted_application_may_be_instrumented_too(spans: CapturedSpans) -> None:
+    """Instrumented outside and inside, a request is still one server span."""
+    app, mounted = FastAPI(), FastAPI()
+    mounted.add_api_route("/inner", lambda: 1)
+    app.mount("/mounted", mounted)
+    instrument_fastapi(app)
+    instrument_fastapi(mounted)
+
+    TestClient(app).get("/mounted/inner")
+
+    server, others = server_and_models(spans)
+    assert server.name == "GET /mounted/inner"
+    assert others == []
+
+
+def scopes(spans: CapturedSpans) -> set[str]:
+    """Return which instrumentations made spans."""
+    return {span.instrumentation_scope.name for span in spans.finished if span.instrumentation_scope}
+
+
+def test_fastapis_own_spans_stay_off_while_instrumented_and_come_back(spans: CapturedSpans) -> None:
+    """FastAPI traces by itself before and after, and not in between; its switch is as the user left it."""
+    pytest.importorskip("fastapi.telemetry", reason="FastAPI traces by itself since 0.165")
+    app = FastAPI()
+    app.add_api_route("/", lambda: 1)
+    seen: list[set[str]] = []
+    for step in (None, instrument_fastapi, uninstrument_fastapi):
+        if step:
+            step(app)
+        with capture_spans() as captured:
+            TestClient(app).get("/")
+            seen.append(scopes(captured))
+
+    assert seen == [{"fastapi"}, {"spanward.asgi"}, {"fastapi"}]
+
+
+def test_native_tracing_that_a_user_switched_off_stays_off(spans: CapturedSpans) -> None:
+    """Undoing restores the user's choice, not the framework's default."""
+    pytest.importorskip("fastapi.telemetry", reason="FastAPI traces by itself since 0.165")
+    app = FastAPI(telemetry={"tracing": False})
+    app.add_api_route("/", lambda: 1)
+    instrument_fastapi(app)
+    uninstrument_fastapi(app)
+
+    TestClient(app).get("/")
+
+    assert spans.finished == ()
+
+
+def test_the_middleware_serves_any_asgi_application(spans: CapturedSpans) -> None:
+    """It is plain ASGI: no framework is needed to name method and status."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    TestClient(SpanwardMiddleware(app)).get("/secret")
+
+    server, _ = server_and_models(spans)
+    assert server.name == "GET"
+    assert "secret" not in str(server.attributes)
+
+
+def test_a_client_that_goes_away_ends_the_span(spans: CapturedSpans) -> None:
+    """An application that gives up without a last byte leaves no span open."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    async def nothing() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def drop(message: Message) -> None:
+        del message
+
+    asyncio.run(SpanwardMiddleware(app)({"type": "http", "method": "GET"}, nothing, drop))
+
+    server, _ = server_and_models(spans)
+    assert server.end_time is not None
+
+
+def test_messages_pass_as_they_are(spans: CapturedSpans) -> None:
+    """Nothing is buffered, changed or read: the same objects arrive in the same order."""
+    sent: list[Message] = [
+        {"type": "http.response.start", "status": 200, "headers": []},
+        {"type": "http.response.body", "body": b"1", "more_body": True},
+        {"type": "http.response.body", "body": b"2"},
+    ]
+    got: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert receive is nothing
+        for message in sent:
+            await send(message)
+            assert got[-1] is message
+
+    async def nothing() -> Message:
+        raise AssertionError("read")
+
+    async def keep(message: Message) -> None:
+        got.append(message)
+
+    asyncio.run(SpanwardMiddleware(app)({"type": "http", "method": "GET"}, nothing, keep))
+
+    assert len(got) == 3
 
 
 def test_a_background_task_keeps_its_request_as_parent(client: TestClient, spans: CapturedSpans) -> None:
