@@ -1,4 +1,4 @@
-"""Where spans go, as the standard variables say.
+"""Where spans go, as the standard variables say; a transport is imported only when it is used.
 
 Source: OpenTelemetry specification, "Environment Variable Specification" (exporter selection) and "OTLP Exporter".
 """
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Final, cast
 
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
 OTEL_TRACES_EXPORTER: Final = "OTEL_TRACES_EXPORTER"
@@ -37,14 +36,17 @@ def _otlp(endpoint: str | None, environment: Mapping[str, str]) -> SpanExporter:
         ((name, environment[name]) for name in PROTOCOLS if environment.get(name)), (PROTOCOLS[0], "grpc")
     )
     if protocol == "http/protobuf":
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHTTP
+        from opentelemetry.exporter.otlp.proto.http import trace_exporter as over_http
 
-        return OverHTTP(endpoint and f"{endpoint.rstrip('/')}/v1/traces")
+        return over_http.OTLPSpanExporter(endpoint and f"{endpoint.rstrip('/')}/v1/traces")
     if protocol != "grpc":
         msg = f"{variable}: must be grpc or http/protobuf, got {protocol!r}"
         raise ValueError(msg)
+    from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as over_grpc
+
     # The scheme of an argument wins over OTEL_EXPORTER_OTLP_INSECURE; one without a scheme leaves it to the variable.
-    return OTLPSpanExporter(endpoint, insecure=True if endpoint and endpoint.startswith("http://") else None)
+    insecure = True if endpoint and endpoint.startswith("http://") else None
+    return over_grpc.OTLPSpanExporter(endpoint, insecure=insecure)
 
 
 def _named(name: str) -> SpanExporter:
