@@ -1,4 +1,4 @@
-"""The programs of the demo as separate processes: started, awaited, watched, and surely ended."""
+"""The programs of the demo, and of measurements, as separate processes: started, awaited, watched, and surely ended."""
 
 import asyncio
 import contextlib
@@ -98,6 +98,10 @@ class Processes:
         if await child.process.wait():
             raise child.ended()
         self._children.remove(child)
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a started program."""
+        return next(child.process.pid for child in self._children if child.name == name)
 
     async def watch(self) -> None:
         """Wait for the first program to end, which none should while the demo runs.

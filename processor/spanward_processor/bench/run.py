@@ -1,0 +1,245 @@
+"""One row: both sides started, taught, and then measured in turns, with the same requests."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from spanward_processor.bench.calibrate import flagged_rows_ratio
+from spanward_processor.bench.corpus import Corpus, Feed
+from spanward_processor.bench.load import Senders
+from spanward_processor.bench.rows import Row
+from spanward_processor.bench.sides import DIRECT, OURS, Side, our_config, start_ours, start_sink, start_theirs
+from spanward_processor.bench.sides import their_config
+from spanward_processor.bench.sink import SinkClient
+from spanward_processor.bench.usage import PeakMemory, cpu_s
+from spanward_processor.config import Config
+from spanward_processor.demo.processes import Processes
+from spanward_processor.kernels.jit import Floats
+
+ANNOTATED_SHARE: Final = 0.01
+CONNECTIONS: Final = 4
+SEED: Final = 20_261_125
+
+_WINDOWS_TO_LEARN: Final = 2.3  # two windows, and a little of the third, which closes the second
+_PAST_S: Final = 7200  # event time begins in the past, so that its pace need not be the clock's
+_LEARNING_SPANS_PER_S: Final = 25_000.0  # for rows at a fixed rate, whose memory must not be that of a flood
+_MORE_REQUESTS: Final = 20
+_LEARNED_WITHIN_S: Final = 30.0
+
+
+class BenchError(RuntimeError):
+    """A measurement is not what it claims to be; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One round of one side.
+
+    Args:
+        spans: Spans sent, all of which the sink has taken.
+        wall_s: From the first request to the last span at the sink, seconds.
+        cpu_s: User and system time of the side's processes meanwhile, seconds; NaN for the sink itself.
+        rss_bytes: Largest resident memory meanwhile; 0 for the sink itself.
+        annotated: Spans that arrived annotated.
+        ways_s: (r,) float64 seconds each request was under way to the sink; empty unless sent at a fixed rate.
+        load: Load average of the machine, of one minute, at the end.
+    """
+
+    spans: int
+    wall_s: float
+    cpu_s: float
+    rss_bytes: int
+    annotated: int
+    ways_s: Floats
+    load: float
+
+    @property
+    def cpu_s_per_mspan(self) -> float:
+        """CPU seconds per million spans."""
+        return self.cpu_s / self.spans * 1e6
+
+    @property
+    def spans_per_s(self) -> float:
+        """Spans per second of wall time."""
+        return self.spans / self.wall_s
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A row measured.
+
+    Args:
+        row: Which.
+        rounds: Measurements of each side, in turns.
+        spans_per_s: The fixed rate, where there was one.
+    """
+
+    row: Row
+    rounds: dict[str, list[Measurement]]
+    spans_per_s: float | None
+
+
+async def measure(row: Row, peer: Path | None, rounds: int, progress: Callable[[str], None] = lambda _: None) -> Outcome:
+    """Measure one row.
+
+    Args:
+        row: What.
+        peer: The Collector's binary; without it this processor is measured alone.
+        rounds: Turns of each side.
+        progress: Told what happens.
+
+    Raises:
+        BenchError: Spans were lost, or baselines never learned.
+        ProcessError: A program did not start.
+    """
+    progress(f"{row.name}: corpus")
+    taught, measured = Corpus(row.shape.learned(), SEED), Corpus(row.shape, SEED)
+    learning_requests = int(_WINDOWS_TO_LEARN * 10.0 * row.pace_per_s / taught.shape.spans)
+    began_ns = _beginning()
+
+    def feed() -> Feed:
+        return Feed(taught, began_ns, row.pace_per_s, SEED)
+
+    with tempfile.TemporaryDirectory(prefix="spanward-bench-") as name:
+        folder = Path(name)
+        async with Processes(folder) as processes:
+            sink = await start_sink(processes)
+            ours = _our_config(row, sink, feed(), measured, learning_requests)
+            sides = [await start_ours(processes, folder, ours)]
+            if peer:
+                theirs = their_config(sink.address, gzip=row.gzip, span_metrics=row.span_metrics)
+                sides.append(await start_theirs(processes, folder, peer, theirs))
+            if row.spans_per_s is not None:
+                sides.append(sink)
+            client = SinkClient(sink.address)
+            try:
+                turns = [_Turns(side, row, feed(), client) for side in sides]
+                for turn in turns:
+                    progress(f"{row.name}: {turn.side.name} learns")
+                    await turn.learn(learning_requests, measured)
+                rate = await _rate(row, turns)
+                return Outcome(row, await _in_turns(turns, rounds, rate, progress), rate)
+            finally:
+                await client.close()
+
+
+def _beginning() -> int:
+    """Return the event time of the first span: a whole minute, two hours ago."""
+    return (int(time.time()) - _PAST_S) // 60 * 60 * 1_000_000_000
+
+
+def _our_config(row: Row, sink: Side, feed: Feed, measured: Corpus, learning_requests: int) -> dict[str, Any]:
+    def config(ratio: float) -> dict[str, Any]:
+        return our_config(sink.address, gzip=row.gzip, flagged_rows_ratio=ratio, series=row.shape.series)
+
+    checked = Config.model_validate(config(0.0))
+    ratio = flagged_rows_ratio(
+        feed, measured, learning_requests, ANNOTATED_SHARE, checked.detection, checked.limits
+    )
+    return config(ratio)
+
+
+async def _rate(row: Row, turns: Sequence["_Turns"]) -> float | None:
+    """Return the fixed rate of a row: as it says, or half of what the slower side takes."""
+    if row.spans_per_s != 0.0:
+        return row.spans_per_s
+    saturated = [await turn.take(None) for turn in turns if turn.side.name != DIRECT for _ in range(2)]
+    return min(measurement.spans_per_s for measurement in saturated) / 2
+
+
+async def _in_turns(
+    turns: Sequence["_Turns"], rounds: int, rate: float | None, progress: Callable[[str], None]
+) -> dict[str, list[Measurement]]:
+    results: dict[str, list[Measurement]] = {turn.side.name: [] for turn in turns}
+    for number in range(rounds):
+        for turn in turns:
+            progress(f"{turn.row.name}: round {number + 1} of {rounds}, {turn.side.name}")
+            results[turn.side.name].append(await turn.take(rate))
+    return results
+
+
+class _Turns:
+    """One side's share of a row.
+
+    Args:
+        side: Which.
+        row: What is measured.
+        feed: What it is sent.
+        sink: Where it arrives.
+    """
+
+    def __init__(self, side: Side, row: Row, feed: Feed, sink: SinkClient) -> None:
+        self.side = side
+        self.row = row
+        self._feed = feed
+        self._sink = sink
+
+    async def learn(self, requests: int, measured: Corpus) -> None:
+        """Send what teaches baselines and warms everything up; ours has learned when the first row arrives annotated."""
+        if self.side.name != DIRECT:
+            await self._send(requests, _LEARNING_SPANS_PER_S if self.row.spans_per_s else None)
+        self._feed.become(measured)
+        arrived = await self._send(_MORE_REQUESTS, None)
+        deadline = time.monotonic() + _LEARNED_WITHIN_S
+        while self.side.name == OURS and not arrived.annotated:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{self.row.name}: no row was annotated within {_LEARNED_WITHIN_S:.0f} s of learning")
+            arrived = await self._send(_MORE_REQUESTS, None)
+
+    async def take(self, rate: float | None) -> Measurement:
+        """Measure one round."""
+        return await self._send(self.row.requests, rate)
+
+    async def _send(self, requests: int, rate: float | None) -> Measurement:
+        spans = requests * self._feed.spans_per_request
+        before = await self._sink.taken()
+        async with Senders(self.side.address, CONNECTIONS, gzip=self.row.gzip) as senders, _Used(self.side.pid) as used:
+            began = time.monotonic()
+            await (senders.closed(self._feed, requests) if rate is None else senders.open(self._feed, rate, requests))
+            after = await self._sink.taken(before.spans + spans)
+            wall_s = time.monotonic() - began
+        if after.spans != before.spans + spans:
+            raise BenchError(f"{self.row.name}: sent {spans} spans, {after.spans - before.spans} arrived")
+        return Measurement(
+            spans=spans,
+            wall_s=wall_s,
+            cpu_s=used.cpu_s,
+            rss_bytes=used.rss_bytes,
+            annotated=after.annotated - before.annotated,
+            ways_s=np.array(after.ways_ns) / 1e9,
+            load=os.getloadavg()[0],
+        )
+
+
+class _Used:
+    """CPU time and peak memory of a process tree while the context lasts; nothing where there is no process."""
+
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
+        self._memory = PeakMemory(pid) if pid else None
+        self.cpu_s = float("nan")
+        self.rss_bytes = 0
+
+    async def __aenter__(self) -> "_Used":
+        if self._pid and self._memory:
+            await self._memory.__aenter__()
+            self._before = cpu_s(self._pid)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pid and self._memory:
+            self.cpu_s = cpu_s(self._pid) - self._before
+            await self._memory.__aexit__()
+            self.rss_bytes = self._memory.peak_bytes
+
+
+def run(row: Row, peer: Path | None, rounds: int, progress: Callable[[str], None] = lambda _: None) -> Outcome:
+    """Measure one row; see `measure`."""
+    return asyncio.run(measure(row, peer, rounds, progress))
