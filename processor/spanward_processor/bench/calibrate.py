@@ -1,31 +1,61 @@
 """Which threshold annotates one row in a hundred: asked of the corpus, so that every side's work is the stated one."""
 
+import time
+from functools import cache
+from typing import Final
+
 import numpy as np
 
-from spanward_processor.bench.corpus import Corpus, Feed
-from spanward_processor.config import DetectionConfig, LimitsConfig
+from spanward_processor.bench.corpus import Corpus, Feed, Shape
+from spanward_processor.bench.sides import our_config
+from spanward_processor.config import Config
 from spanward_processor.pipeline import Pipeline
 
-_ASKED_REQUESTS = 40
+ANNOTATED_SHARE: Final = 0.01
+WINDOWS_TO_LEARN: Final = 2.3
+"""Windows of event time that teach: two, and a little of the third, which closes the second."""
+
+_ASKED_SPANS: Final = 20_480
+_PAST_S: Final = 7200
 
 
-def flagged_rows_ratio(
-    feed: Feed, measured: Corpus, learning_requests: int, share: float, detection: DetectionConfig, limits: LimitsConfig
-) -> float:
-    """Return the p-value that a share of the corpus' rows stays below, once baselines are learned.
+@cache
+def corpus(shape: Shape, seed: int) -> Corpus:
+    """Return a corpus, built once per process."""
+    return Corpus(shape, seed)
+
+
+def learning_requests(shape: Shape, pace_per_s: float) -> int:
+    """Return how many requests teach the baselines at a pace of event time."""
+    return int(WINDOWS_TO_LEARN * Config().detection.window_s * pace_per_s / shape.learned().spans)
+
+
+@cache
+def flagged_rows_ratio(shape: Shape, pace_per_s: float, seed: int) -> float:
+    """Return the p-value below which one row in a hundred stays, once baselines are learned.
 
     Args:
-        feed: The corpus that teaches, as the processor will be sent it.
-        measured: The corpus whose rows are asked.
-        learning_requests: Requests that teach.
-        share: Share of rows to be annotated.
-        detection: How the processor under measurement judges.
-        limits: What it keeps.
+        shape: What a measured request looks like.
+        pace_per_s: Spans per second of event time.
+        seed: Seed of the corpus.
     """
-    pipeline = Pipeline(detection.as_settings(), limits.as_settings())
-    for _ in range(learning_requests):
+    config = Config.model_validate(our_config("127.0.0.1:1", gzip=False, flagged_rows_ratio=0.0, series=shape.series))
+    pipeline = Pipeline(config.detection.as_settings(), config.limits.as_settings())
+    feed = Feed(corpus(shape.learned(), seed), beginning_ns(), pace_per_s, seed)
+    for _ in range(learning_requests(shape, pace_per_s)):
         pipeline.acknowledge(pipeline.process(feed.take()))
         pipeline.tick()
+    measured = corpus(shape, seed)
     feed.become(measured)
-    p = np.concatenate([pipeline.process(feed.take()).p for _ in range(_ASKED_REQUESTS)])
-    return float(np.clip(np.quantile(p, share), 1e-9, 0.999))
+    asked = min(_ASKED_SPANS // shape.spans, len(measured.requests))
+    p = np.concatenate([pipeline.process(feed.take()).p for _ in range(asked)])
+    return float(np.clip(np.quantile(p, ANNOTATED_SHARE), 1e-9, 0.999))
+
+
+def beginning_ns() -> int:
+    """Return the event time of the first span.
+
+    It lies in the past, so that event time can pass at the corpus' pace and not at the clock's; two hours at 5,000 spans
+    per second are 36 million spans.
+    """
+    return (int(time.time()) - _PAST_S) // 60 * 60 * 1_000_000_000

@@ -21,9 +21,10 @@ SPAN_MARK: Final = semconv.FEATURES_HASH.encode()
 ANNOTATION_MARK: Final = semconv.ANOMALY_SCORE.encode()
 """Stands in every annotated span exactly once."""
 
-SCOPE: Final = "spanward.bench"
+STAMP_MARK: Final = b"spanward.bench/"
+"""Begins the name of each request's scope; digits follow that tell when it was sent, in monotonic nanoseconds."""
+
 STAMP_DIGITS: Final = 19
-"""Digits of the scope's version, which tells when the request was sent: monotonic nanoseconds."""
 
 _SECOND_NS: Final = 1_000_000_000
 _START: Final = 0x1BAD_5EED_1BAD_5EED  # stands where a start time will be written
@@ -85,7 +86,7 @@ class Corpus:
         for name, text in {semconv.SERVICE_NAME: "support", "host.name": "bench-1"}.items():
             resource.resource.attributes.add(key=name).value.string_value = text
         scope = resource.scope_spans.add()
-        scope.scope.name, scope.scope.version = SCOPE, "0" * STAMP_DIGITS
+        scope.scope.name = STAMP_MARK.decode() + "0" * STAMP_DIGITS
         for _ in range(self.shape.spans):
             self._describe(scope.spans.add(), rng)
         latencies = [rng.lognormvariate(-4.0, 0.5) for _ in range(self.shape.spans)]
@@ -148,7 +149,7 @@ class Template:
         starts: (n, 8) int64 places of each span's start time.
         ends: (n, 8) int64 places of each span's end time.
         hashes: (n, 32) int64 places of each span's input hash.
-        stamp: Place of the scope's version.
+        stamp: Place of the digits in the scope's name.
         latency_s: (n,) float64 seconds each span lasts.
     """
 
@@ -168,7 +169,7 @@ class Template:
             starts=_places(encoded, _START.to_bytes(8, "little"), spans),
             ends=_places(encoded, _END.to_bytes(8, "little"), spans),
             hashes=_places(encoded, _HASH.encode(), spans),
-            stamp=encoded.index(b"0" * STAMP_DIGITS),
+            stamp=encoded.index(STAMP_MARK) + len(STAMP_MARK),
             latency_s=latency_s,
         )
 

@@ -1,6 +1,6 @@
 """The rows of the table: what is sent, through which pipelines, and what is to be reached."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from spanward_processor.bench.corpus import Shape
@@ -24,7 +24,7 @@ class Row:
 
     name: str
     work: str
-    shape: Shape = Shape()
+    shape: Shape = field(default_factory=Shape)
     requests: int = 200
     gzip: bool = False
     span_metrics: bool = False
@@ -38,12 +38,19 @@ ROWS: Final = (
     Row("span-metrics", "512-span requests; otlp -> batch -> span_metrics + otlp", span_metrics=True, ratio=0.45),
     Row("gzip", "512-span requests, gzip in and out; otlp -> batch -> otlp", requests=100, gzip=True, ratio=0.6),
     Row("requests-64", "64-span requests; otlp -> batch -> otlp", Shape(spans=64), requests=1_200, ratio=1.0),
-    Row("requests-1", "1-span requests; otlp -> batch -> otlp", Shape(spans=1), requests=3_000),
+    Row("requests-1", "1-span requests; otlp -> batch -> otlp", Shape(spans=1), requests=2_000),
     Row("attributes-5", "512-span requests, 5 attributes; otlp -> batch -> otlp", Shape(attributes=5)),
     Row("attributes-60", "512-span requests, 60 attributes; otlp -> batch -> otlp", Shape(attributes=60), requests=80),
-    Row("texts", "512-span requests, one text of 4 KB each; otlp -> batch -> otlp", Shape(text_bytes=4096), requests=40),
+    Row(
+        "texts", "512-span requests, one text of 4 KB each; otlp -> batch -> otlp", Shape(text_bytes=4096), requests=40
+    ),
     Row("series-1k", "512-span requests, 1,000 series; otlp -> batch -> otlp", Shape(series=1_000)),
-    Row("series-100k", "512-span requests, 100,000 series; otlp -> batch -> otlp", Shape(series=100_000), pace_per_s=10_000),
+    Row(
+        "series-100k",
+        "512-span requests, 100,000 series; otlp -> batch -> otlp",
+        Shape(series=100_000),
+        pace_per_s=10_000,
+    ),
     Row("latency", "512-span requests at half of what both can take", requests=400, spans_per_s=0.0),
     Row(
         "steady-1k",

@@ -6,29 +6,34 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from spanward_processor.bench.calibrate import flagged_rows_ratio
-from spanward_processor.bench.corpus import Corpus, Feed
+from spanward_processor.bench.calibrate import beginning_ns, corpus, flagged_rows_ratio, learning_requests
+from spanward_processor.bench.corpus import Feed
 from spanward_processor.bench.load import Senders
 from spanward_processor.bench.rows import Row
-from spanward_processor.bench.sides import DIRECT, OURS, Side, our_config, start_ours, start_sink, start_theirs
-from spanward_processor.bench.sides import their_config
+from spanward_processor.bench.sides import (
+    DIRECT,
+    OURS,
+    Side,
+    our_config,
+    start_ours,
+    start_sink,
+    start_theirs,
+    their_config,
+)
 from spanward_processor.bench.sink import SinkClient
-from spanward_processor.bench.usage import PeakMemory, cpu_s
-from spanward_processor.config import Config
+from spanward_processor.bench.usage import Used
 from spanward_processor.demo.processes import Processes
 from spanward_processor.kernels.jit import Floats
 
-ANNOTATED_SHARE: Final = 0.01
 CONNECTIONS: Final = 4
 SEED: Final = 20_261_125
 
-_WINDOWS_TO_LEARN: Final = 2.3  # two windows, and a little of the third, which closes the second
-_PAST_S: Final = 7200  # event time begins in the past, so that its pace need not be the clock's
 _LEARNING_SPANS_PER_S: Final = 25_000.0  # for rows at a fixed rate, whose memory must not be that of a flood
 _MORE_REQUESTS: Final = 20
 _LEARNED_WITHIN_S: Final = 30.0
@@ -86,7 +91,9 @@ class Outcome:
     spans_per_s: float | None
 
 
-async def measure(row: Row, peer: Path | None, rounds: int, progress: Callable[[str], None] = lambda _: None) -> Outcome:
+async def measure(
+    row: Row, peer: Path | None, rounds: int, progress: Callable[[str], None] = lambda _: None
+) -> Outcome:
     """Measure one row.
 
     Args:
@@ -100,50 +107,31 @@ async def measure(row: Row, peer: Path | None, rounds: int, progress: Callable[[
         ProcessError: A program did not start.
     """
     progress(f"{row.name}: corpus")
-    taught, measured = Corpus(row.shape.learned(), SEED), Corpus(row.shape, SEED)
-    learning_requests = int(_WINDOWS_TO_LEARN * 10.0 * row.pace_per_s / taught.shape.spans)
-    began_ns = _beginning()
-
-    def feed() -> Feed:
-        return Feed(taught, began_ns, row.pace_per_s, SEED)
-
+    config = _ours(row)
+    began_ns = beginning_ns()
     with tempfile.TemporaryDirectory(prefix="spanward-bench-") as name:
         folder = Path(name)
         async with Processes(folder) as processes:
             sink = await start_sink(processes)
-            ours = _our_config(row, sink, feed(), measured, learning_requests)
-            sides = [await start_ours(processes, folder, ours)]
+            sides = [await start_ours(processes, folder, config(sink.address))]
             if peer:
                 theirs = their_config(sink.address, gzip=row.gzip, span_metrics=row.span_metrics)
                 sides.append(await start_theirs(processes, folder, peer, theirs))
             if row.spans_per_s is not None:
                 sides.append(sink)
-            client = SinkClient(sink.address)
-            try:
-                turns = [_Turns(side, row, feed(), client) for side in sides]
+            async with SinkClient(sink.address) as client:
+                turns = [_Turns(side, row, began_ns, client) for side in sides]
                 for turn in turns:
                     progress(f"{row.name}: {turn.side.name} learns")
-                    await turn.learn(learning_requests, measured)
+                    await turn.learn()
                 rate = await _rate(row, turns)
                 return Outcome(row, await _in_turns(turns, rounds, rate, progress), rate)
-            finally:
-                await client.close()
 
 
-def _beginning() -> int:
-    """Return the event time of the first span: a whole minute, two hours ago."""
-    return (int(time.time()) - _PAST_S) // 60 * 60 * 1_000_000_000
-
-
-def _our_config(row: Row, sink: Side, feed: Feed, measured: Corpus, learning_requests: int) -> dict[str, Any]:
-    def config(ratio: float) -> dict[str, Any]:
-        return our_config(sink.address, gzip=row.gzip, flagged_rows_ratio=ratio, series=row.shape.series)
-
-    checked = Config.model_validate(config(0.0))
-    ratio = flagged_rows_ratio(
-        feed, measured, learning_requests, ANNOTATED_SHARE, checked.detection, checked.limits
-    )
-    return config(ratio)
+def _ours(row: Row) -> Callable[[str], dict[str, Any]]:
+    """Return what makes our configuration of the sink's address."""
+    ratio = flagged_rows_ratio(row.shape, row.pace_per_s, SEED)
+    return partial(our_config, gzip=row.gzip, flagged_rows_ratio=ratio, series=row.shape.series)
 
 
 async def _rate(row: Row, turns: Sequence["_Turns"]) -> float | None:
@@ -171,21 +159,22 @@ class _Turns:
     Args:
         side: Which.
         row: What is measured.
-        feed: What it is sent.
+        began_ns: Event time of the first span.
         sink: Where it arrives.
     """
 
-    def __init__(self, side: Side, row: Row, feed: Feed, sink: SinkClient) -> None:
+    def __init__(self, side: Side, row: Row, began_ns: int, sink: SinkClient) -> None:
         self.side = side
         self.row = row
-        self._feed = feed
+        self._feed = Feed(corpus(row.shape.learned(), SEED), began_ns, row.pace_per_s, SEED)
         self._sink = sink
 
-    async def learn(self, requests: int, measured: Corpus) -> None:
+    async def learn(self) -> None:
         """Send what teaches baselines and warms everything up; ours has learned when the first row arrives annotated."""
         if self.side.name != DIRECT:
+            requests = learning_requests(self.row.shape, self.row.pace_per_s)
             await self._send(requests, _LEARNING_SPANS_PER_S if self.row.spans_per_s else None)
-        self._feed.become(measured)
+        self._feed.become(corpus(self.row.shape, SEED))
         arrived = await self._send(_MORE_REQUESTS, None)
         deadline = time.monotonic() + _LEARNED_WITHIN_S
         while self.side.name == OURS and not arrived.annotated:
@@ -200,7 +189,7 @@ class _Turns:
     async def _send(self, requests: int, rate: float | None) -> Measurement:
         spans = requests * self._feed.spans_per_request
         before = await self._sink.taken()
-        async with Senders(self.side.address, CONNECTIONS, gzip=self.row.gzip) as senders, _Used(self.side.pid) as used:
+        async with Senders(self.side.address, CONNECTIONS, gzip=self.row.gzip) as senders, Used(self.side.pid) as used:
             began = time.monotonic()
             await (senders.closed(self._feed, requests) if rate is None else senders.open(self._feed, rate, requests))
             after = await self._sink.taken(before.spans + spans)
@@ -216,28 +205,6 @@ class _Turns:
             ways_s=np.array(after.ways_ns) / 1e9,
             load=os.getloadavg()[0],
         )
-
-
-class _Used:
-    """CPU time and peak memory of a process tree while the context lasts; nothing where there is no process."""
-
-    def __init__(self, pid: int | None) -> None:
-        self._pid = pid
-        self._memory = PeakMemory(pid) if pid else None
-        self.cpu_s = float("nan")
-        self.rss_bytes = 0
-
-    async def __aenter__(self) -> "_Used":
-        if self._pid and self._memory:
-            await self._memory.__aenter__()
-            self._before = cpu_s(self._pid)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._pid and self._memory:
-            self.cpu_s = cpu_s(self._pid) - self._before
-            await self._memory.__aexit__()
-            self.rss_bytes = self._memory.peak_bytes
 
 
 def run(row: Row, peer: Path | None, rounds: int, progress: Callable[[str], None] = lambda _: None) -> Outcome:

@@ -112,9 +112,7 @@ async def start_ours(processes: Processes, folder: Path, config: Mapping[str, An
 async def start_theirs(processes: Processes, folder: Path, binary: Path, config: Mapping[str, Any]) -> Side:
     """Start a Collector with a configuration."""
     path = _write(folder / "collector.yaml", config)
-    ready = await processes.start(
-        THEIRS, [str(binary), "--config", str(path)], ready=_THEIRS_READY, timeout_s=_READY_S
-    )
+    ready = await processes.start(THEIRS, [str(binary), "--config", str(path)], ready=_THEIRS_READY, timeout_s=_READY_S)
     return Side(THEIRS, ready[1], processes.pid(THEIRS))
 
 

@@ -10,15 +10,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 import grpc
 
-from spanward_processor.bench.corpus import ANNOTATION_MARK, SCOPE, SPAN_MARK, STAMP_DIGITS
+from spanward_processor.bench.corpus import ANNOTATION_MARK, SPAN_MARK, STAMP_DIGITS, STAMP_MARK
 from spanward_processor.forward import Signal
 
 _OWN: Final = "spanward.bench.Sink"
-_STAMP_MARK: Final = SCOPE.encode() + bytes((0x12, STAMP_DIGITS))  # the scope's name, then tag and length of its version
 _LARGEST: Final = 512 << 20  # the Collector joins requests to batches of 8,192 spans, whatever their size
 
 
@@ -65,13 +64,13 @@ class Sink:
         taken.size_bytes += len(request)
         taken.spans += request.count(SPAN_MARK)
         taken.annotated += request.count(ANNOTATION_MARK)
-        at = request.find(_STAMP_MARK)
+        at = request.find(STAMP_MARK)
         while at >= 0:
-            at += len(_STAMP_MARK)
+            at += len(STAMP_MARK)
             stamp = int(request[at : at + STAMP_DIGITS])
             if stamp:
                 taken.ways_ns.append(now - stamp)
-            at = request.find(_STAMP_MARK, at)
+            at = request.find(STAMP_MARK, at)
         self._more.set()
         return b""
 
@@ -116,7 +115,11 @@ class SinkClient:
         """
         return Taken(**json.loads(await self._ask(b"%d" % spans, timeout=within_s)))
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        """The connection is made by the first question."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Close the connection."""
         await self._channel.close()
 

@@ -34,28 +34,33 @@ def rss_bytes(pid: int) -> int:
     return sum(int(Path(f"/proc/{member}/statm").read_text().split()[1]) * page for member in tree(pid))
 
 
-class PeakMemory:
-    """The largest resident memory seen while the context lasts, looked at twenty times a second.
+class Used:
+    """CPU time and largest resident memory of a process tree while the context lasts.
 
     Args:
-        pid: Root of the process tree.
+        pid: Root of the tree; without one nothing is measured.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int | None) -> None:
         self._pid = pid
-        self.peak_bytes = 0
+        self.cpu_s = float("nan")
+        self.rss_bytes = 0
 
     async def __aenter__(self) -> Self:
-        """Begin to look."""
-        self._looking = asyncio.create_task(self._look())
+        """Begin to look, twenty times a second."""
+        if self._pid is not None:
+            self._looking = asyncio.create_task(self._look(self._pid))
+            self._before = cpu_s(self._pid)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Look once more and end."""
-        self._looking.cancel()
-        self.peak_bytes = max(self.peak_bytes, rss_bytes(self._pid))
+        if self._pid is not None:
+            self.cpu_s = cpu_s(self._pid) - self._before
+            self.rss_bytes = max(self.rss_bytes, rss_bytes(self._pid))
+            self._looking.cancel()
 
-    async def _look(self) -> None:
+    async def _look(self, pid: int) -> None:
         while True:
-            self.peak_bytes = max(self.peak_bytes, rss_bytes(self._pid))
+            self.rss_bytes = max(self.rss_bytes, rss_bytes(pid))
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -4,13 +4,14 @@ from typing import Final
 
 import typer
 
+from spanward_processor.commands.bench import bench
 from spanward_processor.commands.demo import demo
 from spanward_processor.commands.processor import processor
 from spanward_processor.commands.replay import replay
 from spanward_processor.commands.version import version
 from spanward_processor.commands.warmup import warmup
 
-COMMANDS: Final = (demo, processor, replay, warmup, version)
+COMMANDS: Final = (demo, processor, replay, bench, warmup, version)
 """Every command, in the order of `spanward --help`; a test compares this tuple with the folder."""
 
 app = typer.Typer(
