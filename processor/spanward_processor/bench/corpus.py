@@ -34,7 +34,6 @@ _BUSY_SERIES: Final = 100
 _CLIENTS: Final = 200
 _DECISIONS: Final = ("billing", "delivery", "technical", "account")
 _CHANNELS: Final = ("web", "mobile", "email", "partner")
-_HEX_POOL: Final = 1 << 20
 _MOST_REQUESTS: Final = 2048
 
 
@@ -74,11 +73,10 @@ class Corpus:
         rng = random.Random(seed)  # noqa: S311 - a corpus, not a secret
         self._round = 0
         weight = 1 + shape.attributes // 24 + shape.text_bytes // 1024
-        count = min(max(32_768 // shape.spans // weight, 8), _MOST_REQUESTS)
+        count = min(max(16_384 // shape.spans // weight, 8), _MOST_REQUESTS)
         if shape.series > _BUSY_SERIES:
             count = max(count, -(-2 * shape.series // shape.spans))
         self.requests = tuple(self._request(rng) for _ in range(count))
-        self.hex_pool = np.frombuffer(rng.randbytes(_HEX_POOL // 2).hex().encode(), np.uint8)
 
     def _request(self, rng: random.Random) -> "Template":
         request = ExportTraceServiceRequest()
@@ -176,7 +174,8 @@ class Template:
 
 def _places(encoded: bytes, mark: bytes, spans: int) -> Ints:
     """Return (n, len(mark)) int64 places of every byte of a mark that each span holds once."""
-    found, at = [], encoded.find(mark)
+    found: list[int] = []
+    at = encoded.find(mark)
     while at >= 0:
         found.append(at)
         at = encoded.find(mark, at + len(mark))
@@ -228,13 +227,13 @@ class Feed:
         data = template.data.copy()
         data[template.ends] = _octets(ends)
         data[template.starts] = _octets(ends - (template.latency_s * _SECOND_NS).astype(np.int64))
-        pool = self._corpus.hex_pool
-        drawn = self._rng.randrange(pool.size - template.hashes.size)
-        data[template.hashes] = pool[drawn : drawn + template.hashes.size].reshape(template.hashes.shape)
-        data[template.stamp : template.stamp + STAMP_DIGITS] = np.frombuffer(
-            f"{stamp_ns:0{STAMP_DIGITS}d}".encode(), np.uint8
-        )
+        data[template.hashes] = _text(self._rng.randbytes(template.hashes.size // 2).hex()).reshape(spans, -1)
+        data[template.stamp : template.stamp + STAMP_DIGITS] = _text(f"{stamp_ns:0{STAMP_DIGITS}d}")
         return data.tobytes()
+
+
+def _text(text: str) -> Bytes:
+    return np.frombuffer(text.encode(), np.uint8)
 
 
 def _octets(times_ns: Ints) -> Bytes:
