@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -135,6 +135,21 @@ def exponential_bin(value: float) -> int | None:
     return index if value > 0 else -(1 << 30) - 1 - (index + (1 << 20))
 
 
+def unit_bin(value: float) -> int | None:
+    """Find by search the bin i with i/128 <= value < (i+1)/128; the last holds 1 too, others are exponential."""
+    if 0 <= value <= 1:
+        return next((i for i in range(128) if value < (i + 1) / 128), 127)
+    outside = exponential_bin(value)
+    return outside + 128 if outside is not None and value > 1 else outside
+
+
+def mix64(word: int) -> int:
+    """SplitMix64's finaliser in plain integers."""
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 & MASK
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EB & MASK
+    return word ^ (word >> 31)
+
+
 def counts(keys: Iterable[Sequence[int]], bins: Iterable[Sequence[int]], missing: int) -> Counter[tuple[int, int, int]]:
     """Count (key, feature, bin) row by row; `keys` and `bins` are per row."""
     cells: Counter[tuple[int, int, int]] = Counter()
@@ -148,18 +163,20 @@ def counts(keys: Iterable[Sequence[int]], bins: Iterable[Sequence[int]], missing
 
 
 def repeats(rows: Iterable[tuple[int, Sequence[int]]]) -> list[int]:
-    """Mark rows (key, hashes) at least half of whose hashes were seen for the key; memory without bound."""
-    seen: dict[int, set[int]] = defaultdict(set)
+    """Mark rows (key, hashes) that share at least half of their hashes with one and the same earlier row of their key.
+
+    A hash speaks only for the newest earlier row that had it, and once per row. Memory without bound.
+    """
+    newest: dict[tuple[int, int], int] = {}
     marks: list[int] = []
-    for key, hashes in rows:
+    for number, (key, hashes) in enumerate(rows):
         if key < 0 or not hashes:
             marks.append(-1)
             continue
-        hits = 0
-        for value in hashes:
-            hits += value in seen[key]
-            seen[key].add(value)
-        marks.append(1 if 2 * hits >= len(hashes) else 0)
+        distinct = {(key, value) for value in hashes}
+        together = Counter(newest[each] for each in distinct if each in newest)
+        marks.append(int(2 * max(together.values(), default=0) >= len(hashes)))
+        newest.update(dict.fromkeys(distinct, number))
     return marks
 
 
@@ -208,3 +225,86 @@ def deviance(observed: Counter[int], usual: Counter[int], shape: str) -> tuple[f
         if groups[1][0] <= expected:
             return 0.0, 1.0
     return max(total, 0.0) / (1 + rows_seen / weight), used - 1.0
+
+
+def merged(*bags: Iterable[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+    """Add the counts of equal cells (stream, bin) of several bags; sorted."""
+    total: Counter[tuple[int, int]] = Counter()
+    for bag in bags:
+        for stream, cell_bin, count in bag:
+            total[stream, cell_bin] += count  # type: ignore[assignment] # a Counter adds floats as well
+    return [(stream, cell_bin, count) for (stream, cell_bin), count in sorted(total.items())]
+
+
+def unknown(columns: Mapping[int, Sequence[int]], known: set[int]) -> list[tuple[int, int]]:
+    """Return (column, row) of every code's first occurrence, column by column, and add the codes to `known`."""
+    found: list[tuple[int, int]] = []
+    for column, codes in columns.items():
+        for row, code in enumerate(codes):
+            if code and code not in known:
+                known.add(code)
+                found.append((column, row))
+    return found
+
+
+@dataclass
+class Keys:
+    """Keys by their parts, in dictionaries; key 0 is the overflow series."""
+
+    most_keys: int
+    most_slices: int
+    ids: dict[tuple[int, ...], int] = field(default_factory=dict[tuple[int, ...], int])
+    overflowed: int = 0
+
+    def of(self, series: tuple[int, int, int], slices: Mapping[int, int]) -> list[int]:
+        """Return the key of a row's series (service, model, version), then of each slice column's code."""
+        if not series[1]:
+            return [-1] * (1 + len(slices))
+        if series not in self.ids and len(self.ids) == self.most_keys:
+            self.overflowed += 1
+            return [0] + [-1] * len(slices)
+        key = self.ids.setdefault(series, len(self.ids) + 1)
+        return [key, *(self._slice(key, column, code) for column, code in slices.items())]
+
+    def _slice(self, series: int, column: int, code: int) -> int:
+        if not code:
+            return -1
+        parts = (series, column, code, 0)  # four parts: never equal to a series' three
+        siblings = sum(len(known) == 4 and known[0] == series for known in self.ids)
+        if parts not in self.ids and (len(self.ids) == self.most_keys or siblings == self.most_slices):
+            self.overflowed += 1
+            return -1
+        return self.ids.setdefault(parts, len(self.ids) + 1)
+
+
+def tail_p(cell_bin: int, usual: Mapping[int, float], *, category: bool) -> float:
+    """Return the p-value of one feature of one row: how much of the usual lies at least as far out, both sides alike."""
+    weight = sum(usual.values())
+    count = usual.get(cell_bin, 0.0)
+    if category:
+        p = sum(other for other in usual.values() if other <= count) / weight
+    else:
+        at_most = sum(other for place, other in usual.items() if place <= cell_bin) / weight
+        at_least = sum(other for place, other in usual.items() if place >= cell_bin) / weight
+        p = min(1.0, 2 * min(at_most, at_least))
+    return max(p, 1 / (weight + 1))
+
+
+def row_p(bins: Mapping[int, int], usual: Mapping[int, Mapping[int, float]], categories: set[int]) -> float:
+    """Return a row's p-value: the smallest over its features that are known, times their number."""
+    tested = [
+        tail_p(cell_bin, usual[feature], category=feature in categories)
+        for feature, cell_bin in bins.items()
+        if feature in usual
+    ]
+    return min(1.0, min(tested) * len(tested)) if tested else 1.0
+
+
+def template(
+    cells: Iterable[tuple[int, int]], carriers: Mapping[tuple[int, int], int], *, unusual: bool, otherwise: int
+) -> int:
+    """Return the template of a row that lies in the given cells: the last carrying cell decides."""
+    for cell in cells:
+        if cell in carriers:
+            otherwise = 2 * carriers[cell] + int(unusual)
+    return otherwise

@@ -36,7 +36,7 @@ def unit_bin(value: float) -> int:
     if value >= 0.0 and value <= 1.0:
         return min(int(value * UNIT_BINS), UNIT_BINS - 1)
     cell_bin = exponential_bin(value)
-    return cell_bin + UNIT_BINS if value > 1.0 else cell_bin
+    return cell_bin + UNIT_BINS if value > 1.0 and cell_bin != MISSING else cell_bin
 
 
 @kernel

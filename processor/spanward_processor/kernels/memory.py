@@ -61,7 +61,7 @@ def load_u64(data: Bytes, offset: int) -> np.uint64:
     Raises:
         IndexError: When the eight bytes are not all inside the array.
     """
-    if offset < 0 or offset + 8 > data.size:
+    if offset < 0 or offset > data.size - 8:  # not `offset + 8`, which may overflow
         raise IndexError("load outside the request")
     word: np.uint64 = _raw_u64(data, offset)
     return word
@@ -74,7 +74,7 @@ def load_f64(data: Bytes, offset: int) -> float:
     Raises:
         IndexError: When the eight bytes are not all inside the array.
     """
-    if offset < 0 or offset + 8 > data.size:
+    if offset < 0 or offset > data.size - 8:  # not `offset + 8`, which may overflow
         raise IndexError("load outside the request")
     number: float = _raw_f64(data, offset)
     return number
@@ -113,7 +113,7 @@ def copy_bytes(out: Bytes, at: int, data: Bytes, start: int, end: int) -> int:
     Raises:
         IndexError: When either run is not inside its array.
     """
-    if start < 0 or end < start or end > data.size or at < 0 or at + end - start > out.size:
+    if start < 0 or end < start or end > data.size or at < 0 or at > out.size - (end - start):
         raise IndexError("copy outside the request")
     _raw_copy(out, at, data, start, end - start)
     return at + end - start

@@ -37,12 +37,12 @@ class Memory(NamedTuple):
 
 @borrowing
 def _recall(word: np.uint64, key: int, memory: Memory) -> int:
-    """Return the newest row of the key that had the hash, -1 if none is remembered, and remember the current one."""
+    """Return the newest earlier row of the key that had the hash, -1 if none is remembered; remember the current one."""
     mixed = mix64(word ^ mix64(np.uint64(key + 1)))
     place = signed(mixed & np.uint64(memory.hashes.size - 1))
     row = int(memory.rows[place]) if memory.hashes[place] == mixed else -1
     memory.hashes[place], memory.rows[place] = mixed, memory.seen[0]
-    return row
+    return row if row != memory.seen[0] else -1  # a hash that a row holds twice is no repeat of an earlier row
 
 
 @borrowing
