@@ -1,8 +1,9 @@
 """Event-time windows: rows are counted where their time says, and a window closes when no more are awaited.
 
 The watermark follows the newest event time less the allowed lateness; when nothing comes it follows the clock, so that
-silence closes windows too. A sender whose clock is ahead cannot close windows for the others: times beyond
-`future_s` from now are counted in the present.
+silence closes windows too. A sender whose clock is ahead cannot close windows for the others: the watermark never passes
+the clock, and times beyond `future_s` from now are counted in the present. Nor can one whose clock is behind: how many
+windows are open is bounded, and a long gap between two of them is not filled with empty ones.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from spanward_processor.kernels.tables import CellTable, add_rows, rehash
 
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_GAP: Final = 10_000  # empty windows worth telling detectors about; a longer gap is a new beginning
-_SMALLEST: Final = 1 << 15  # places of a new window's table
+_FEWEST_OPEN: Final = 1024  # windows that may be open at once, more only where lateness asks for it
+_SMALLEST: Final = 1 << 8  # places of a new window's table
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class _Open:
         self._examples: list[tuple[Ints, Floats, Codes]] = []
 
     def add(self, rows: Rows, p: Floats, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]], most: int) -> None:
-        room = rows.keys.shape[0] * rows.bins.shape[0] * len(rows)
+        room = rows.keys.shape[0] * rows.bins.shape[0] * int(np.count_nonzero(chosen))
         size = self._table.streams.size
         while 2 * (int(self._table.used[0]) + room) > size and size < 4 * most:
             size *= 2
@@ -145,6 +147,7 @@ class Windows:
         self._lateness = int(lateness_s * _SECOND_NS)
         self._future = int(future_s * _SECOND_NS)
         self._most = most_cells
+        self._most_open = max(_FEWEST_OPEN, (self._lateness + self._future) // self._width + 2)
         self._clock_ns = clock_ns
         self._monotonic_ns = monotonic_ns
         self._open: dict[int, _Open] = {}
@@ -173,7 +176,7 @@ class Windows:
             p: (n,) float64 p-value of each row.
 
         Returns:
-            How many rows were late: their window has closed.
+            How many rows were late: their window has closed, or was never opened since too many are open.
         """
         if not len(rows):
             return 0
@@ -181,9 +184,13 @@ class Windows:
         times = np.where(rows.time_ns > now + self._future, now, rows.time_ns)
         index = times // self._width
         late = times < self._closed_until
-        for window in np.unique(index[~late]):
-            self._open.setdefault(int(window), _Open()).add(rows, p, (index == window) & ~late, self._most)
-        newest = int(times.max())
+        for window in np.unique(index[~late])[::-1]:  # newest first, so that old times cannot crowd out the present
+            chosen = (index == window) & ~late
+            if window in self._open or len(self._open) < self._most_open:
+                self._open.setdefault(int(window), _Open()).add(rows, p, chosen, self._most)
+            else:
+                late |= chosen
+        newest = min(int(times.max()), now)
         if newest > self._newest:
             self._newest, self._seen_at = newest, self._monotonic_ns()
         return int(np.count_nonzero(late))
@@ -194,17 +201,19 @@ class Windows:
         Args:
             every: Close all that hold rows, whatever the watermark says.
         """
-        if not self._open and not self._closed_until:
-            return []
-        last = max(self._open, default=-1) + 1 if every else self.watermark_ns // self._width
-        due = sorted(index for index in self._open if index < last)
-        told = self._closed_until // self._width or (due[0] if due else last)
+        end = max(self._open, default=-1) + 1 if every else self.watermark_ns // self._width
         closed: list[Window] = []
-        for index in [*due, last]:
-            told = told if index - told <= _LONGEST_GAP else index
-            closed += [Window.empty(empty * self._width, (empty + 1) * self._width) for empty in range(told, index)]
-            told = index + 1
-            if index < last:
-                closed.append(self._open.pop(index).close(index * self._width, told * self._width))
-        self._closed_until = max(self._closed_until, last * self._width)
+        following = self._closed_until // self._width  # 0 before anything was closed
+        for index in sorted(index for index in self._open if index < end):
+            closed += self._empty(following, index)
+            closed.append(self._open.pop(index).close(index * self._width, (index + 1) * self._width))
+            following = index + 1
+        closed += self._empty(following, end)
+        self._closed_until = max(self._closed_until, end * self._width)
         return closed
+
+    def _empty(self, first: int, end: int) -> list[Window]:
+        """Return the windows of a gap; none before the first window ever, and none where the gap is too long."""
+        if not first or end - first > _LONGEST_GAP:
+            return []
+        return [Window.empty(index * self._width, (index + 1) * self._width) for index in range(first, end)]
