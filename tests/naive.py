@@ -11,6 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 Value = TypeVar("Value", str, float)
+Cell = tuple[int, int, float]  # stream, bin, count
 
 MASK = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -73,8 +74,8 @@ def _row(
 ) -> Row:
     levels = (list(span.attributes), list(resource))
     return Row(
-        start_ns=_signed(span.start_time_unix_nano),
-        end_ns=_signed(span.end_time_unix_nano),
+        start_ns=signed(span.start_time_unix_nano),
+        end_ns=signed(span.end_time_unix_nano),
         status=span.status.code,
         trace_id=span.trace_id if len(span.trace_id) == 16 else b"",
         texts={role: text for role, names in texts.items() if (text := _first(levels, names, _text)) is not None},
@@ -85,7 +86,8 @@ def _row(
     )
 
 
-def _signed(value: int) -> int:
+def signed(value: int) -> int:
+    """Return a 64-bit word as a signed integer."""
     return value - (1 << 64) if value >> 63 else value
 
 
@@ -126,13 +128,19 @@ def _number(value: AnyValue) -> float | None:
 
 
 def exponential_bin(value: float) -> int | None:
-    """Find by search the bin i with 2^(i/8) < |value| <= 2^((i+1)/8)."""
+    """Find by search the bin i with 2^(i/8) < |value| <= 2^((i+1)/8); negative numbers go below zero's."""
     if math.isnan(value) or math.isinf(value):
         return None
+    zero = -(1 << 30)
     if value == 0:
-        return -(1 << 30)
-    index = next(i for i in range(-9000, 9000) if abs(value) <= 2.0 ** ((i + 1) / 8))
-    return index if value > 0 else -(1 << 30) - 1 - (index + (1 << 20))
+        return zero
+    return _index(value) if value > 0 else zero - 1 - (_index(-value) + (1 << 20))
+
+
+def _index(value: float) -> int:
+    if value < 2.0**-900:  # borders of subnormal numbers are not exact; those of larger ones are
+        return _index(value * 2.0**200) - 1600
+    return next(i for i in range(-9000, 8192) if i == 8191 or value <= 2.0 ** ((i + 1) / 8))
 
 
 def unit_bin(value: float) -> int | None:
@@ -227,7 +235,7 @@ def deviance(observed: Counter[int], usual: Counter[int], shape: str) -> tuple[f
     return max(total, 0.0) / (1 + rows_seen / weight), used - 1.0
 
 
-def merged(*bags: Iterable[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+def merged(*bags: Iterable[Cell]) -> list[Cell]:
     """Add the counts of equal cells (stream, bin) of several bags; sorted."""
     total: Counter[tuple[int, int]] = Counter()
     for bag in bags:

@@ -149,6 +149,16 @@ def answer(read: Callable[[], int]) -> int:
         return error.code
 
 
+def answers(
+    read: Callable[[], tuple[int, ...]], before: tuple[int, ...], after: tuple[int, ...] = ()
+) -> tuple[int, ...]:
+    """Return what a twin returns, or the error it raises, as a negative number among zeros as the kernels do."""
+    try:
+        return read()
+    except MalformedError as error:
+        return (*before, error.code, *after)
+
+
 Frame = tuple[int, int, int, int, int]  # tag, length, start, end, parent
 
 

@@ -1,6 +1,7 @@
 """Encoded trace requests of every shape, and damage to them, for hypothesis."""
 
 import random
+from collections.abc import Mapping
 from typing import Any, cast
 
 from hypothesis import strategies as st
@@ -87,3 +88,27 @@ def damaged(request: bytes, rng: random.Random) -> bytes:
         else:
             data[at:at] = rng.randbytes(rng.randint(1, 4))
     return bytes(data)
+
+
+Attributes = Mapping[str, str | int | float | bool | bytes]
+_KINDS: dict[type, str] = {
+    str: "string_value",
+    bool: "bool_value",
+    int: "int_value",
+    float: "double_value",
+    bytes: "bytes_value",
+}
+
+
+def encoded(*spans: Attributes, end_ns: int = 2_000_000_000, service: str = "support") -> bytes:
+    """Return an encoded request of one service; each span lasts a millisecond and has the given attributes."""
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    resource.resource.attributes.add(key=semconv.SERVICE_NAME).value.string_value = service
+    scope = resource.scope_spans.add()
+    for number, attributes in enumerate(spans, start=1):
+        span = scope.spans.add(start_time_unix_nano=end_ns - 1_000_000, end_time_unix_nano=end_ns)
+        span.trace_id = number.to_bytes(16, "big")
+        for key, value in attributes.items():
+            setattr(span.attributes.add(key=key).value, _KINDS[type(value)], value)
+    return request.SerializeToString()

@@ -1,7 +1,6 @@
 """The decoder against the official parser, on ordinary, random and hostile requests."""
 
 import random
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,8 +8,6 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 import naive
 from otlp import TEXTS, damaged, requests

@@ -89,9 +89,7 @@ def test_garbage_in_place_of_a_fingerprint_says_nothing(value: bytes) -> None:
     """Bytes that are no fingerprint leave the row unknown."""
     repeats, one = np.empty(1, np.int64), np.ones(1, np.int64)
 
-    mark_repeats(
-        bytes_of(value), one, np.zeros(1, np.uint64), ints([0]), ints([len(value)]), empty_memory(8), repeats
-    )
+    mark_repeats(bytes_of(value), one, np.zeros(1, np.uint64), ints([0]), ints([len(value)]), empty_memory(8), repeats)
 
     assert repeats.tolist() == [-1]
 

@@ -20,7 +20,7 @@ from spanward_processor.kernels.wire import (
 )
 
 VARINTS = st.integers(0, 2**64 - 1).map(naive_wire.encoded_varint)
-PAYLOADS = st.one_of(st.binary(max_size=24), VARINTS, st.builds(lambda a, b: a + b, VARINTS, st.binary(max_size=24)))
+PAYLOADS = st.tuples(st.sampled_from([b"", b"\x0a"]) | VARINTS, st.binary(max_size=24)).map(b"".join)
 
 
 @given(PAYLOADS)
@@ -33,10 +33,7 @@ def test_varints(data: bytes) -> None:
     """A varint and its end are read as by the twin; overlong and cut ones are refused."""
     value, at = read_varint(bytes_of(data), 0, len(data))
 
-    try:
-        assert (int(value), int(at)) == naive_wire.varint(data, 0, len(data))
-    except naive_wire.MalformedError as error:
-        assert at == error.code
+    assert naive_wire.answers(lambda: naive_wire.varint(data, 0, len(data)), (0,)) == (int(value), at)
 
 
 @given(PAYLOADS)
@@ -47,10 +44,7 @@ def test_tags(data: bytes) -> None:
     """Field number and wire type are the twin's; number 0 and numbers past 2^29 are refused."""
     answer = read_tag(bytes_of(data), 0, len(data))
 
-    try:
-        assert tuple(map(int, answer)) == naive_wire.tag(data, 0, len(data))
-    except naive_wire.MalformedError as error:
-        assert answer[2] == error.code
+    assert naive_wire.answers(lambda: naive_wire.tag(data, 0, len(data)), (0, 0)) == answer
 
 
 @given(PAYLOADS)
@@ -58,12 +52,9 @@ def test_tags(data: bytes) -> None:
 @example(naive_wire.encoded_varint(2**63) + b"x")
 def test_lengths(data: bytes) -> None:
     """A payload's range is the twin's, and never reaches past the message."""
-    start, stop = read_length(bytes_of(data), 0, len(data))
+    answer = read_length(bytes_of(data), 0, len(data))
 
-    try:
-        assert (int(start), int(stop)) == naive_wire.length(data, 0, len(data))
-    except naive_wire.MalformedError as error:
-        assert start == error.code
+    assert naive_wire.answers(lambda: naive_wire.length(data, 0, len(data)), (), (0,)) == answer
 
 
 @given(PAYLOADS, st.integers(0, 7))

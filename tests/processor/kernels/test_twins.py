@@ -1,0 +1,102 @@
+"""Every public kernel has a twin, and the test that compares the two."""
+
+import importlib
+import inspect
+import pkgutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from numba.core.dispatcher import Dispatcher
+
+import naive
+import naive_wire
+from spanward_processor.kernels import jit
+
+HERE: Final = Path(__file__).parent
+THROUGH_DECODE: Final = HERE.parent / "test_decode.py"
+
+TWINS: Final[dict[str, Callable[..., Any]]] = {
+    "attributes.read_any_value": naive.rows,
+    "attributes.read_attribute": naive.rows,
+    "attributes.read_resource_attribute": naive.rows,
+    "attributes.reserved_ranges": naive_wire.reserved,
+    "binning.bin_rows": naive.exponential_bin,
+    "binning.exponential_bin": naive.exponential_bin,
+    "binning.exponential_bins": naive.exponential_bin,
+    "binning.unit_bin": naive.unit_bin,
+    "binning.unit_bins": naive.unit_bin,
+    "carriers.match_carriers": naive.template,
+    "cells.merge_cells": naive.merged,
+    "deviance.deviances": naive.deviance,
+    "frames.locate_frames": naive_wire.frames,
+    "jit.signed": naive.signed,
+    "memory.copy_bytes": bytes.__getitem__,
+    "memory.load_f64": struct.unpack_from,
+    "memory.load_tail": int.from_bytes,
+    "memory.load_u64": struct.unpack_from,
+    "memory.same_bytes": bytes.__eq__,
+    "repeats.mark_repeats": naive.repeats,
+    "siphash.mix64": naive.mix64,
+    "siphash.siphash13": naive.siphash13,
+    "spans.read_spans": naive.rows,
+    "splice.plan_growth": naive_wire.spliced,
+    "splice.splice": naive_wire.spliced,
+    "tables.add_cell": naive.merged,
+    "tables.add_rows": naive.counts,
+    "tables.assign_keys": naive.Keys.of,
+    "tables.find_unknown": naive.unknown,
+    "tables.look_up": naive.merged,
+    "tables.rehash": naive.merged,
+    "tails.score_rows": naive.row_p,
+    "validate.message_field": naive_wire.check,
+    "validate.validate": naive_wire.check,
+    "wire.read_length": naive_wire.length,
+    "wire.read_tag": naive_wire.tag,
+    "wire.read_varint": naive_wire.varint,
+    "wire.step_over": naive_wire.step,
+    "wire.text_field": naive_wire.text,
+    "wire.valid_utf8": naive_wire.is_text,
+}
+"""Kernel to what it must equal; those of `memory` have theirs in the language itself."""
+
+TESTED_ELSEWHERE: Final = {
+    "attributes.read_attribute": THROUGH_DECODE,
+    "attributes.read_resource_attribute": THROUGH_DECODE,
+    "spans.read_spans": THROUGH_DECODE,
+    "jit.signed": HERE / "test_tables.py",
+}
+
+
+def _is_kernel(member: object) -> bool:
+    return isinstance(member, Dispatcher)
+
+
+def public_kernels() -> set[str]:
+    """Return `module.function` of every compiled function without an underscore."""
+    found: set[str] = set()
+    for info in pkgutil.iter_modules([str(Path(jit.__file__).parent)]):
+        module = importlib.import_module(f"spanward_processor.kernels.{info.name}")
+        for name, function in inspect.getmembers(module, _is_kernel):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                found.add(f"{info.name}.{name}")
+    return found
+
+
+def test_every_public_kernel_has_a_twin() -> None:
+    """The table above names exactly the public kernels, so a new one without a twin fails here."""
+    assert set(TWINS) == public_kernels()
+
+
+@pytest.mark.parametrize("kernel", TWINS)
+def test_every_twin_is_compared(kernel: str) -> None:
+    """The test file of a kernel's module speaks of the kernel, or of what calls it, and of its twin."""
+    module, _, name = kernel.partition(".")
+    file = TESTED_ELSEWHERE.get(kernel, HERE / f"test_{module}.py")
+    text, twin = file.read_text(), TWINS[kernel]
+
+    assert ("decode(" if file == THROUGH_DECODE else name) in text
+    if getattr(twin, "__module__", "") in ("naive", "naive_wire") and module != "attributes":
+        assert f"{twin.__module__}.{twin.__name__}" in text or twin is naive.Keys.of
