@@ -18,7 +18,9 @@ from spanward_processor.windows import Window
 
 _CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a finding is resolved
 _UPDATE_NS: Final = 60 * 1_000_000_000  # an open finding is told again at most this often
-_CRITICAL_LOG10: Final = 6.0  # evidence beyond the threshold at which a warning becomes critical
+_CRITICAL_LOG10: Final = (
+    6.0  # evidence beyond the threshold at which a warning becomes critical, or twice the threshold
+)
 _CONTRIBUTES_LOG10_E: Final = 1.3  # evidence of a slice from which it is named: a chance of one in twenty
 _MOST_SLICES: Final = 5
 _FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
@@ -93,7 +95,7 @@ class Judge:
             self._judged[number] = grown(self._judged[number], len(self._directory) << FEATURE_BITS)
             self._judged[number][surprise.streams] = 1
             tested.append(set(surprise.streams.tolist()))
-        changes = [*self._update(window, tested), *self._open_new(window, tested, threshold)]
+        changes = [*self._update(window, tested, threshold), *self._open_new(window, tested, threshold)]
         held = self._held()
         for number, detector in enumerate(self._detectors):
             detector.learn(window, held | self._suspicious(number, held.size, threshold))
@@ -122,7 +124,7 @@ class Judge:
                 if claim in self._open:
                     self._widen(claim, streams)
                 elif tested[number].issuperset(streams):
-                    yield self._begin(claim, streams, window, threshold)
+                    yield self._begin(claim, streams, window, tested[number], threshold)
 
     def _widen(self, claim: _Claim, streams: list[int]) -> None:
         """Add streams to an open finding; once the whole series alarms, the finding speaks of it."""
@@ -134,21 +136,21 @@ class Judge:
     def _claim(self, number: int, stream: int) -> _Claim:
         return number, self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK
 
-    def _begin(self, claim: _Claim, streams: list[int], window: Window, threshold: float) -> Finding:
+    def _begin(self, claim: _Claim, streams: list[int], window: Window, tested: set[int], threshold: float) -> Finding:
         number, series, feature = claim
         whole = series << FEATURE_BITS | feature
         stream = whole if whole in streams else max(streams, key=self._evidence[number].log10_e)
-        finding, carriers = self._state(claim, stream, window, threshold)
+        finding, carriers = self._state(claim, stream, window, tested, threshold)
         self._open[claim] = _Lasting(finding, stream, set(streams), carriers, window.end_ns)
         return finding
 
     def _state(
-        self, claim: _Claim, stream: int, window: Window, threshold: float
+        self, claim: _Claim, stream: int, window: Window, tested: set[int], threshold: float
     ) -> tuple[Finding, tuple[tuple[int, int], ...]]:
         detector, evidence = self._detectors[claim[0]], self._evidence[claim[0]]
         key = stream >> FEATURE_BITS
         account = detector.explain(stream, window, self._directory, self._text)
-        slices, siblings = self._slices(claim, stream, window)
+        slices, siblings = self._slices(claim, stream, window, tested)
         log10_e = evidence.log10_e(stream)
         finding = Finding(
             id=_finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
@@ -177,9 +179,12 @@ class Judge:
         return finding, slices[0][1] if alone else account.carriers
 
     def _slices(
-        self, claim: _Claim, stream: int, window: Window
+        self, claim: _Claim, stream: int, window: Window, tested: set[int]
     ) -> tuple[list[tuple[SliceShare, tuple[tuple[int, int], ...]]], int]:
-        """Return the slices that deviate in the same feature as their series, strongest first, and how many are judged."""
+        """Return the slices that deviate in the same feature as their series, strongest first, and how many are judged.
+
+        A slice without a test in this window has nothing to show for its evidence, and is not named.
+        """
         number, series, feature = claim
         if stream != series << FEATURE_BITS | feature:
             return [], 0
@@ -187,7 +192,7 @@ class Judge:
         children = np.flatnonzero(self._directory.parents() == series)
         streams = [int(key) << FEATURE_BITS | feature for key in children if key != series]
         streams = [child for child in streams if self._judged[number][child]]
-        deviating = [child for child in streams if evidence.log10_e(child) >= _CONTRIBUTES_LOG10_E]
+        deviating = [child for child in streams if child in tested and evidence.log10_e(child) >= _CONTRIBUTES_LOG10_E]
         deviating.sort(key=evidence.log10_e, reverse=True)
         return [self._share(number, child, window) for child in deviating[:_MOST_SLICES]], len(streams)
 
@@ -205,8 +210,7 @@ class Judge:
 
     # --- open findings -----------------------------------------------------------------------------------------------
 
-    def _update(self, window: Window, tested: Sequence[set[int]]) -> Iterator[Finding]:
-        threshold = self._threshold()
+    def _update(self, window: Window, tested: Sequence[set[int]], threshold: float) -> Iterator[Finding]:
         for claim, lasting in list(self._open.items()):
             evidence = self._evidence[claim[0]]
             if all(evidence.calm_windows(stream) >= _CALM_WINDOWS for stream in lasting.streams):
@@ -214,7 +218,7 @@ class Judge:
                 evidence.forget(np.array(sorted(lasting.streams), np.int64))
                 yield replace(lasting.finding, state=State.RESOLVED, updated_ns=window.end_ns)
             elif lasting.stream in tested[claim[0]] and not evidence.calm_windows(lasting.stream):
-                now, lasting.carriers = self._state(claim, lasting.stream, window, threshold)
+                now, lasting.carriers = self._state(claim, lasting.stream, window, tested[claim[0]], threshold)
                 told = lasting.finding
                 lasting.finding = replace(
                     now, id=told.id, state=State.UPDATED, opened_ns=told.opened_ns, severity=max_severity(told, now)
@@ -232,7 +236,7 @@ def max_severity(left: Finding, right: Finding) -> Severity:
 
 
 def _severity(account: Account, log10_e: float, threshold: float) -> Severity:
-    if account.kind == "security" or log10_e >= threshold + _CRITICAL_LOG10:
+    if account.kind == "security" or log10_e >= threshold + min(_CRITICAL_LOG10, threshold):  # evidence ends at twice
         return Severity.CRITICAL
     return Severity.WARNING
 
