@@ -17,10 +17,11 @@ STAGES: Final = ("decode, score and count", "close a window", "annotate")
 
 _START_NS: Final = 1_700_000_000_000_000_000
 _SPANS: Final = 64
+_WINDOWS: Final = 12  # half of them to learn, half of them strange
 
 
 def warm_up(progress: Callable[[str, float], None]) -> float:
-    """Send two small requests through a pipeline of its own, so that each kernel is compiled or loaded from the cache.
+    """Send small requests through a pipeline of its own, so that each kernel is compiled or loaded from the cache.
 
     Args:
         progress: Called after each stage with its name and the seconds it took.
@@ -29,9 +30,14 @@ def warm_up(progress: Callable[[str, float], None]) -> float:
         Seconds in all.
     """
     began = time.perf_counter()
-    pipeline = Pipeline(
-        Detection(window_s=1.0, lateness_s=0.0, learning=Learning(windows=1, rows=1), flagged_rows_ratio=1.0), Limits()
+    detection = Detection(
+        window_s=1.0,
+        lateness_s=0.0,
+        false_alarms_per_day=1e9,  # a finding after two strange windows
+        flagged_rows_ratio=1.0,
+        learning=Learning(windows=1, rows=1),
     )
+    pipeline = Pipeline(detection, Limits())
     for stage, work in zip(STAGES, (_first_request, _close_windows, _annotate), strict=True):
         started = time.perf_counter()
         work(pipeline)
@@ -44,17 +50,18 @@ def _first_request(pipeline: Pipeline) -> None:
 
 
 def _close_windows(pipeline: Pipeline) -> None:
-    for second in (1, 2):
+    for second in range(1, _WINDOWS):
         pipeline.flush()
-        pipeline.acknowledge(pipeline.process(_request(second)))
+        pipeline.acknowledge(pipeline.process(_request(second, size=1 if second < _WINDOWS // 2 else 1000)))
     pipeline.flush()
 
 
 def _annotate(pipeline: Pipeline) -> None:
-    pipeline.process(_request(3, reserved=True))
+    """Annotate rows that carry the finding that the last windows opened, and remove attributes of ours."""
+    pipeline.process(_request(_WINDOWS, size=1000, reserved=True))
 
 
-def _request(second: int, *, reserved: bool = False) -> bytes:
+def _request(second: int, *, size: int = 1, reserved: bool = False) -> bytes:
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     resource.resource.attributes.add(key=semconv.SERVICE_NAME).value.string_value = "warmup"
@@ -65,13 +72,13 @@ def _request(second: int, *, reserved: bool = False) -> bytes:
             start_time_unix_nano=_START_NS + second * 1_000_000_000,
             end_time_unix_nano=_START_NS + second * 1_000_000_000 + (number + 1) * 1_000_000,
         )
-        _describe(span, number)
+        _describe(span, number, size)
         if reserved:
             span.attributes.add(key=semconv.ANOMALY_SCORE).value.double_value = 1.0
     return request.SerializeToString()
 
 
-def _describe(span: Span, number: int) -> None:
+def _describe(span: Span, number: int, size: int) -> None:
     texts = {
         semconv.MODEL_NAME: "warmup",
         semconv.CHANNEL: f"channel-{number % 2}",
@@ -83,7 +90,7 @@ def _describe(span: Span, number: int) -> None:
         span.attributes.add(key=name).value.string_value = text
     span.attributes.add(key=semconv.MODEL_VERSION).value.int_value = 1
     span.attributes.add(key=semconv.SCORE).value.double_value = number / _SPANS
-    span.attributes.add(key=semconv.FEATURES_COUNT).value.int_value = 1 + number
+    span.attributes.add(key=semconv.FEATURES_COUNT).value.int_value = size * (1 + number)
 
 
 __all__ = ["CACHE_FOLDER", "STAGES", "warm_up"]

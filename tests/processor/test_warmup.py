@@ -1,0 +1,63 @@
+"""Every kernel compiled before the first real request."""
+
+import subprocess
+import sys
+from typing import Final
+
+from spanward_processor.warmup import STAGES, warm_up
+
+WORK_AFTER_WARM_UP: Final = """
+import importlib, pkgutil
+from numba.core.dispatcher import Dispatcher
+from otlp import encoded
+from spanward import semconv
+from spanward_processor import kernels
+from spanward_processor.pipeline import Pipeline
+from spanward_processor.settings import Detection, Learning, Limits
+from spanward_processor.warmup import warm_up
+
+def compiled():
+    modules = [importlib.import_module(f"{kernels.__name__}.{i.name}") for i in pkgutil.iter_modules(kernels.__path__)]
+    found = {f"{m.__name__}.{n}": f for m in modules for n, f in vars(m).items() if isinstance(f, Dispatcher)}
+    return {name: set(map(str, f.signatures)) for name, f in found.items()}
+
+warm_up(lambda stage, seconds: None)
+before = compiled()
+now = [1_700_000_000_000_000_000]
+pipeline = Pipeline(
+    Detection(window_s=1.0, lateness_s=0.0, learning=Learning(windows=5, rows=50)),
+    Limits(),
+    clock_ns=lambda: now[0],
+    monotonic_ns=lambda: now[0],
+)
+annotated = 0
+for window in range(16):
+    size = 30 if window < 12 else 3000
+    spans = [{semconv.MODEL_NAME: "m", semconv.CHANNEL: "c", semconv.FEATURES_COUNT: size + n % 5} for n in range(50)]
+    processed = pipeline.process(encoded(*spans, {semconv.ANOMALY_SCORE: 1.0}, end_ns=now[0]))
+    pipeline.acknowledge(processed)
+    annotated += processed.annotated
+    now[0] += 1_000_000_000
+    pipeline.tick()
+after = compiled()
+assert annotated, "nothing was annotated"
+print(sorted((name, after[name] - before[name]) for name in after if after[name] - before[name]))
+"""
+
+
+def test_stages_are_told_in_order() -> None:
+    """Progress names each stage once, with the seconds it took; the total covers them."""
+    told: list[tuple[str, float]] = []
+
+    total = warm_up(lambda stage, seconds: told.append((stage, seconds)))
+
+    assert [stage for stage, _ in told] == list(STAGES)
+    assert 0 < sum(seconds for _, seconds in told) <= total
+
+
+def test_nothing_is_left_to_compile() -> None:
+    """After warming up, learning, findings and annotation compile no kernel for further types."""
+    command = [sys.executable, "-c", WORK_AFTER_WARM_UP]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
