@@ -1,5 +1,6 @@
 """What an operator sees: each series' state, recent history and findings, kept up to date window by window."""
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -181,4 +182,5 @@ class Panorama:
 
 
 def _value(cells: Cells, aspect: Aspect, share: float) -> float | None:
-    return quantile(cells, FEATURES[aspect], share) if len(cells) else None
+    value = quantile(cells, FEATURES[aspect], share)
+    return None if math.isnan(value) else value

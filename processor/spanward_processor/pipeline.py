@@ -70,8 +70,9 @@ class Pipeline:
     ) -> None:
         self._settings = settings
         self._roles = role_table(settings.slices, settings.roles)
-        named = [self._roles.text(role) for role in ("service", "model", "version", "decision", "client")]
-        self._texts = Texts([*named, *(self._roles.text(name) for name in settings.slices)], limits.texts)
+        # a key is named once and for all, so what names keys comes first: one request teaches only so many texts
+        named = ("service", "model", "version", *settings.slices, "decision", "client")
+        self._texts = Texts([self._roles.text(role) for role in named], limits.texts)
         self._directory = KeyDirectory(
             self._roles, self._texts, most_keys=limits.keys, most_slices=limits.slices_per_series
         )

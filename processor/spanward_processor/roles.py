@@ -97,6 +97,11 @@ def role_table(
     for role in overrides or {}:
         if role not in known:
             raise ValueError(f"detection.roles.{role}: must be one of {', '.join(known)}, got {role!r}")
+    for name in (*slices, *(name for names in (overrides or {}).values() for name in names)):
+        if name.startswith(semconv.ANOMALY_PREFIX):
+            raise ValueError(
+                f"detection.roles: {semconv.ANOMALY_PREFIX}* is written by the processor only, got {name!r}"
+            )
     texts = {role: tuple((overrides or {}).get(role, names)) for role, names in TEXT_ROLES.items()}
     texts |= {name: (name,) for name in slices}
     numbers = {role: tuple((overrides or {}).get(role, names)) for role, names in NUMBER_ROLES.items()}

@@ -19,7 +19,11 @@ _CARRIER_GAIN: Final = 0.01  # ... and by at least this share of the rows
 
 
 def quantile(cells: Cells, feature: Feature, share: float) -> float:
-    """Return a quantile of one stream's values, exact to the width of a bin; NaN where there are none."""
+    """Return a quantile of one stream's values, exact to the width of a bin; NaN where there are none.
+
+    Rows counted as "other" found no bin of their own: their values are unknown, and they are left out.
+    """
+    cells = cells.where(cells.bins != OTHER)
     if not len(cells):
         return float("nan")
     running = np.cumsum(cells.counts)
@@ -83,7 +87,10 @@ def _say_number(
     del rates, text
     middle, top = (quantile(now, feature, share) for share in (0.5, 0.99))
     usual_middle, usual_top = (quantile(usual, feature, share) for share in (0.5, 0.99))
-    show = feature.show
+
+    def show(value: float) -> str:
+        return "unknown" if math.isnan(value) else feature.show(value)
+
     moved, moved_top = _ratio(middle, usual_middle), _ratio(top, usual_top)
     if abs(moved) >= abs(moved_top) > 0 or moved_top == 0 != moved:
         verb = "rose" if moved > 0 else "fell"
@@ -102,7 +109,9 @@ def _say_number(
 
 
 def _ratio(now: float, usual: float) -> float:
-    """Return the logarithm of a change, 0 for none; by difference where a value is not positive."""
+    """Return the logarithm of a change, 0 for none or an unknown one; by difference where a value is not positive."""
+    if math.isnan(now) or math.isnan(usual):
+        return 0.0
     return math.log(now / usual) if now > 0 and usual > 0 else now - usual
 
 
