@@ -218,8 +218,10 @@ def _window(everything: Rows, p: Floats, chosen: Ints) -> Window:
 
 def test_windows_of_unequal_times_do_not_merge() -> None:
     """Adding windows of different times is an error that names both."""
+    one, other = Window.empty(0, 1), Window.empty(1, 2)
+
     with pytest.raises(ValueError, match="only equal times merge, got 0 and 1"):
-        Window.empty(0, 1) + Window.empty(1, 2)
+        one += other
 
 
 def test_the_example_is_the_most_surprising_row() -> None:
