@@ -1,7 +1,7 @@
 """Notes in encoded spans: what they say, and that nothing else changes."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -35,6 +35,7 @@ def note(template: int, score: float) -> bytes:
     return span.SerializeToString()
 
 
+@settings(max_examples=50)
 @given(requests(), st.lists(st.integers(-1, 4), min_size=18, max_size=18))
 def test_annotated_requests_equal_the_official_parsers(request: bytes, chosen: list[int]) -> None:
     """For any mix of notes and removed attributes the official parser reads what it would have written itself."""

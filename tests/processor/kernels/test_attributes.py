@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
@@ -67,6 +67,7 @@ def test_no_bytes_are_no_value() -> None:
     assert (int(at), int(value.kind)) == (0, NOTHING)
 
 
+@settings(max_examples=50)
 @given(requests())
 def test_reserved_ranges_equal_their_twin(request: bytes) -> None:
     """Exactly the attributes under the processor's own prefix are found, tag to end."""

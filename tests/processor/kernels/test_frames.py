@@ -3,7 +3,7 @@
 import random
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive_wire
@@ -23,6 +23,7 @@ def located(request: bytes) -> tuple[int, Frames]:
     return error, frames
 
 
+@settings(max_examples=50)
 @given(requests(), st.randoms(use_true_random=False), st.booleans())
 def test_frames_equal_their_twin(request: bytes, rng: random.Random, broken: bool) -> None:
     """Each frame and its parent is where recursion finds it; a request that is refused has a negative answer."""
@@ -36,6 +37,7 @@ def test_frames_equal_their_twin(request: bytes, rng: random.Random, broken: boo
         assert broken
 
 
+@settings(max_examples=50)
 @given(requests(), st.integers(1, 40))
 def test_cut_requests_are_refused_or_shorter(request: bytes, cut: int) -> None:
     """A truncated request is refused, unless it was cut between two resources."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -51,6 +51,7 @@ def reserved_request() -> bytes:
     return request.SerializeToString()
 
 
+@settings(max_examples=50)
 @given(requests(), st.dictionaries(st.integers(0, 17), st.integers(0, 1), max_size=8))
 @example(b"", {})
 @example(reserved_request(), {})
@@ -64,6 +65,7 @@ def test_bytes_equal_their_twin(request: bytes, rows: dict[int, int]) -> None:
     assert spliced(request, notes) == naive_wire.spliced(request, expected)
 
 
+@settings(max_examples=50)
 @given(requests(), st.binary(min_size=1, max_size=8))
 def test_unknown_fields_stay(request: bytes, junk: bytes) -> None:
     """Fields that nobody knows, between and behind the known ones, come out as they came."""
