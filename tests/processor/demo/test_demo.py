@@ -41,7 +41,7 @@ def test_demo_finds_every_incident_loses_no_span_and_leaves_no_process(tmp_path:
     summary = demo.stdout.partition("\nSummary\n")[2]
     for incident in INCIDENTS:
         assert re.search(rf"{incident.name} +│ after [0-9.]+ s", summary), incident.name
-    spans = re.search(r"Spans: ([0-9,]+) sent .* your backend received ([0-9,]+)", summary)
+    spans = re.search(r"Spans: ([0-9,]+) sent .* your backend received ([0-9,]+), ", summary)
     assert spans is not None
     assert spans[1] == spans[2] != "0"
     assert _children(tmp_path) == []
