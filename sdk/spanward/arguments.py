@@ -3,9 +3,9 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
-_INSTANCE: set[str] = {"self", "cls"}
+_INSTANCE: Final = frozenset({"self", "cls"})
 
 
 @dataclass(frozen=True, slots=True)

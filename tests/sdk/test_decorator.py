@@ -1,39 +1,20 @@
-"""The decorator on every shape of function, and what its spans say."""
+"""The decorator on every shape of function, and which spans it makes."""
 
 import asyncio
 import functools
 import inspect
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from types import MappingProxyType
 
-import numpy as np
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 import spanward
+from captured import attributes_of, hashes_of
 from spanward import semconv
-from spanward.call import LONGEST_TEXT
-from spanward.testing import CapturedSpans, capture_spans
-
-KEY = b"0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture
-def spans() -> Iterator[CapturedSpans]:
-    """Spans that end inside the test, under a known key."""
-    with capture_spans() as captured:
-        spanward.configure(hashing_key=KEY)
-        yield captured
-
-
-def attributes(spans: CapturedSpans) -> dict[str, object]:
-    """Return the attributes of the only span."""
-    (span,) = spans.finished
-    return dict(span.attributes or {})
+from spanward.testing import CapturedSpans
 
 
 def test_with_no_further_argument_a_span_tells_all_it_promises(spans: CapturedSpans) -> None:
@@ -51,14 +32,14 @@ def test_with_no_further_argument_a_span_tells_all_it_promises(spans: CapturedSp
     assert span.end_time is not None
     assert span.start_time is not None
     assert span.end_time >= span.start_time
-    assert attributes(spans) == {
+    assert attributes_of(spans) == {
         semconv.MODEL_NAME: "router",
         semconv.MODEL_VERSION: "1.0",
         semconv.CODE_FUNCTION_NAME: f"{classify.__module__}.{classify.__qualname__}",
         semconv.FEATURES_COUNT: 23,
         semconv.FEATURES_HASH: "18749d730edd1832596937fee37eaf2f",
         semconv.FEATURES_KEY_ID: "d68bb81f",
-        semconv.FEATURES_FINGERPRINT: attributes(spans)[semconv.FEATURES_FINGERPRINT],
+        semconv.FEATURES_FINGERPRINT: attributes_of(spans)[semconv.FEATURES_FINGERPRINT],
         semconv.DECISION: "billing",
         semconv.SCORE: 0.75,
         semconv.SCORE_KIND: "probability",
@@ -76,7 +57,7 @@ def test_coroutine_functions_are_observed_until_they_return(spans: CapturedSpans
     assert asyncio.run(predict(0.5)) == 0.5
     (span,) = spans.finished
     assert (span.end_time or 0) - (span.start_time or 0) >= 20_000_000
-    assert attributes(spans)[semconv.SCORE] == 0.5
+    assert attributes_of(spans)[semconv.SCORE] == 0.5
 
 
 def test_a_decorated_function_looks_like_itself() -> None:
@@ -152,7 +133,7 @@ def test_the_span_is_current_inside_and_not_after(spans: CapturedSpans) -> None:
     with pytest.raises(ValueError, match=r"^$"):
         predict()
 
-    assert attributes(spans)["mine"] == 1
+    assert attributes_of(spans)["mine"] == 1
     assert not trace.get_current_span().get_span_context().is_valid
 
 
@@ -169,29 +150,7 @@ def test_a_cancelled_coroutine_ends_its_span(spans: CapturedSpans) -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(give_up())
 
-    assert attributes(spans)[semconv.ERROR_TYPE] == "asyncio.exceptions.CancelledError"
-
-
-def hashes(spans: CapturedSpans) -> list[object]:
-    """Return the input hashes, in the order in which the spans ended."""
-    return [(span.attributes or {})[semconv.FEATURES_HASH] for span in spans.finished]
-
-
-def test_one_input_has_one_hash_however_the_call_is_written(spans: CapturedSpans) -> None:
-    """Position, name and the order of names make no difference; which parameter got a value does."""
-
-    @spanward.inference(model="m")
-    def predict(first: int, second: int = 0, third: int = 0) -> None:
-        del first, second, third
-
-    predict(1, 2)
-    predict(1, second=2)
-    predict(second=2, first=1)
-    predict(1, third=2)
-
-    positional, *same, different = hashes(spans)
-    assert same == [positional, positional]
-    assert different != positional
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "asyncio.exceptions.CancelledError"
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -213,7 +172,7 @@ def test_bound_methods_and_partials_can_be_decorated(spans: CapturedSpans, async
         assert spanward.inference(model="m")(functools.partial(model.answer))("x") == "x"
         assert spanward.inference(model="m")(model.answer)("x") == "x"
 
-    assert len(set(hashes(spans))) == 1
+    assert len(set(hashes_of(spans))) == 1
 
 
 def test_an_operation_makes_it_a_genai_span(spans: CapturedSpans) -> None:
@@ -227,8 +186,8 @@ def test_an_operation_makes_it_a_genai_span(spans: CapturedSpans) -> None:
 
     (span,) = spans.finished
     assert span.name == "chat m"
-    assert attributes(spans)[semconv.GEN_AI_OPERATION_NAME] == "chat"
-    assert attributes(spans)[semconv.GEN_AI_REQUEST_MODEL] == "m"
+    assert attributes_of(spans)[semconv.GEN_AI_OPERATION_NAME] == "chat"
+    assert attributes_of(spans)[semconv.GEN_AI_REQUEST_MODEL] == "m"
 
 
 def test_instances_and_classes_are_no_input(spans: CapturedSpans) -> None:
@@ -264,118 +223,8 @@ def test_instances_and_classes_are_no_input(spans: CapturedSpans) -> None:
     assert Model.of_class_below("x")
     assert Model.static("x")
     assert Model.static_above("x")
-    assert len(hashes(spans)) == 5
-    assert len(set(hashes(spans))) == 1
-
-
-@pytest.mark.parametrize(
-    ("result", "decision", "score"),
-    [
-        ({"label": "a", "score": 0.9}, "a", 0.9),
-        ({"class": 3, "confidence": 0.5}, "3", 0.5),
-        ([{"label": "a", "score": 0.2}, {"label": "b", "score": 0.8}], "b", 0.8),
-        (("b", 0.7), "b", 0.7),
-        (np.array([0.1, 0.7, 0.2]), "1", 0.7),
-        (np.array([[0.25, 0.75]]), "1", 0.75),
-        ([0.1, 0.9], "1", 0.9),
-        (3, "3", None),
-        (True, "True", None),
-        (0.25, None, 0.25),
-        (np.float64(0.25), None, 0.25),
-        ({"label": "a"}, "a", None),
-        ({"score": np.float32(0.5)}, None, 0.5),
-        (MappingProxyType({"prediction": np.int64(2), "proba": 1}), "2", 1.0),
-        ([{"label": "a", "score": 0.9}], "a", 0.9),
-        ([("a", 0.75), ("b", 0.25)], "a", 0.75),
-        ((np.int64(4), np.float32(0.5)), "4", 0.5),
-        (np.array([[[0.5], [0.25], [0.25]]]), "0", 0.5),
-        (np.float32(0.25), None, 0.25),
-        (np.int64(3), "3", None),
-        (np.array(0.5), None, 0.5),
-        (np.array([7]), "7", None),
-        (np.bool_(True), "True", None),
-        ([], None, None),
-        ({}, None, None),
-        (np.array([]), None, None),
-        ((0.25, 0.75), None, None),
-        ([1, 2.5, 7], None, None),
-        ([12.5, 0.5], None, None),
-        (["a", "b"], None, None),
-        ({"label": "x" * 65, "score": 0.5}, None, 0.5),
-        ([{"label": "a", "score": 0.5}, {"label": "a", "score": 0.6}], None, None),
-        ("free text that a model wrote", None, None),
-        (None, None, None),
-        (np.zeros((2, 3)), None, None),
-    ],
-    ids=str,
-)
-def test_common_results_are_understood(
-    spans: CapturedSpans, result: object, decision: str | None, score: float | None
-) -> None:
-    """Decision and score are read from the usual shapes, and nothing is guessed from others."""
-
-    @spanward.inference(model="m")
-    def predict() -> object:
-        return result
-
-    predict()
-
-    found = attributes(spans)
-    assert found.get(semconv.DECISION) == decision
-    assert found.get(semconv.SCORE) == (score if score is None else pytest.approx(score))
-
-
-def test_results_of_a_batch_do_not_speak_for_the_call(spans: CapturedSpans) -> None:
-    """One result for each of several inputs is no ranking; the number of items is told instead."""
-
-    @spanward.inference(model="m")
-    def predict(texts: list[str]) -> list[dict[str, object]]:
-        return [{"label": text, "score": 0.5} for text in texts]
-
-    predict(["one", "three"])
-
-    found = attributes(spans)
-    assert found[semconv.BATCH_SIZE] == 2
-    assert found[semconv.FEATURES_COUNT] == 8
-    assert not {semconv.DECISION, semconv.SCORE} & found.keys()
-
-
-@pytest.mark.parametrize(
-    ("result", "kind"),
-    [
-        ({"label": "a", "score": 0.5}, "probability"),
-        ({"label": "a", "score": 7.5}, "score"),
-        (("a", 1.0), "probability"),
-        (0.5, "score"),
-        ([0.5, 0.5], "probability"),
-    ],
-    ids=str,
-)
-def test_a_score_says_whether_it_can_be_a_probability(spans: CapturedSpans, result: object, kind: str) -> None:
-    """With a label and in range it can be one; a bare number says nothing of the sort."""
-    spanward.inference(model="m")(lambda: result)()
-
-    assert attributes(spans)[semconv.SCORE_KIND] == kind
-
-
-def test_what_extractors_say_replaces_what_was_found(spans: CapturedSpans) -> None:
-    """An extractor wins over the default, its numbers may be numpy's, and the kind goes with the new score."""
-
-    @spanward.inference(
-        model="m",
-        decision=lambda result: result["other"],
-        score=lambda result: np.float32(7.5),
-        tokens=lambda result: spanward.Tokens(output=int(np.int64(3)), source="estimated"),
-    )
-    def predict() -> dict[str, object]:
-        return {"label": "a", "score": 0.5, "other": "b"}
-
-    predict()
-
-    found = attributes(spans)
-    assert (found[semconv.DECISION], found[semconv.SCORE], found[semconv.SCORE_KIND]) == ("b", 7.5, "score")
-    assert (found[semconv.GEN_AI_USAGE_OUTPUT_TOKENS], found[semconv.TOKENS_SOURCE]) == (3, "estimated")
-    assert semconv.GEN_AI_USAGE_INPUT_TOKENS not in found
+    assert len(hashes_of(spans)) == 5
+    assert len(set(hashes_of(spans))) == 1
 
 
 def test_constants_serve_as_channel_client_and_dimensions(spans: CapturedSpans) -> None:
@@ -387,55 +236,10 @@ def test_constants_serve_as_channel_client_and_dimensions(spans: CapturedSpans) 
 
     predict()
 
-    found = attributes(spans)
+    found = attributes_of(spans)
     assert (found[semconv.CHANNEL], found[semconv.DIMENSION_PREFIX + "region"]) == ("mail", "eu")
     assert len(str(found[semconv.CLIENT_ID])) == 32
     assert "batch-job" not in str(found)
-
-
-def test_margin_and_entropy_come_with_a_distribution(spans: CapturedSpans) -> None:
-    """Of probabilities the lead of the first and the spread are told."""
-
-    @spanward.inference(model="m")
-    def predict() -> list[float]:
-        return [0.5, 0.25, 0.25]
-
-    predict()
-
-    found = attributes(spans)
-    assert found[semconv.MARGIN] == pytest.approx(0.25)
-    assert found[semconv.ENTROPY] == pytest.approx(1.5 * np.log(2))
-
-
-def test_extractors_are_asked(spans: CapturedSpans) -> None:
-    """Callables of the call and of the result fill in what the default cannot know."""
-
-    @spanward.inference(
-        model="m",
-        framework="sklearn",
-        task="text-classification",
-        channel=lambda text, source: source,
-        client=lambda text, source: "alice@example.org",
-        dimensions=lambda text, source: {"region": "eu"},
-        input=lambda text, source: text,
-        decision=lambda result: result[0],
-        score=lambda result: result[2],
-        tokens=lambda result: spanward.Tokens(input=7, output=2),
-    )
-    def predict(text: str, source: str) -> tuple[str, str, float]:
-        return ("x", text, 0.5)
-
-    predict("hello", "mail")
-
-    found = attributes(spans)
-    assert found[semconv.CHANNEL] == "mail"
-    assert found[semconv.DIMENSION_PREFIX + "region"] == "eu"
-    assert found[semconv.FEATURES_COUNT] == 5
-    assert found[semconv.DECISION] == "x"
-    assert found[semconv.SCORE] == 0.5
-    assert (found[semconv.GEN_AI_USAGE_INPUT_TOKENS], found[semconv.GEN_AI_USAGE_OUTPUT_TOKENS]) == (7, 2)
-    assert found[semconv.CLIENT_TRUST] == "claimed"
-    assert "alice" not in str(found)
 
 
 def test_exceptions_pass_unchanged_and_only_their_type_is_told(spans: CapturedSpans) -> None:
@@ -454,86 +258,7 @@ def test_exceptions_pass_unchanged_and_only_their_type_is_told(spans: CapturedSp
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description is None
     assert list(span.events) == []
-    assert attributes(spans)[semconv.ERROR_TYPE] == "KeyError"
-
-
-def test_inputs_without_canonical_form_are_not_hashed(spans: CapturedSpans) -> None:
-    """An object whose repr might leak or vary gets a size and no hash."""
-
-    class Opaque:
-        def __repr__(self) -> str:
-            return "secret"
-
-    @spanward.inference(model="m")
-    def predict(value: object) -> None:
-        del value
-
-    predict(Opaque())
-
-    assert semconv.FEATURES_HASH not in attributes(spans)
-    assert "secret" not in str(attributes(spans))
-
-
-def test_long_texts_of_the_user_are_cut(spans: CapturedSpans) -> None:
-    """A decision of any length costs at most 256 characters."""
-
-    @spanward.inference(model="m", decision=lambda result: result)
-    def predict() -> str:
-        return "x" * 10_000
-
-    predict()
-
-    assert len(str(attributes(spans)[semconv.DECISION])) == LONGEST_TEXT
-
-
-def test_size_shape_and_sparsity_of_arrays(spans: CapturedSpans) -> None:
-    """Of an array the number of values, the share of zeros and the shape are told."""
-
-    @spanward.inference(model="m")
-    def predict(values: object) -> None:
-        del values
-
-    predict(np.array([[0.0, 1.0], [0.0, 2.0]]))
-
-    found = attributes(spans)
-    assert (found[semconv.FEATURES_COUNT], found[semconv.FEATURES_SPARSITY], found[semconv.FEATURES_SHAPE]) == (
-        4,
-        0.5,
-        "2x2",
-    )
-
-
-@pytest.mark.parametrize(
-    ("value", "count", "sparsity", "shape", "batch"),
-    [
-        ("four", 4, None, None, None),
-        (b"four", 4, None, None, None),
-        (7, 1, None, None, None),
-        ([0.0, 1, 2.5, -0.0], 4, 0.5, None, None),
-        ([], 0, None, None, None),
-        ([True, False], 2, None, None, None),
-        (["one", "three"], 8, None, None, 2),
-        ([{"a": "xx"}, {"a": "y"}], 3, None, None, 2),
-        ({"a": 1, "b": [1, 2]}, 3, None, None, None),
-        ([[0.0, 1.0], [2.0, 3.0]], 4, None, None, None),
-        (np.zeros((2, 0)), 0, None, "2x0", None),
-        (np.array(["a", "b"]), 2, None, "2", None),
-        (np.float64(0.5), 1, None, None, None),
-        (None, 1, None, None, None),
-    ],
-    ids=str,
-)
-def test_sizes_of_inputs(
-    spans: CapturedSpans, value: object, count: int, sparsity: float | None, shape: str | None, batch: int | None
-) -> None:
-    """Size means characters of text, numbers of arrays and sequences, and items of a batch."""
-    spanward.inference(model="m")(lambda value: None)(value)
-
-    found = attributes(spans)
-    assert found[semconv.FEATURES_COUNT] == count
-    assert found.get(semconv.FEATURES_SPARSITY) == sparsity
-    assert found.get(semconv.FEATURES_SHAPE) == shape
-    assert found.get(semconv.BATCH_SIZE) == batch
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "KeyError"
 
 
 def test_generators_are_refused_when_decorated() -> None:
@@ -544,74 +269,6 @@ def test_generators_are_refused_when_decorated() -> None:
 
     with pytest.raises(TypeError, match="generator"):
         spanward.inference(model="m")(stream)
-
-
-def test_a_failing_extractor_is_seen_under_pytest(spans: CapturedSpans) -> None:
-    """Our failures, and those of extractors, are not hidden from tests."""
-
-    @spanward.inference(model="m", channel=lambda: 1 // 0)
-    def predict() -> int:
-        return 7
-
-    with pytest.raises(ZeroDivisionError):
-        predict()
-
-
-FAILING = """
-import spanward
-from spanward.testing import capture_spans
-
-def fail(*args):
-    raise KeyError("secret", *args)
-
-with capture_spans() as spans:
-    @spanward.inference(model="m", {argument}=fail)
-    def predict(text):
-        return {{"label": "a", "score": 0.5}}
-
-    assert predict("secret") == predict("secret") == {{"label": "a", "score": 0.5}}
-    for span in spans.finished:
-        print(*sorted(span.attributes), span.status.status_code.name)
-"""
-
-
-@pytest.mark.parametrize(
-    ("argument", "place", "lost"),
-    [
-        ("input", "hashing an input", {"count", "hash", "key_id", "fingerprint"}),
-        ("channel", "asking for the channel", set[str]()),
-        ("dimensions", "asking for dimensions", set[str]()),
-        ("client", "asking for the client", set[str]()),
-        ("decision", "asking for the decision", set[str]()),
-        ("score", "asking for the score", set[str]()),
-        ("tokens", "asking for tokens", set[str]()),
-    ],
-)
-def test_a_failing_extractor_never_reaches_the_user(argument: str, place: str, lost: set[str]) -> None:
-    """Outside of tests the call goes on, all else is still told, and the log names the place once, without content."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    done = subprocess.run(
-        [sys.executable, "-c", FAILING.format(argument=argument)],
-        env=environment | {"SPANWARD_HASHING_KEY": KEY.decode()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == f"spanward failed while {place} (KeyError); your code goes on untouched\n"
-    told = {semconv.DECISION, semconv.SCORE, semconv.SCORE_KIND, semconv.MODEL_NAME, semconv.CODE_FUNCTION_NAME}
-    told |= {
-        name
-        for name in (
-            semconv.FEATURES_COUNT,
-            semconv.FEATURES_HASH,
-            semconv.FEATURES_KEY_ID,
-            semconv.FEATURES_FINGERPRINT,
-        )
-        if name.rpartition(".")[2] not in lost
-    }
-    assert done.stdout.splitlines() == [" ".join([*sorted(told), "UNSET"])] * 2
 
 
 def test_sampled_out_calls_cost_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,151 @@
+"""What fails inside Spanward, or in what users gave it, stays there - and is loud in tests."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import spanward
+from captured import KEY
+from spanward import semconv
+from spanward.testing import CapturedSpans
+
+
+def test_a_failing_extractor_is_seen_under_pytest(spans: CapturedSpans) -> None:
+    """Our failures, and those of extractors, are not hidden from tests."""
+
+    @spanward.inference(model="m", channel=lambda: 1 // 0)
+    def predict() -> int:
+        return 7
+
+    with pytest.raises(ZeroDivisionError):
+        predict()
+
+
+FAILING = """
+import spanward
+from spanward.testing import capture_spans
+
+def fail(*args):
+    raise KeyError("secret", *args)
+
+with capture_spans() as spans:
+    @spanward.inference(model="m", {argument}=fail)
+    def predict(text):
+        return {{"label": "a", "score": 0.5}}
+
+    assert predict("secret") == predict("secret") == {{"label": "a", "score": 0.5}}
+    for span in spans.finished:
+        print(*sorted(span.attributes), span.status.status_code.name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("argument", "place", "lost"),
+    [
+        ("input", "hashing an input", {"count", "hash", "key_id", "fingerprint"}),
+        ("channel", "asking for the channel", set[str]()),
+        ("dimensions", "asking for dimensions", set[str]()),
+        ("client", "asking for the client", set[str]()),
+        ("decision", "asking for the decision", set[str]()),
+        ("score", "asking for the score", set[str]()),
+        ("tokens", "asking for tokens", set[str]()),
+    ],
+)
+def test_a_failing_extractor_never_reaches_the_user(argument: str, place: str, lost: set[str]) -> None:
+    """Outside of tests the call goes on, all else is still told, and the log names the place once, without content."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING.format(argument=argument)],
+        env=environment | {"SPANWARD_HASHING_KEY": KEY.decode()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == f"spanward failed while {place} (KeyError); your code goes on untouched\n"
+    told = {semconv.DECISION, semconv.SCORE, semconv.SCORE_KIND, semconv.MODEL_NAME, semconv.CODE_FUNCTION_NAME}
+    told |= {
+        name
+        for name in (
+            semconv.FEATURES_COUNT,
+            semconv.FEATURES_HASH,
+            semconv.FEATURES_KEY_ID,
+            semconv.FEATURES_FINGERPRINT,
+        )
+        if name.rpartition(".")[2] not in lost
+    }
+    assert done.stdout.splitlines() == [" ".join([*sorted(told), "UNSET"])] * 2
+
+
+BROKEN = """
+import asyncio
+import spanward
+from fastapi import FastAPI
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
+from spanward_integrations.fastapi import instrument_fastapi
+from starlette.testclient import TestClient
+
+class BrokenSampler(Sampler):
+    def should_sample(self, *args, **kwargs):
+        raise OSError("secret")
+
+    def get_description(self):
+        return "broken"
+
+class BrokenProcessor(SpanProcessor):
+    def on_end(self, span):
+        raise OSError("secret")
+
+provider = TracerProvider(sampler={sampler})
+provider.add_span_processor({processor}())
+trace.set_tracer_provider(provider)
+
+@spanward.inference(model="m")
+def predict(text):
+    return int(text)
+
+@spanward.inference(model="m")
+async def predict_later(text):
+    return int(text)
+
+app = FastAPI()
+app.add_api_route("/{{text}}", lambda text: predict(text))
+instrument_fastapi(app)
+assert predict("7") == 7
+assert asyncio.run(predict_later("7")) == 7
+assert TestClient(app).get("/7").json() == 7
+try:
+    predict("seven")
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("sampler", "processor", "places"),
+    [
+        ("BrokenSampler()", "SpanProcessor", ["starting a span", "starting a server span"]),
+        ("ALWAYS_ON", "BrokenProcessor", ["ending a span", "ending a server span"]),
+    ],
+)
+def test_a_broken_sdk_never_reaches_the_user(sampler: str, processor: str, places: list[str]) -> None:
+    """Results and the user's own exceptions are as without us, in functions, coroutines and requests."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN.format(sampler=sampler, processor=processor)],
+        env=environment | {"SPANWARD_HASHING_KEY": KEY.decode()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "invalid literal for int() with base 10: 'seven'\n"
+    assert done.stderr.splitlines() == [
+        f"spanward failed while {place} (OSError); your code goes on untouched" for place in places
+    ]
