@@ -70,9 +70,10 @@ class Baseline:
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge a window; see `Detector.test`."""
-        self._grow(len(directory))
+        keys = len(directory)  # once: requests on their way add keys meanwhile
+        self._grow(keys)
         streams, deviance, freedom = self._test_distributions(window)
-        rates, rate_deviance, rate_freedom = self._test_rates(window, len(directory))
+        rates, rate_deviance, rate_freedom = self._test_rates(window, keys)
         streams = np.concatenate((streams, rates))
         order = np.argsort(streams)
         streams = streams[order]
