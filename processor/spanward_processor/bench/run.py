@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -208,5 +209,14 @@ class _Turns:
 
 
 def run(row: Row, peer: Path | None, rounds: int, progress: Callable[[str], None] = lambda _: None) -> Outcome:
-    """Measure one row; see `measure`."""
-    return asyncio.run(measure(row, peer, rounds, progress))
+    """Measure one row; see `measure`. SIGTERM ends it as an error, with everything it started."""
+
+    async def measured() -> Outcome:
+        task = asyncio.create_task(measure(row, peer, rounds, progress))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError as error:
+            raise BenchError(f"{row.name}: ended before it was measured") from error
+
+    return asyncio.run(measured())

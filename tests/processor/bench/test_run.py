@@ -3,6 +3,8 @@
 import asyncio
 import io
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from spanward_processor.bench.rows import ROWS, Row
 from spanward_processor.bench.run import Measurement, Outcome, run
 from spanward_processor.bench.sides import DIRECT, OURS, THEIRS, cached_peer, start_sink
 from spanward_processor.bench.sink import SinkClient
+from spanward_processor.bench.usage import tree
 from spanward_processor.commands import app
 from spanward_processor.demo.processes import Processes
 
@@ -62,6 +65,20 @@ def test_collector_passes_every_span_on() -> None:
     assert outcome.rounds[THEIRS][0].spans == 2_560
     assert outcome.rounds[THEIRS][0].annotated == 0
     assert len(ratios(outcome)) == 1
+
+
+def test_ended_early_it_leaves_nothing_running() -> None:
+    """SIGTERM in the middle of a measurement ends the processes it started."""
+    command = [sys.executable, "-m", "spanward_processor", "bench", "batch", "--rounds", "1000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as bench:
+        assert bench.stderr
+        assert any("learns" in line for line in bench.stderr)
+        started = [pid for pid in tree(bench.pid) if pid != bench.pid]
+        bench.terminate()
+        assert bench.wait(60) == 1
+
+    assert len(started) >= 2
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
 
 
 def test_sink_that_gets_nothing_is_not_waited_for_forever(tmp_path: Path) -> None:
