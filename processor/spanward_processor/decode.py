@@ -75,6 +75,7 @@ def _empty_values(spans: int, roles: RoleTable) -> Values:
         text_at=np.zeros((texts, spans + 1), np.int64),
         text_size=np.zeros((texts, spans + 1), np.int64),
         numbers=np.full((numbers, spans + 1), np.nan),
+        holders=np.full((2, texts + numbers), -1, np.int64),
         ranks=np.zeros((2, texts + numbers), np.int64),
         digits=np.empty(20, np.uint8),
         stack=np.empty((2, MAX_DEPTH), np.int64),

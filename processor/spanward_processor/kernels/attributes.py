@@ -33,6 +33,10 @@ BYTES: Final = 7
 
 PREDICTED: Final = 64  # positions whose key is remembered from the span before
 
+_KEY_TAG: Final = 0x0A  # KeyValue.key, length-delimited
+_VALUE_TAG: Final = 0x12  # KeyValue.value, length-delimited
+_STRING_TAG: Final = 0x0A  # AnyValue.string_value
+
 _RESERVED_WORDS: Final = np.frombuffer(b"spanward.anomaly.", np.uint8).copy()
 _TRUE: Final = np.frombuffer(b"true", np.uint8).copy()
 _FALSE: Final = np.frombuffer(b"false", np.uint8).copy()
@@ -65,7 +69,8 @@ class Values(NamedTuple):
         text_at: (t, n + 1) int64 offset of its AnyValue in the request.
         text_size: (t, n + 1) int64 length of that AnyValue.
         numbers: (m, n + 1) float64, NaN where absent.
-        ranks: (2, t + m) int64 rank by which the current span (row 0) and resource (row 1) hold each role.
+        holders: (2, t + m) int64 column in which each role was filled last, by a span (row 0) and by the resource (row 1).
+        ranks: (2, t + m) int64 rank by which it did.
         digits: (20,) uint8 room to write an integer's decimal text.
         stack: (2, MAX_DEPTH) int64 room for `validate`.
         seen: (3, PREDICTED) int64 key offset, key length and place in `Names` by position in the previous span.
@@ -75,6 +80,7 @@ class Values(NamedTuple):
     text_at: Ints
     text_size: Ints
     numbers: Floats
+    holders: Ints
     ranks: Ints
     digits: Bytes
     stack: Ints
@@ -114,21 +120,36 @@ def _find_name(data: Bytes, start: int, end: int, names: Names) -> int:
 
 
 @inlined
+def _predicted(data: Bytes, at: int, end: int, index: int, seen: Ints) -> int:
+    """Return where the value's tag lies when the key is the one at this place in the span before, else -1.
+
+    Senders repeat one order of attributes, so this mostly holds; such a key was checked and looked up before.
+    """
+    if index >= PREDICTED or at + 2 > end or data[at] != _KEY_TAG:
+        return -1
+    size = int(seen[1, index])
+    after = at + 2 + size
+    if data[at + 1] != size or after > end or not same_bytes(data, seen[0, index], at + 2, size):
+        return -1
+    return after
+
+
+@inlined
 def _place_of(data: Bytes, start: int, end: int, index: int, names: Names, seen: Ints) -> int:
-    """Return the key's place; senders repeat one order of attributes, so the span before mostly knows it."""
-    size = end - start
-    if index >= PREDICTED:
-        return _find_name(data, start, end, names)
-    if seen[1, index] == size and same_bytes(data, seen[0, index], start, size):
-        return int(seen[2, index])
+    """Return the key's place, and remember it for the same place in the next span where its length takes one byte."""
     place = _find_name(data, start, end, names)
-    seen[0, index], seen[1, index], seen[2, index] = start, size, place
+    if index < PREDICTED:
+        seen[0, index], seen[1, index], seen[2, index] = start, end - start if end - start < 128 else -1, place
     return place
 
 
 @inlined
 def read_any_value(data: Bytes, at: int, end: int, stack: Ints) -> tuple[int, AnyValue]:
     """Return `end` (or a negative error) and the value; of several kinds in one message the last counts."""
+    if at < end and data[at] == _STRING_TAG:  # the common case: one string and nothing else
+        start, stop = read_length(data, at + 1, end)
+        if start >= 0 and stop == end:
+            return (end if valid_utf8(data, start, stop) else BAD_UTF8), AnyValue(STRING, start, stop, np.uint64(0))
     kind, start, stop, integer = NOTHING, at, at, np.uint64(0)
     while at < end:
         number, wire, at = read_tag(data, at, end)
@@ -212,14 +233,26 @@ def _number(data: Bytes, value: AnyValue) -> float:
 
 
 @inlined
+def _repeated_code(data: Bytes, at: int, size: int, role: int, row: int, values: Values) -> np.uint64:
+    """Return the code the span before has in this role when its value has the same bytes, else 0."""
+    if row == 0 or values.text_size[role, row - 1] != size:
+        return np.uint64(0)
+    if not same_bytes(data, values.text_at[role, row - 1], at, size):
+        return np.uint64(0)
+    return np.uint64(values.codes[role, row - 1])
+
+
+@inlined
 def _store(
     data: Bytes, at: int, end: int, value: AnyValue, place: int, row: int, level: int, names: Names, values: Values
 ) -> None:
     role, rank = names.roles[place], names.ranks[place]
-    if rank >= values.ranks[level, role]:
+    if values.holders[level, role] == row and rank >= values.ranks[level, role]:
         return
     if role < names.texts[0]:
-        code = _text_code(data, value, names.key, values.digits)
+        code = _repeated_code(data, at, end - at, role, row, values)
+        if code == np.uint64(0):
+            code = _text_code(data, value, names.key, values.digits)
         if code == np.uint64(0):
             return
         values.codes[role, row] = code
@@ -229,7 +262,7 @@ def _store(
         if np.isnan(number):
             return
         values.numbers[role - names.texts[0], row] = number
-    values.ranks[level, role] = rank
+    values.holders[level, role], values.ranks[level, role] = row, rank
 
 
 @borrowing
@@ -242,6 +275,47 @@ def _key_is_reserved(data: Bytes, at: int, end: int) -> bool:
             reserved = _is_reserved(data, start, stop)
         at = step_over(data, at, end, wire)
     return reserved
+
+
+@inlined
+def _take(data: Bytes, at: int, end: int, place: int, row: int, level: int, names: Names, values: Values) -> int:
+    """Check a value and store it where its key has a role."""
+    checked, value = read_any_value(data, at, end, values.stack)
+    if checked < 0:
+        return checked - 10
+    if place >= 0:
+        _store(data, at, end, value, place, row, level, names, values)
+        return 0
+    return place
+
+
+@borrowing
+def _read_any_order(
+    data: Bytes, at: int, end: int, index: int, row: int, level: int, names: Names, values: Values
+) -> int:
+    """Read a KeyValue whose fields may come in any order and any number; the last of each counts."""
+    key_start = key_end = value_start = value_end = at
+    while at < end:
+        number, wire, at = read_tag(data, at, end)
+        if at < 0:
+            return at - 10
+        if wire == LENGTH and 1 <= number <= 2:
+            start, stop = read_length(data, at, end)
+            if start < 0:
+                return start - 10
+            if number == 1:
+                key_start, key_end = start, stop
+            else:
+                value_start, value_end = start, stop
+            at = stop
+        else:
+            at = step_over(data, at, end, wire)
+            if at < 0:
+                return at - 10
+    if not valid_utf8(data, key_start, key_end):
+        return BAD_UTF8 - 10
+    place = _place_of(data, key_start, key_end, index, names, values.seen)
+    return _take(data, value_start, value_end, place, row, level, names, values)
 
 
 @inlined
@@ -263,34 +337,12 @@ def read_attribute(
     Returns:
         `NO_ROLE`, `RESERVED`, 0 for an attribute with a role, or a wire error below `RESERVED - 10`.
     """
-    key_start = key_end = value_start = value_end = at
-    while at < end:
-        number, wire, at = read_tag(data, at, end)
-        if at < 0:
-            return at - 10
-        if wire == LENGTH and 1 <= number <= 2:
-            start, stop = read_length(data, at, end)
-            if start < 0:
-                return start - 10
-            if number == 1:
-                key_start, key_end = start, stop
-            else:
-                value_start, value_end = start, stop
-            at = stop
-        else:
-            at = step_over(data, at, end, wire)
-            if at < 0:
-                return at - 10
-    if not valid_utf8(data, key_start, key_end):
-        return BAD_UTF8 - 10
-    checked, value = read_any_value(data, value_start, value_end, values.stack)
-    if checked < 0:
-        return checked - 10
-    place = _place_of(data, key_start, key_end, index, names, values.seen)
-    if place >= 0:
-        _store(data, value_start, value_end, value, place, row, level, names, values)
-        return 0
-    return place
+    value_at = _predicted(data, at, end, index, values.seen)
+    if value_at >= 0 and value_at < end and data[value_at] == _VALUE_TAG:
+        start, stop = read_length(data, value_at + 1, end)
+        if stop == end and start >= 0:
+            return _take(data, start, stop, int(values.seen[2, index]), row, level, names, values)
+    return _read_any_order(data, at, end, index, row, level, names, values)
 
 
 @borrowing

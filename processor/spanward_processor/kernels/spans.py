@@ -3,12 +3,12 @@
 Source: opentelemetry-proto, trace/v1.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from spanward_processor.kernels.attributes import RESERVED, Names, Values, read_attribute, read_resource_attribute
-from spanward_processor.kernels.frames import Frames
+from spanward_processor.kernels.frames import END, PARENT, START, Frames
 from spanward_processor.kernels.jit import Bytes, Ints, borrowing, inlined
 from spanward_processor.kernels.memory import load_u64
 from spanward_processor.kernels.validate import EVENT, LINK, message_field
@@ -22,9 +22,6 @@ from spanward_processor.kernels.wire import (
     step_over,
     text_field,
 )
-
-RESOURCE_RANK: Final = 1 << 20  # what a resource says yields to what a span says
-FREE_RANK: Final = 1 << 40
 
 
 class Facts(NamedTuple):
@@ -98,23 +95,25 @@ def _read_span_part(data: Bytes, at: int, end: int, number: int, row: int, facts
     return step_over(data, at, end, LENGTH)
 
 
-@inlined
-def _begin_row(row: int, values: Values) -> None:
-    """Start a span with what its resource says."""
+@borrowing
+def _fill_from_resource(first: int, last: int, values: Values) -> None:
+    """Start the spans `first` to `last` with what their resource says; columns are absent before."""
     base = values.numbers.shape[1] - 1
-    for role in range(values.codes.shape[0]):
-        values.codes[role, row] = values.codes[role, base]
-        values.text_at[role, row] = values.text_at[role, base]
-        values.text_size[role, row] = values.text_size[role, base]
-    for role in range(values.numbers.shape[0]):
-        values.numbers[role, row] = values.numbers[role, base]
-    for role in range(values.ranks.shape[1]):
-        values.ranks[0, role] = RESOURCE_RANK if values.ranks[1, role] < FREE_RANK else FREE_RANK
+    texts = values.codes.shape[0]
+    for role in range(values.holders.shape[1]):
+        if values.holders[1, role] != base:
+            continue
+        for row in range(first, last):
+            if role < texts:
+                values.codes[role, row] = values.codes[role, base]
+                values.text_at[role, row] = values.text_at[role, base]
+                values.text_size[role, row] = values.text_size[role, base]
+            else:
+                values.numbers[role - texts, row] = values.numbers[role - texts, base]
 
 
 @inlined
 def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: Values, facts: Facts) -> int:
-    _begin_row(row, values)
     facts.trace_at[row] = -1
     index = 0
     while at < end:
@@ -146,9 +145,7 @@ def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: V
 def _read_resource(data: Bytes, frame: Ints, names: Names, values: Values) -> None:
     """Read the attributes of a resource, which `locate_frames` has found well formed, into the last column."""
     base = values.numbers.shape[1] - 1
-    values.codes[:, base] = np.uint64(0)
-    values.numbers[:, base] = np.nan
-    values.ranks[1, :] = FREE_RANK
+    values.holders[1, :] = -1
     at, end = frame[2], frame[3]
     while at < end:
         number, wire, at = read_tag(data, at, end)
@@ -162,6 +159,14 @@ def _read_resource(data: Bytes, frame: Ints, names: Names, values: Values) -> No
                     read_resource_attribute(data, first, last, base, names, values)
                 inner = step_over(data, inner, stop, kind)
         at = step_over(data, at, end, wire)
+
+
+@borrowing
+def _last_of(resource: int, row: int, frames: Frames) -> int:
+    """Return the row after the last span of a resource, whose spans lie together."""
+    while row < frames.spans.shape[0] and frames.scopes[frames.spans[row, PARENT], PARENT] == resource:
+        row += 1
+    return row
 
 
 @borrowing
@@ -179,14 +184,16 @@ def read_spans(data: Bytes, names: Names, values: Values, facts: Facts, frames: 
     Returns:
         0, or a negative error of `wire`.
     """
-    current = -1
-    for row in range(frames.spans.shape[0]):
-        resource = frames.scopes[frames.spans[row, 4], 4]
-        if resource != current:
-            _read_resource(data, frames.resources[resource], names, values)
-            current = resource
-        error = _read_span(data, frames.spans[row, 2], frames.spans[row, 3], row, names, values, facts)
-        if error < 0:
-            return error
-        done[0] += 1
+    row = 0
+    while row < frames.spans.shape[0]:
+        resource = frames.scopes[frames.spans[row, PARENT], PARENT]
+        last = _last_of(resource, row, frames)
+        _read_resource(data, frames.resources[resource], names, values)
+        _fill_from_resource(row, last, values)
+        while row < last:
+            error = _read_span(data, frames.spans[row, START], frames.spans[row, END], row, names, values, facts)
+            if error < 0:
+                return error
+            done[0] += 1
+            row += 1
     return 0
