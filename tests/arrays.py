@@ -31,18 +31,9 @@ def no_frames() -> Frames:
     return Frames(*(np.empty((0, 5), np.int64) for _ in Frames._fields))
 
 
-def cell_table(size: int) -> CellTable:
-    """Return an empty table of cells; size is a power of two."""
-    return CellTable(
-        np.full(size, -1, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(1, np.int64)
-    )
-
-
 def content(table: CellTable) -> dict[tuple[int, int], int]:
     """Return a table as a dictionary from (stream, bin) to count."""
-    used = table.streams >= 0
-    rows = zip(table.streams[used].tolist(), table.bins[used].tolist(), table.counts[used].tolist(), strict=True)
-    return {(stream, cell_bin): count for stream, cell_bin, count in rows}
+    return {(stream, cell_bin): count for stream, cell_bin, count in table.cells.tolist() if stream >= 0}
 
 
 def cells_of(rows: Iterable[tuple[int, int, float]]) -> Cells:

@@ -158,16 +158,29 @@ def mix64(word: int) -> int:
     return word ^ (word >> 31)
 
 
-def counts(keys: Iterable[Sequence[int]], bins: Iterable[Sequence[int]], missing: int) -> Counter[tuple[int, int, int]]:
-    """Count (key, feature, bin) row by row; `keys` and `bins` are per row."""
+def counts(
+    keys: Iterable[Sequence[int]], bins: Iterable[Sequence[int]], missing: int, in_slices: Sequence[bool]
+) -> Counter[tuple[int, int, int]]:
+    """Count (key, feature, bin) row by row; `keys` (the series first, then its slices) and `bins` are per row."""
     cells: Counter[tuple[int, int, int]] = Counter()
     for row_keys, row_bins in zip(keys, bins, strict=True):
-        for key in row_keys:
-            if key >= 0:
-                for feature, cell_bin in enumerate(row_bins):
-                    if cell_bin != missing:
-                        cells[key, feature, cell_bin] += 1
+        for level, key in enumerate(row_keys):
+            for feature, cell_bin in enumerate(row_bins):
+                if key >= 0 and cell_bin != missing and (level == 0 or in_slices[feature]):
+                    cells[key, feature, cell_bin] += 1
     return cells
+
+
+def examples(
+    keys: Iterable[Sequence[int]], p: Iterable[float], traces: Iterable[list[int]]
+) -> dict[int, tuple[float, list[int]]]:
+    """Find each key's smallest p-value and the trace of the first row that has it."""
+    best: dict[int, tuple[float, list[int]]] = {}
+    for row_keys, row_p, trace in zip(keys, p, traces, strict=True):
+        for key in row_keys:
+            if key >= 0 and (key not in best or row_p < best[key][0]):
+                best[key] = (row_p, trace)
+    return best
 
 
 def repeats(rows: Iterable[tuple[int, Sequence[int]]]) -> list[int]:

@@ -13,7 +13,7 @@ from spanward_processor.features import Rows
 from spanward_processor.kernels.carriers import match_carriers
 from spanward_processor.kernels.jit import Bytes, Floats, Ints
 from spanward_processor.kernels.splice import Notes, plan_growth, splice
-from spanward_processor.kernels.tables import CellTable, add_cell
+from spanward_processor.kernels.tables import CellTable, add_cell, empty_table
 
 _PLACEHOLDER = 1.2345678901234567e-300  # a score nobody computes; marks its eight bytes in a template
 
@@ -47,9 +47,7 @@ class Templates:
             encoded.append(_template(tuple(dict.fromkeys((*row_detectors, detector))), identity))
         encoded.append(_template(tuple(row_detectors), ""))
         size = 1 << (4 * len(carriers) + 4).bit_length()
-        table = CellTable(
-            np.full(size, -1, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(1, np.int64)
-        )
+        table = empty_table(size)
         for (stream, cell_bin), finding in carriers.items():
             add_cell(table, stream, cell_bin, places[finding] + 1, size)
         return cls(

@@ -17,6 +17,7 @@ from spanward_processor.columns import SpanBatch
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS, ZERO, bin_rows
 from spanward_processor.kernels.jit import Codes, Ints
 from spanward_processor.kernels.repeats import MOST_HASHES, Memory, mark_repeats
+from spanward_processor.kernels.tables import Counted
 from spanward_processor.roles import RoleTable
 
 
@@ -116,6 +117,36 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature(Aspect.CLIENT, Shape.CATEGORY, "client mix", "security", show_share),
 )
 """Every feature; the place in the tuple is its number."""
+
+
+def _tally_columns() -> Ints:
+    """Return where each feature with bins 0 and 1 alone is tallied, -1 for the others."""
+    columns = np.full(len(FEATURES), -1, np.int64)
+    width = 0
+    for feature in FEATURES:
+        if feature.shape in _TALLIED:
+            columns[feature.aspect] = width
+            width += _TALLIED[feature.shape]
+    return columns
+
+
+_TALLIED: Final = {Shape.COUNT: 1, Shape.FLAG: 2}  # bins of a feature of that shape
+
+COUNTED: Final = Counted(
+    in_slices=np.array([feature.aspect is not Aspect.CLIENT for feature in FEATURES]), tally=_tally_columns()
+)
+"""How rows are counted. Clients are not counted for slices: who sends is a question of the whole series."""
+
+TALLIES: Final = np.array(
+    [
+        (feature.aspect, cell_bin)
+        for feature in FEATURES
+        if feature.shape in _TALLIED
+        for cell_bin in range(_TALLIED[feature.shape])
+    ],
+    np.int64,
+)
+"""(c, 2) int64 feature and bin of each column of the tallies."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,8 @@ class Pipeline:
         self._row_detectors = (Baseline.name,)
         self._templates = Templates.of({}, self._row_detectors)
         self._stateful = threading.Lock()  # keys, texts and recent inputs; held for microseconds
-        self._windowing = threading.Lock()  # windows and everything behind them
+        self._windowing = threading.Lock()  # open windows; held for as long as it takes to count a request
+        self._judging = threading.Lock()  # everything behind closed windows
 
     # --- a request on its way ------------------------------------------------------------------------------------------
 
@@ -154,10 +155,12 @@ class Pipeline:
         return self._close(every=True)
 
     def _close(self, *, every: bool) -> tuple[Finding, ...]:
-        with self._windowing:
-            windows = self._windows.close(every=every)
-            changes = [change for window in windows for change in self._hear(window)]
-            self.panorama.watermark_ns = self._windows.watermark_ns
+        with self._judging:
+            with self._windowing:
+                due = self._windows.due(every=every)
+                watermark_ns = self._windows.watermark_ns
+            changes = [change for window in due for change in self._hear(window.close())]
+            self.panorama.watermark_ns = watermark_ns
         return tuple(changes)
 
     def _hear(self, window: Window) -> tuple[Finding, ...]:

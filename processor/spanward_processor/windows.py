@@ -13,14 +13,15 @@ from typing import Final, Self
 import numpy as np
 
 from spanward_processor.cells import Cells
-from spanward_processor.features import Rows
-from spanward_processor.kernels.jit import Codes, Floats, Ints
-from spanward_processor.kernels.tables import CellTable, add_rows, rehash
+from spanward_processor.features import COUNTED, TALLIES, Rows
+from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints
+from spanward_processor.kernels.tables import FEATURE_BITS, add_rows, empty_table, keep_examples, rehash
 
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_GAP: Final = 10_000  # empty windows worth telling detectors about; a longer gap is a new beginning
 _FEWEST_OPEN: Final = 1024  # windows that may be open at once, more only where lateness asks for it
 _SMALLEST: Final = 1 << 8  # places of a new window's table
+_NO_ROW: Final = 2.0  # stands for the p-value of a key without a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,42 +84,67 @@ class _Open:
     """One window that still takes rows."""
 
     def __init__(self) -> None:
-        self._table = _table(_SMALLEST)
-        self._examples: list[tuple[Ints, Floats, Codes]] = []
+        self._table = empty_table(_SMALLEST)
+        self._tallies = np.zeros((0, len(TALLIES)), np.int64)
+        self._best_p = np.full(0, _NO_ROW)
+        self._best = np.zeros((0, 2), np.uint64)
 
-    def add(self, rows: Rows, p: Floats, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]], most: int) -> None:
+    def add(self, rows: Rows, p: Floats, chosen: Flags | None, most: int) -> None:
+        """Count the chosen rows; all of them where none are named."""
+        chosen = np.ones(len(rows), bool) if chosen is None else chosen
         room = rows.keys.shape[0] * rows.bins.shape[0] * int(np.count_nonzero(chosen))
-        size = self._table.streams.size
+        size = self._table.cells.shape[0]
         while 2 * (int(self._table.used[0]) + room) > size and size < 4 * most:
             size *= 2
-        if size > self._table.streams.size:
-            larger = _table(size)
+        if size > self._table.cells.shape[0]:
+            larger = empty_table(size)
             rehash(self._table, larger)
             self._table = larger
-        add_rows(rows.keys, rows.bins, chosen, most, self._table)
-        self._keep_examples(rows, p, chosen)
+        self._make_room(int(rows.keys.max(initial=-1)) + 1)
+        places = np.empty((rows.keys.shape[0], rows.bins.shape[0]), np.int64)
+        add_rows(rows.keys, rows.bins, chosen, COUNTED, most, self._table, self._tallies, places)
+        keep_examples(rows.keys, p, rows.traces, chosen, self._best_p, self._best)
 
-    def _keep_examples(self, rows: Rows, p: Floats, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
-        for keys in rows.keys:
-            places = np.flatnonzero(chosen & (keys >= 0))
-            if places.size:
-                best = places[_first_of_each(keys[places], p[places])]
-                self._examples.append((keys[best], p[best], rows.traces[best]))
+    def _make_room(self, keys: int) -> None:
+        missing = keys - self._best_p.size
+        if missing > 0:
+            missing = max(missing, self._best_p.size)
+            self._tallies = np.concatenate((self._tallies, np.zeros((missing, len(TALLIES)), np.int64)))
+            self._best_p = np.concatenate((self._best_p, np.full(missing, _NO_ROW)))
+            self._best = np.concatenate((self._best, np.zeros((missing, 2), np.uint64)))
+
+    def _tallied(self) -> Ints:
+        """Return (c, 3) int64 stream, bin and count of what was tallied."""
+        keys, columns = np.nonzero(self._tallies)
+        streams = keys << FEATURE_BITS | TALLIES[columns, 0]
+        return np.stack((streams, TALLIES[columns, 1], self._tallies[keys, columns]), axis=1)
 
     def close(self, start_ns: int, end_ns: int) -> Window:
-        used = self._table.streams >= 0
-        cells = Cells.of(self._table.streams[used], self._table.bins[used], self._table.counts[used].astype(float))
-        keys = np.concatenate([part[0] for part in self._examples] or [np.empty(0, np.int64)])
-        p = np.concatenate([part[1] for part in self._examples] or [np.empty(0)])
-        traces = np.concatenate([part[2] for part in self._examples] or [np.empty((0, 2), np.uint64)])
-        first = _first_of_each(keys, p)
-        return Window(start_ns, end_ns, cells, keys[first], p[first], traces[first])
+        used = np.concatenate((self._table.cells[self._table.cells[:, 0] >= 0], self._tallied()))
+        cells = Cells.of(used[:, 0], used[:, 1], used[:, 2].astype(float))
+        keys = np.flatnonzero(self._best_p < _NO_ROW)
+        return Window(start_ns, end_ns, cells, keys, self._best_p[keys], self._best[keys])
 
 
-def _table(size: int) -> CellTable:
-    return CellTable(
-        np.full(size, -1, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(1, np.int64)
-    )
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A window that takes no more rows, not yet sorted out.
+
+    Args:
+        start_ns: First nanosecond of event time in it.
+        end_ns: First nanosecond after it.
+        taken: Its rows, None where it has none.
+    """
+
+    start_ns: int
+    end_ns: int
+    taken: _Open | None
+
+    def close(self) -> Window:
+        """Return the window."""
+        if self.taken is None:
+            return Window.empty(self.start_ns, self.end_ns)
+        return self.taken.close(self.start_ns, self.end_ns)
 
 
 class Windows:
@@ -180,7 +206,18 @@ class Windows:
         """
         if not len(rows):
             return 0
-        now = self._clock_ns()
+        now = self._now()
+        first_ns, last_ns = int(rows.time_ns.min()), int(rows.time_ns.max())
+        window = first_ns // self._width
+        if (
+            last_ns <= now
+            and window == last_ns // self._width
+            and window in self._open
+            and first_ns >= self._closed_until
+        ):
+            self._open[window].add(rows, p, None, self._most)  # the common case: all of one window
+            self._note(last_ns)
+            return 0
         times = np.where(rows.time_ns > now + self._future, now, rows.time_ns)
         index = times // self._width
         late = times < self._closed_until
@@ -190,30 +227,44 @@ class Windows:
                 self._open.setdefault(int(window), _Open()).add(rows, p, chosen, self._most)
             else:
                 late |= chosen
-        newest = min(int(times.max()), now)
-        if newest > self._newest:
-            self._newest, self._seen_at = newest, self._monotonic_ns()
+        self._note(min(int(times.max()), now))
         return int(np.count_nonzero(late))
 
-    def close(self, *, every: bool = False) -> list[Window]:
-        """Close the windows whose time has come, oldest first, empty ones between them included.
+    def _now(self) -> int:
+        """Return the time of day, never one before what was seen: a clock that is set back makes nothing late."""
+        clock = self._clock_ns()
+        return max(clock, self._newest + self._monotonic_ns() - self._seen_at) if self._newest else clock
+
+    def _note(self, newest: int) -> None:
+        """Move on to an event time that was seen."""
+        if newest > self._newest:
+            self._newest, self._seen_at = newest, self._monotonic_ns()
+
+    def due(self, *, every: bool = False) -> list[Due]:
+        """Take out the windows whose time has come, oldest first, empty ones between them included.
+
+        This is quick; what takes time is left to `Due.close`, so that rows of other windows need not wait for it.
 
         Args:
-            every: Close all that hold rows, whatever the watermark says.
+            every: Take all that hold rows, whatever the watermark says.
         """
         end = max(self._open, default=-1) + 1 if every else self.watermark_ns // self._width
-        closed: list[Window] = []
+        taken: list[Due] = []
         following = self._closed_until // self._width  # 0 before anything was closed
         for index in sorted(index for index in self._open if index < end):
-            closed += self._empty(following, index)
-            closed.append(self._open.pop(index).close(index * self._width, (index + 1) * self._width))
+            taken += self._empty(following, index)
+            taken.append(Due(index * self._width, (index + 1) * self._width, self._open.pop(index)))
             following = index + 1
-        closed += self._empty(following, end)
+        taken += self._empty(following, end)
         self._closed_until = max(self._closed_until, end * self._width)
-        return closed
+        return taken
 
-    def _empty(self, first: int, end: int) -> list[Window]:
+    def close(self, *, every: bool = False) -> list[Window]:
+        """Close the windows whose time has come; see `due`."""
+        return [window.close() for window in self.due(every=every)]
+
+    def _empty(self, first: int, end: int) -> list[Due]:
         """Return the windows of a gap; none before the first window ever, and none where the gap is too long."""
         if not first or end - first > _LONGEST_GAP:
             return []
-        return [Window.empty(index * self._width, (index + 1) * self._width) for index in range(first, end)]
+        return [Due(index * self._width, (index + 1) * self._width, None) for index in range(first, end)]

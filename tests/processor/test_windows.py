@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrays import ints, rows_of_cells
-from spanward_processor.features import FEATURES, Aspect, Rows
+from spanward_processor.features import FEATURES, TALLIES, Aspect, Rows
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import OTHER
 from spanward_processor.windows import Window, Windows
@@ -41,12 +41,19 @@ def new(clock: Clock, *, lateness_s: float = 10.0, most_cells: int = 10_000) -> 
     )
 
 
+def _possible(bins: Ints) -> Ints:
+    """Return bins with those of flags and of the rate as low as such bins are."""
+    for feature, most in zip(TALLIES[:, 0], TALLIES[:, 1], strict=True):
+        bins[feature] = np.minimum(bins[feature], most)
+    return bins
+
+
 def rows(*seconds: float, key: int = 1, bins: int = 0) -> Rows:
     """Return one row of a key for each time, in seconds from NOW."""
     count = len(seconds)
     return Rows(
         keys=np.full((1, count), key),
-        bins=np.full((len(FEATURES), count), bins),
+        bins=_possible(np.full((len(FEATURES), count), bins)),
         time_ns=ints(NOW + int(second * SECOND) for second in seconds),
         traces=np.array([[key, number] for number in range(count)], np.uint64).reshape(count, 2),
     )
@@ -183,7 +190,7 @@ def test_shards_merge_into_the_whole(seed: int, cuts: list[int]) -> None:
     count = 40
     everything = Rows(
         keys=random.integers(-1, 4, (2, count)),
-        bins=random.integers(0, 3, (len(FEATURES), count)),
+        bins=_possible(random.integers(0, 3, (len(FEATURES), count))),
         time_ns=np.full(count, NOW - 5 * SECOND),
         traces=random.integers(1, 2**63, (count, 2)).astype(np.uint64),
     )

@@ -49,6 +49,26 @@ def _copy_signature(typing_context: Any, out: Any, at: Any, data: Any, start: An
     return types.void(out, types.intp, data, types.intp, types.intp), _copy_codegen
 
 
+def _prefetch_codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    table, row = args
+    array = context.make_array(signature.args[0])(context, builder, table)
+    stride = builder.extract_value(array.strides, 0)
+    byte = ir.IntType(8).as_pointer()
+    address = builder.gep(builder.bitcast(array.data, byte), [builder.mul(row, stride)])
+    word = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+    function = cast("Any", cgutils).get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    builder.call(function, [address, word(1), word(3), word(1)])  # to write, keep close, data
+    return context.get_dummy_value()
+
+
+def _prefetch_signature(typing_context: Any, table: Any, row: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    return types.void(table, types.intp), _prefetch_codegen
+
+
+prefetch = cast("Any", intrinsic)(_prefetch_signature)
+"""prefetch(table, row): ask for the cache line of a row of a two-dimensional array; a hint, no access, whatever the row."""
+
 _raw_copy = cast("Any", intrinsic)(_copy_signature)
 _raw_u64 = cast("Any", intrinsic)(_load_u64_signature)
 _raw_f64 = cast("Any", intrinsic)(_load_f64_signature)

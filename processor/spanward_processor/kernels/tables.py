@@ -4,7 +4,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Codes, Flags, Ints, borrowing, signed
+from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, borrowing, inlined, signed
+from spanward_processor.kernels.memory import prefetch
 from spanward_processor.kernels.siphash import mix64
 
 MISSING: Final = -(1 << 62)  # bin of a row that says nothing about a feature
@@ -145,75 +146,149 @@ class CellTable(NamedTuple):
     """Counts by (stream, bin) while a window is open.
 
     Args:
-        streams: (power of two,) int64, -1 for a free place.
-        bins: (same,) int64.
-        counts: (same,) int64.
+        cells: (power of two, 3) int64 stream, bin and count side by side, so that a cell costs one cache line; stream -1 is a
+            free place.
         used: (1,) int64 places in use.
     """
 
-    streams: Ints
-    bins: Ints
-    counts: Ints
+    cells: Ints
     used: Ints
 
 
+def empty_table(size: int) -> CellTable:
+    """Return a table without cells.
+
+    Args:
+        size: Places, a power of two.
+    """
+    cells = np.zeros((size, 3), np.int64)
+    cells[:, 0] = -1
+    return CellTable(cells, np.zeros(1, np.int64))
+
+
+@inlined
+def _home_of(stream: int, cell_bin: int, size: int) -> int:
+    """Return the place at which the search for a cell begins."""
+    return signed(mix64(np.uint64(cell_bin) ^ mix64(np.uint64(stream))) & np.uint64(size - 1))
+
+
 @borrowing
-def _find_cell(cells: CellTable, stream: int, cell_bin: int) -> int:
-    mask = cells.streams.size - 1
-    place = signed(mix64(np.uint64(cell_bin) ^ mix64(np.uint64(stream))) & np.uint64(mask))
-    while cells.streams[place] >= 0 and (cells.streams[place] != stream or cells.bins[place] != cell_bin):
+def _find_cell(table: CellTable, place: int, stream: int, cell_bin: int) -> int:
+    cells = table.cells
+    mask = cells.shape[0] - 1
+    while cells[place, 0] >= 0 and (cells[place, 0] != stream or cells[place, 1] != cell_bin):
         place = (place + 1) & mask
     return place
 
 
 @borrowing
-def add_cell(cells: CellTable, stream: int, cell_bin: int, count: int, most: int) -> None:
-    """Add a count; past `most` cells a new bin goes to the stream's `OTHER`."""
-    place = _find_cell(cells, stream, cell_bin)
-    if cells.streams[place] < 0:
-        if cells.used[0] >= most:
-            place = _find_cell(cells, stream, OTHER)
+def _add_at(table: CellTable, place: int, stream: int, cell_bin: int, count: int, most: int) -> None:
+    cells = table.cells
+    place = _find_cell(table, place, stream, cell_bin)
+    if cells[place, 0] < 0:
+        if table.used[0] >= most:
+            place = _find_cell(table, _home_of(stream, OTHER, cells.shape[0]), stream, OTHER)
             cell_bin = OTHER
-        if cells.streams[place] < 0:
-            if 8 * cells.used[0] >= 7 * cells.streams.size:
+        if cells[place, 0] < 0:
+            if 8 * table.used[0] >= 7 * cells.shape[0]:
                 return
-            cells.streams[place], cells.bins[place] = stream, cell_bin
-            cells.used[0] += 1
-    cells.counts[place] += count
+            cells[place, 0], cells[place, 1] = stream, cell_bin
+            table.used[0] += 1
+    cells[place, 2] += count
 
 
 @borrowing
-def add_rows(keys: Ints, bins: Ints, chosen: Flags, most: int, cells: CellTable) -> None:
+def add_cell(table: CellTable, stream: int, cell_bin: int, count: int, most: int) -> None:
+    """Add a count; past `most` cells a new bin goes to the stream's `OTHER`."""
+    _add_at(table, _home_of(stream, cell_bin, table.cells.shape[0]), stream, cell_bin, count, most)
+
+
+class Counted(NamedTuple):
+    """How the features of a row are counted.
+
+    Args:
+        in_slices: (f,) bool whether slices are counted too.
+        tally: (f,) int64 column of the tallies that counts bin 0, the next one counting bin 1; -1 for features with other bins,
+            which are counted in the table.
+    """
+
+    in_slices: Flags
+    tally: Ints
+
+
+@borrowing
+def add_rows(
+    keys: Ints, bins: Ints, chosen: Flags, counted: Counted, most: int, table: CellTable, tallies: Ints, places: Ints
+) -> None:
     """Count the chosen rows in every cell they belong to.
+
+    A row's cells are first looked for all at once, so that the memory answers while the next is asked.
 
     Args:
         keys: (1 + s, n) int64 from `assign_keys`.
         bins: (f, n) int64 bin of each feature, `MISSING` where a row has none.
         chosen: (n,) bool rows of this window.
+        counted: How features are counted.
         most: Cells before new bins go to `OTHER`.
-        cells: The window, changed; the caller leaves room.
+        table: The window's cells, changed; the caller leaves room.
+        tallies: (k, c) int64 by key, the window's cells of features that have two bins at most; changed.
+        places: (1 + s, f) int64 scratch.
     """
+    size = table.cells.shape[0]
     for row in range(keys.shape[1]):
         if not chosen[row]:
             continue
         for level in range(keys.shape[0]):
             key = keys[level, row]
-            if key >= 0:
-                for feature in range(bins.shape[0]):
-                    if bins[feature, row] != MISSING:
-                        add_cell(cells, key << FEATURE_BITS | feature, bins[feature, row], 1, most)
+            for feature in range(bins.shape[0]):
+                cell_bin = bins[feature, row]
+                places[level, feature] = -1
+                if key < 0 or cell_bin == MISSING or (level > 0 and not counted.in_slices[feature]):
+                    continue
+                if counted.tally[feature] >= 0:
+                    tallies[key, counted.tally[feature] + cell_bin] += 1
+                else:
+                    place = _home_of(key << FEATURE_BITS | feature, cell_bin, size)
+                    places[level, feature] = place
+                    prefetch(table.cells, place)
+        for level in range(keys.shape[0]):
+            for feature in range(bins.shape[0]):
+                if places[level, feature] >= 0:
+                    stream = keys[level, row] << FEATURE_BITS | feature
+                    _add_at(table, places[level, feature], stream, bins[feature, row], 1, most)
 
 
 @borrowing
 def rehash(old: CellTable, new: CellTable) -> None:
     """Move every cell into a larger table."""
-    for place in range(old.streams.size):
-        if old.streams[place] >= 0:
-            add_cell(new, old.streams[place], old.bins[place], old.counts[place], new.streams.size)
+    for place in range(old.cells.shape[0]):
+        if old.cells[place, 0] >= 0:
+            add_cell(new, old.cells[place, 0], old.cells[place, 1], old.cells[place, 2], new.cells.shape[0])
 
 
 @borrowing
-def look_up(cells: CellTable, stream: int, cell_bin: int) -> int:
+def look_up(table: CellTable, stream: int, cell_bin: int) -> int:
     """Return the count of a cell, 0 where there is none."""
-    place = _find_cell(cells, stream, cell_bin)
-    return cells.counts[place] if cells.streams[place] >= 0 else 0
+    place = _find_cell(table, _home_of(stream, cell_bin, table.cells.shape[0]), stream, cell_bin)
+    return table.cells[place, 2] if table.cells[place, 0] >= 0 else 0
+
+
+@borrowing
+def keep_examples(keys: Ints, p: Floats, traces: Codes, chosen: Flags, best_p: Floats, best: Codes) -> None:
+    """Remember, for every key, the trace of its most surprising row.
+
+    Args:
+        keys: (1 + s, n) int64 from `assign_keys`.
+        p: (n,) float64 p-value of each row.
+        traces: (n, 2) uint64 trace ids.
+        chosen: (n,) bool rows of this window.
+        best_p: (k,) float64 smallest p-value of each key so far, above 1 where it has no row; changed.
+        best: (k, 2) uint64 trace id of that row; changed.
+    """
+    for row in range(keys.shape[1]):
+        if chosen[row]:
+            for level in range(keys.shape[0]):
+                key = keys[level, row]
+                if key >= 0 and p[row] < best_p[key]:
+                    best_p[key] = p[row]
+                    best[key, 0], best[key, 1] = traces[row, 0], traces[row, 1]

@@ -1,14 +1,22 @@
 """p-values of single rows against the learned distributions."""
 
+from typing import Final
+
 import numpy as np
 
 from spanward_processor.kernels.jit import Floats, Ints, borrowing
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
 
+_FAR: Final = 1 << 40  # beyond it bins are codes, whose differences may not fit
+
 
 @borrowing
 def _find(bins: Ints, first: int, last: int, cell_bin: int) -> int:
     """Return the first place in `bins[first:last]` that is not below a bin."""
+    low, top = bins[first], bins[last - 1]
+    if low > -_FAR and top < _FAR and low <= cell_bin <= top:
+        # Bins are distinct integers, so their distance bounds how many lie between; most lie side by side.
+        first, last = max(first, last - 1 - (top - cell_bin)), min(last, first + (cell_bin - low) + 1)
     while first < last:
         middle = (first + last) >> 1
         if bins[middle] < cell_bin:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from arrays import cell_table, ints
+from arrays import ints
 from spanward_processor.kernels.carriers import match_carriers
-from spanward_processor.kernels.tables import FEATURE_BITS, MISSING, add_cell
+from spanward_processor.kernels.tables import FEATURE_BITS, MISSING, add_cell, empty_table
 
 
 @given(st.integers(0, 12), st.integers(0, 2**32))
@@ -21,7 +21,7 @@ def test_templates_equal_their_twin(count: int, seed: int) -> None:
         (int(key) << FEATURE_BITS | int(feature), int(cell_bin)): finding
         for finding, (key, feature, cell_bin) in enumerate(random.integers(0, 3, (4, 3)))
     }
-    table = cell_table(64)
+    table = empty_table(64)
     for (stream, cell_bin), finding in carriers.items():
         add_cell(table, stream, cell_bin, finding + 1, 64)
     chosen = np.where(unusual, 99, -1)
@@ -50,5 +50,5 @@ def test_rows_of_unequal_length_raise() -> None:
     """Fewer bins than keys raises."""
     with pytest.raises(IndexError):
         match_carriers(
-            np.ones((1, 3), np.int64), np.ones((1, 2), np.int64), cell_table(16), np.ones(3, bool), ints([0, 0, 0])
+            np.ones((1, 3), np.int64), np.ones((1, 2), np.int64), empty_table(16), np.ones(3, bool), ints([0, 0, 0])
         )

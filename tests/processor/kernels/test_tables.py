@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from arrays import cell_table, content, ints
+from arrays import content, ints
 from spanward_processor.kernels.jit import Codes, signed
 from spanward_processor.kernels.tables import (
     FEATURE_BITS,
@@ -14,11 +14,14 @@ from spanward_processor.kernels.tables import (
     MISSING,
     OTHER,
     OVERFLOWED,
+    Counted,
     KeySpace,
     add_cell,
     add_rows,
     assign_keys,
+    empty_table,
     find_unknown,
+    keep_examples,
     look_up,
     rehash,
 )
@@ -100,7 +103,7 @@ def test_keys_equal_their_twin(rows: list[tuple[int, ...]], most_keys: int, most
 @given(CELLS)
 def test_cells_equal_their_twin(cells: list[tuple[int, int, int]]) -> None:
     """Counts of equal cells are added; a cell that was never added counts 0."""
-    table = cell_table(128)
+    table = empty_table(128)
     for stream, cell_bin, count in cells:
         add_cell(table, stream, cell_bin, count, 128)
 
@@ -113,7 +116,7 @@ def test_cells_equal_their_twin(cells: list[tuple[int, int, int]]) -> None:
 @given(CELLS)
 def test_a_larger_table_holds_the_same(cells: list[tuple[int, int, int]]) -> None:
     """Moving to a larger table changes no count."""
-    small, large = cell_table(64), cell_table(256)
+    small, large = empty_table(64), empty_table(256)
     for stream, cell_bin, count in cells:
         add_cell(small, stream, cell_bin, count, 64)
 
@@ -124,7 +127,7 @@ def test_a_larger_table_holds_the_same(cells: list[tuple[int, int, int]]) -> Non
 
 def test_past_the_most_cells_new_bins_are_other() -> None:
     """No row is lost when cells run out: new bins of a stream are counted together."""
-    table = cell_table(64)
+    table = empty_table(64)
     for cell_bin in range(10):
         add_cell(table, 1, cell_bin, 1, 4)
 
@@ -133,7 +136,7 @@ def test_past_the_most_cells_new_bins_are_other() -> None:
 
 def test_a_full_table_takes_no_more_and_ends() -> None:
     """A table at seven eighths takes no new cell, still counts known ones, and no search runs forever."""
-    table = cell_table(8)
+    table = empty_table(8)
     for stream in range(20):
         add_cell(table, stream, 0, 1, 8)
     add_cell(table, 0, 0, 5, 8)
@@ -147,16 +150,49 @@ def test_a_full_table_takes_no_more_and_ends() -> None:
 def test_rows_are_counted_as_by_the_twin(count: int, seed: int) -> None:
     """The chosen rows are counted in each key and feature that says something."""
     random = np.random.default_rng(seed)
-    keys, bins = random.integers(-1, 4, (2, count)), random.choice([MISSING, -5, 0, 1 << 61], (3, count))
-    chosen, table = random.random(count) < 0.7, cell_table(256)
+    keys, bins = random.integers(-1, 4, (2, count)), random.choice([MISSING, -5, 0, 1 << 61], (4, count))
+    bins[1] = random.choice([MISSING, 0, 1], count)  # the feature that is tallied
+    chosen, table, tallies = random.random(count) < 0.7, empty_table(256), np.zeros((4, 2), np.int64)
+    counted = Counted(in_slices=random.random(4) < 0.7, tally=ints([-1, 0, -1, -1]))
 
-    add_rows(keys, bins, chosen, 256, table)
+    add_rows(keys, bins, chosen, counted, 256, table, tallies, np.empty((2, 4), np.int64))
 
-    expected = naive.counts(keys[:, chosen].T.tolist(), bins[:, chosen].T.tolist(), MISSING)
-    assert content(table) == {(key << FEATURE_BITS | f, cell_bin): n for (key, f, cell_bin), n in expected.items()}
+    expected = naive.counts(keys[:, chosen].T.tolist(), bins[:, chosen].T.tolist(), MISSING, counted.in_slices.tolist())
+    tallied = {
+        (key << FEATURE_BITS | 1, cell_bin): int(tallies[key, cell_bin])
+        for key in range(4)
+        for cell_bin in range(2)
+        if tallies[key, cell_bin]
+    }
+    found = content(table) | tallied
+    assert found == {(key << FEATURE_BITS | f, cell_bin): n for (key, f, cell_bin), n in expected.items()}
 
 
 def test_rows_of_unequal_length_raise() -> None:
     """Fewer bins than keys raises."""
     with pytest.raises(IndexError):
-        add_rows(np.ones((1, 3), np.int64), np.ones((1, 2), np.int64), np.ones(3, bool), 8, cell_table(16))
+        add_rows(
+            np.ones((1, 3), np.int64),
+            np.ones((1, 2), np.int64),
+            np.ones(3, bool),
+            Counted(np.ones(1, bool), ints([-1])),
+            8,
+            empty_table(16),
+            np.zeros((2, 1), np.int64),
+            np.empty((1, 1), np.int64),
+        )
+
+
+@given(st.integers(0, 30), st.integers(0, 2**32))
+def test_examples_are_the_most_surprising_rows(count: int, seed: int) -> None:
+    """Every key remembers the trace of the chosen row with its smallest p-value, the first of equal ones."""
+    random = np.random.default_rng(seed)
+    keys, p = random.integers(-1, 4, (2, count)), random.choice([0.01, 0.5, 0.02, 1.0], count)
+    traces = random.integers(1, 1 << 60, (count, 2)).astype(np.uint64)
+    chosen = random.random(count) < 0.7
+    best_p, best = np.full(4, 2.0), np.zeros((4, 2), np.uint64)
+
+    keep_examples(keys, p, traces, chosen, best_p, best)
+
+    expected = naive.examples(keys[:, chosen].T.tolist(), p[chosen].tolist(), traces[chosen].tolist())
+    assert {key: (best_p[key], best[key].tolist()) for key in range(4) if best_p[key] < 2.0} == expected
