@@ -1,0 +1,332 @@
+"""The journal: append, read at each backend's own pace, forget what every backend has taken."""
+
+import fcntl
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from spanward_processor.journal.cursor import Cursor, strangers
+from spanward_processor.journal.record import LARGEST, Record, TornError, header_of, size_of
+from spanward_processor.journal.segment import SUFFIX, Segment
+from spanward_processor.signals import Signal
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_SEGMENT: Final = 64 << 20  # bytes after which a new file begins
+_SEGMENTS: Final = 8  # files a full journal has at least, so that space comes free in small steps
+
+
+class JournalError(Exception):
+    """The journal cannot be opened."""
+
+
+class JournalFullError(Exception):
+    """Nothing more can be taken until a backend has taken some."""
+
+
+class Fsync(StrEnum):
+    """When written records are forced to the medium; a killed process loses nothing under any of them."""
+
+    ALWAYS = "always"
+    INTERVAL = "interval"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """How the journal is kept.
+
+    Args:
+        folder: Where; made when absent.
+        most_bytes: Size on disk, bytes, beyond which requests are refused.
+        recent_bytes: Bytes of records kept in memory for backends that are up to date.
+        fsync: When records are forced to the medium.
+    """
+
+    folder: Path
+    most_bytes: int
+    recent_bytes: int
+    fsync: Fsync
+
+
+class Journal:
+    """A log of requests in segments; thread-safe.
+
+    Args:
+        settings: How it is kept.
+        readers: Names of the backends.
+
+    Raises:
+        JournalError: The folder cannot be used, or another process uses it.
+    """
+
+    def __init__(self, settings: JournalSettings, readers: Sequence[str]) -> None:
+        self._settings = settings
+        self._segment_bytes = min(_LARGEST_SEGMENT, settings.most_bytes // _SEGMENTS)
+        self._lock = threading.Lock()
+        self._syncing = threading.Lock()
+        self._recent: OrderedDict[int, Record] = OrderedDict()
+        self._recent_bytes = 0
+        self._spare: Segment | None = None  # a delivered file, kept to be written over
+        self._lock_file = _claim(settings.folder)
+        self._segments = _open_segments(settings.folder)
+        self._synced = self.end
+        self._readers = {name: self._reader(name) for name in readers}
+        _forget_strangers(settings.folder, set(readers), self.end)
+        self._free()
+
+    def _reader(self, name: str) -> "Reader":
+        start = self._segments[0].start
+        cursor = Cursor(self._settings.folder, name, self.end)
+        at = start if cursor.at is None else min(max(cursor.at, start), self.end)
+        cursor.move(at)
+        return Reader(self, name, cursor, at)
+
+    @property
+    def end(self) -> int:
+        """Position after the newest record."""
+        return self._segments[-1].end
+
+    @property
+    def held_bytes(self) -> int:
+        """Size on disk."""
+        return self.end - self._segments[0].start
+
+    def reader(self, name: str) -> "Reader":
+        """Return the reader of a backend."""
+        return self._readers[name]
+
+    # --- write -------------------------------------------------------------------------------------------------------
+
+    def append(self, signal: Signal, payload: bytes, spans: int = 0) -> None:
+        """Write a request; when this returns, it is as safe as the policy says.
+
+        Args:
+            signal: Which kind it is.
+            payload: The encoded request.
+            spans: Spans in it.
+
+        Raises:
+            JournalFullError: There is no room, here or on the disk.
+        """
+        with self._lock:
+            self._make_room(size_of(payload))
+            segment = self._segments[-1]
+            at = segment.end
+            try:
+                segment.write(header_of(at, signal, spans, payload), payload)
+            except OSError as error:
+                raise JournalFullError(f"the journal cannot be written: {error.strerror}") from error
+            self._remember(Record(at, segment.end, signal, spans, payload))
+        if self._settings.fsync is Fsync.ALWAYS:
+            self._sync_to(at + size_of(payload))
+
+    def _make_room(self, size: int) -> None:
+        if size > LARGEST or self.held_bytes + size > self._settings.most_bytes:
+            raise JournalFullError(
+                f"the journal holds {self.held_bytes} bytes that backends have not taken; "
+                f"journal.most_bytes is {self._settings.most_bytes}"
+            )
+        last = self._segments[-1]
+        if last.end - last.start >= self._segment_bytes:
+            try:
+                if self._settings.fsync is not Fsync.OFF:
+                    last.sync()
+                self._segments.append(self._new_segment(last.end))
+            except OSError as error:
+                raise JournalFullError(f"the journal cannot be written: {error.strerror}") from error
+            self._free()
+
+    def _new_segment(self, start: int) -> Segment:
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return Segment.create(self._settings.folder, start)
+        spare.begin_again(start)
+        return spare
+
+    def _remember(self, record: Record) -> None:
+        self._recent[record.at] = record
+        self._recent_bytes += len(record.payload)
+        while self._recent_bytes > self._settings.recent_bytes:
+            self._recent_bytes -= len(self._recent.popitem(last=False)[1].payload)
+
+    def _sync_to(self, position: int) -> None:
+        """Wait until a position is on the medium; callers that wait together share one call."""
+        with self._syncing:
+            if self._synced >= position:
+                return
+            with self._lock:
+                segment, reached = self._segments[-1], self.end
+            segment.sync()
+            self._synced = reached
+
+    def sync(self) -> None:
+        """Force everything to the medium, unless the policy is off; called at intervals."""
+        if self._settings.fsync is not Fsync.OFF:
+            self._sync_to(self.end)
+
+    # --- read --------------------------------------------------------------------------------------------------------
+
+    def remembers(self, at: int) -> bool:
+        """Return whether the record at a position is still in memory."""
+        return at in self._recent
+
+    def read(self, at: int, most_bytes: int) -> tuple[list[Record], int]:
+        """Return the records of one signal from a position on, and where to go on.
+
+        Args:
+            at: Position of the first.
+            most_bytes: Bytes of requests after which no further one is added; the first is always taken.
+        """
+        read: list[Record] = []
+        size = 0
+        with self._lock:
+            while (record := self._next(at)) is not None:
+                size += len(record.payload)
+                if read and (record.signal is not read[0].signal or size > most_bytes):
+                    break
+                read.append(record)
+                at = record.end
+            return read, at if read else self.end  # where nothing could be read, what is left is damaged
+
+    def forget(self) -> None:
+        """Forget what every backend has taken."""
+        with self._lock:
+            self._free()
+
+    def _next(self, at: int) -> Record | None:
+        """Return the record at a position, None at the end; damaged ones are passed over."""
+        while at < self.end:
+            if found := self._recent.get(at):
+                return found
+            segment = next(segment for segment in reversed(self._segments) if segment.start <= at)
+            try:
+                return segment.read(at)
+            except TornError as damage:
+                resume = segment.resume(damage)
+                _log.error("journal damaged file=%s position=%d bytes=%d", segment.path.name, at, resume - at)
+                at = resume
+        return None
+
+    def _free(self) -> None:
+        needed = min((reader.confirmed for reader in self._readers.values()), default=self.end)
+        while len(self._segments) > 1 and self._segments[0].end <= needed:
+            delivered = self._segments.pop(0)
+            if self._spare is None and self.held_bytes + self._segment_bytes <= self._settings.most_bytes:
+                self._spare = delivered
+            else:
+                delivered.remove()
+        while self._recent and next(iter(self._recent.values())).end <= needed:
+            self._recent_bytes -= len(self._recent.popitem(last=False)[1].payload)
+
+    def close(self) -> None:
+        """Write cursors and records out and let another process have the folder."""
+        with self._lock:
+            self._free()
+            for reader in self._readers.values():
+                reader.close()
+            if self._settings.fsync is not Fsync.OFF:
+                self._segments[-1].sync()
+            for segment in self._segments:
+                segment.close()
+            if self._spare is not None:
+                self._spare.remove()
+            os.close(self._lock_file)
+
+
+class Reader:
+    """One backend's way through the journal; used by one thread.
+
+    Args:
+        journal: The journal.
+        name: Whose it is.
+        cursor: Where its position is kept.
+        at: Where it begins.
+    """
+
+    def __init__(self, journal: Journal, name: str, cursor: Cursor, at: int) -> None:
+        self.name = name
+        self.confirmed = at
+        self._journal = journal
+        self._cursor = cursor
+        self._at = at
+
+    @property
+    def at(self) -> int:
+        """Position after everything taken or passed over."""
+        return self._at
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of records not yet delivered."""
+        return self._journal.end - self.confirmed
+
+    @property
+    def behind(self) -> bool:
+        """Whether the next record must be read from the disk."""
+        return self._at < self._journal.end and not self._journal.remembers(self._at)
+
+    def take(self, most_bytes: int) -> list[Record]:
+        """Return the next records of one signal, in order; none at the end.
+
+        Args:
+            most_bytes: Bytes of requests after which no further one is added; the first is always taken.
+        """
+        taken, self._at = self._journal.read(self._at, most_bytes)
+        return taken
+
+    def confirm(self, position: int) -> None:
+        """Note that everything before a position is delivered, and let the journal forget it."""
+        self.confirmed = position
+        self._cursor.move(position)
+        self._journal.forget()
+
+    def close(self) -> None:
+        """Write the position out."""
+        self._cursor.close()
+
+
+def _claim(folder: Path) -> int:
+    """Make the folder ours until the process ends; return the lock's descriptor."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalError(f"journal.folder: must be a folder we can write, got {folder} ({error.strerror})") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise JournalError(
+            f"journal.folder: must be used by one process only, got {folder}, which another uses"
+        ) from error
+    return descriptor
+
+
+def _open_segments(folder: Path) -> list[Segment]:
+    segments = [Segment.open(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    if not segments:
+        return [Segment.create(folder, 0)]
+    for segment, following in pairwise(segments):
+        segment.end = following.start
+    segments[-1].mend()
+    return segments
+
+
+def _forget_strangers(folder: Path, known: set[str], end: int) -> None:
+    for name, path in strangers(folder, known):
+        cursor = Cursor(folder, name, end)
+        undelivered = end - (cursor.at or 0)
+        cursor.close()
+        path.unlink()
+        _log.warning("backend is no longer configured backend=%s undelivered_bytes=%d", name, undelivered)
+
+
+__all__ = ["Fsync", "Journal", "JournalError", "JournalFullError", "JournalSettings", "Reader"]

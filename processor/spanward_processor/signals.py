@@ -1,0 +1,16 @@
+"""The kinds of telemetry OTLP carries."""
+
+from enum import StrEnum
+
+
+class Signal(StrEnum):
+    """A kind of telemetry, and the gRPC method that takes it."""
+
+    TRACES = "trace"
+    METRICS = "metrics"
+    LOGS = "logs"
+
+    @property
+    def service(self) -> str:
+        """Return the full gRPC service name."""
+        return f"opentelemetry.proto.collector.{self.value}.v1.{self.value.capitalize()}Service"
