@@ -13,10 +13,12 @@ from numba.core.dispatcher import Dispatcher
 
 import naive
 import naive_wire
+from json_documents import slow_reader
 from spanward_processor.kernels import jit
 
 HERE: Final = Path(__file__).parent
 THROUGH_DECODE: Final = HERE.parent / "test_decode.py"
+THROUGH_JSON: Final = HERE.parent / "receive" / "test_otlp_json.py"
 
 TWINS: Final[dict[str, Callable[..., Any]]] = {
     "attributes.read_any_value": naive.rows,
@@ -48,6 +50,7 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "tables.add_rows": naive.counts,
     "tables.assign_keys": naive.Keys.of,
     "tables.find_unknown": naive.unknown,
+    "tables.keep_examples": naive.examples,
     "tables.look_up": naive.merged,
     "tables.rehash": naive.merged,
     "tails.score_rows": naive.row_p,
@@ -59,6 +62,25 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "wire.step_over": naive_wire.step,
     "wire.text_field": naive_wire.text,
     "wire.valid_utf8": naive_wire.is_text,
+    "bits.high_product": int.__mul__,
+    "bits.leading_zeros": int.bit_length,
+    "bits.trailing_zeros": int.bit_length,
+    "json_numbers.decimal": float,
+    "json_numbers.double_bits": float,
+    "json_numbers.integer": int,
+    "json_tape.find_escaped_name": slow_reader,
+    "json_tape.find_name": slow_reader,
+    "json_tape.read_document": slow_reader,
+    "json_text.after_space": slow_reader,
+    "json_text.character": slow_reader,
+    "json_text.hex_value": slow_reader,
+    "json_text.next_character": slow_reader,
+    "json_text.number_end": slow_reader,
+    "json_text.string_end": slow_reader,
+    "json_text.unescape": slow_reader,
+    "json_text.unescaped_size": slow_reader,
+    "json_text.word_end": slow_reader,
+    "json_wire.write_document": slow_reader,
 }
 """Kernel to what it must equal; those of `memory` have theirs in the language itself."""
 
@@ -67,7 +89,7 @@ TESTED_ELSEWHERE: Final = {
     "attributes.read_resource_attribute": THROUGH_DECODE,
     "spans.read_spans": THROUGH_DECODE,
     "jit.signed": HERE / "test_tables.py",
-}
+} | {kernel: THROUGH_JSON for kernel in TWINS if kernel.startswith(("bits.", "json_"))}
 
 
 def _is_kernel(member: object) -> bool:
@@ -97,6 +119,6 @@ def test_every_twin_is_compared(kernel: str) -> None:
     file = TESTED_ELSEWHERE.get(kernel, HERE / f"test_{module}.py")
     text, twin = file.read_text(), TWINS[kernel]
 
-    assert ("decode(" if file == THROUGH_DECODE else name) in text
+    assert {THROUGH_DECODE: "decode(", THROUGH_JSON: "to_protobuf("}.get(file, name) in text
     if getattr(twin, "__module__", "") in ("naive", "naive_wire") and module != "attributes":
         assert f"{twin.__module__}.{twin.__name__}" in text or twin is naive.Keys.of

@@ -1,0 +1,1 @@
+"""How requests come in: the protocols, who may send, and what is answered."""
