@@ -1,0 +1,1 @@
+"""The protocols by which a backend is reached, one file each."""

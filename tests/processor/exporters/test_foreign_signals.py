@@ -1,0 +1,61 @@
+"""A backend that has no use for a signal: spans wait for a mended address, the rest is given up."""
+
+import asyncio
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from spanward_processor.exporters.base import Refusal, Verdict
+from spanward_processor.exporters.http import HttpExporter
+from spanward_processor.signals import Signal
+
+
+class _Nothing(BaseHTTPRequestHandler):
+    """Has no path at all."""
+
+    def do_POST(self) -> None:
+        """Answer 404."""
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_error(404)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""
+
+
+@contextmanager
+def _served() -> Generator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Nothing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("signal", "verdict"),
+    [
+        (Signal.LOGS, Verdict.FOREIGN),
+        (Signal.METRICS, Verdict.FOREIGN),
+        (Signal.TRACES, Verdict.LATER),
+    ],
+)
+def test_a_path_that_is_not_there_is_foreign_for_all_but_traces(signal: Signal, verdict: Verdict) -> None:
+    """404 for logs means a store without logs; for spans it means a wrong address, and they are kept."""
+
+    async def refusal(endpoint: str) -> Refusal:
+        exporter = HttpExporter(endpoint, [], gzip=False, tls=None)
+        try:
+            with pytest.raises(Refusal) as raised:
+                await exporter.export(signal, [b"x"], 20)
+        finally:
+            await exporter.close()
+        return raised.value
+
+    with _served() as endpoint:
+        assert asyncio.run(refusal(endpoint)).verdict is verdict
