@@ -54,9 +54,9 @@ class Backend(
 
 
 @contextmanager
-def backend(port: int = 0) -> Generator[tuple[Backend, int]]:
-    """Run a backend on loopback; yield it and its port."""
-    kept = Backend()
+def backend(port: int = 0, kept: Backend | None = None) -> Generator[tuple[Backend, int]]:
+    """Run a backend on loopback, an ordinary one unless given; yield it and its port."""
+    kept = kept or Backend()
     server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
     for module, name in (
         (trace_service_pb2_grpc, "TraceService"),
@@ -84,7 +84,8 @@ def processor(*backend_ports: int, **sections: Any) -> Generator[Processor]:
     """
     config = Config.model_validate(
         {
-            "receiver": {"listen": "127.0.0.1:0"},
+            "receiver": {"listen": "127.0.0.1:0", "http_listen": None},
+            "journal": None,
             "live": None,
             "backends": [
                 {"name": f"backend-{number}", "endpoint": f"http://127.0.0.1:{port}"}

@@ -5,6 +5,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -22,6 +23,7 @@ from pydantic_core import ErrorDetails
 
 from spanward import semconv
 from spanward_processor import settings
+from spanward_processor.journal.log import Fsync, JournalSettings
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES, attribute_conflicts
 from spanward_processor.yamltree import Filling, UnreadableError, read_tree
 
@@ -149,14 +151,16 @@ class Receiver(_Section):
     """Where senders reach us; beyond this machine only with TLS, or with `insecure_bind`."""
 
     tls: ServerTls | None = None
+    tokens_file: ReadableFile | None = None
     insecure_bind: bool = False
     listen: Address = "127.0.0.1:4317"  # after what its rule looks at
+    http_listen: Address | None = "127.0.0.1:4318"
 
-    @field_validator("listen")
+    @field_validator("listen", "http_listen")
     @classmethod
-    def _safe(cls, listen: str, info: ValidationInfo) -> str:
+    def _safe(cls, listen: str | None, info: ValidationInfo) -> str | None:
         protected = info.data.get("tls", "in error") is not None or info.data.get("insecure_bind", True)
-        if not is_loopback(listen) and not protected:
+        if listen is not None and not is_loopback(listen) and not protected:
             raise ValueError("must be on loopback, unless tls is configured or insecure_bind is true")
         return listen
 
@@ -176,9 +180,10 @@ class Live(_Section):
 
 
 class BackendConfig(_Section):
-    """One OTLP/gRPC endpoint to which everything is forwarded."""
+    """One OTLP endpoint to which everything is forwarded."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    protocol: Literal["grpc", "http"] = "grpc"
     endpoint: Endpoint
     headers: Headers = Field(default_factory=dict)
     compression: Literal["none", "gzip"] = "none"
@@ -193,12 +198,40 @@ class BackendConfig(_Section):
         return tls
 
 
-class Forwarding(_Section):
-    """How long a request waits for its backends before the sender is told to come back."""
+class ForwardingConfig(_Section):
+    """How patient we are with backends."""
 
     max_wait_s: Positive = 30.0
     backoff_initial_s: Positive = 0.2
     backoff_max_s: Positive = 5.0
+    joined_bytes: Annotated[Count, Field(le=64 << 20)] = 512 << 10
+    in_flight: Annotated[Count, Field(le=1024)] = 4
+    drain_s: NotNegative = 10.0
+
+    def as_settings(self) -> settings.Forwarding:
+        """Return what delivery is told."""
+        return settings.Forwarding(**self.model_dump())
+
+
+def _state_folder() -> Path:
+    """Return where a user's programs keep what must survive a restart (XDG Base Directory Specification 0.8)."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "spanward"
+
+
+class JournalConfig(_Section):
+    """Where acknowledged requests lie until every backend took them."""
+
+    folder: Path | None = None  # null: where the user's programs keep what must survive a restart
+    most_bytes: Annotated[Count, Field(ge=1 << 16, le=1 << 44)] = 1 << 30
+    recent_bytes: Annotated[int, BeforeValidator(_number), Field(ge=0, le=1 << 40)] = 32 << 20
+    fsync: Fsync = Fsync.INTERVAL
+    fsync_interval_s: Positive = 1.0
+
+    def as_settings(self) -> JournalSettings:
+        """Return what the journal is told."""
+        kept = self.model_dump(exclude={"folder", "fsync_interval_s"})
+        return JournalSettings(folder=self.folder or _state_folder() / "journal", **kept)
 
 
 class LearningConfig(_Section):
@@ -254,10 +287,14 @@ class LimitsConfig(_Section):
     cells_per_window: Annotated[Count, Field(le=100_000_000)] = 1_000_000
     texts: Annotated[Count, Field(le=10_000_000)] = 65_536
     future_s: NotNegative = 60.0
+    compression_ratio: Annotated[Number, Field(ge=1, le=100_000)] = 200.0
+    header_bytes: Annotated[Count, Field(ge=1024, le=1 << 20)] = 16 << 10
+    connections: Annotated[Count, Field(le=1_000_000)] = 1024
+    requests_per_s: Annotated[Number, Field(gt=0, le=1_000_000)] | None = None
 
     def as_settings(self) -> settings.Limits:
         """Return what the pipeline is told."""
-        return settings.Limits(**self.model_dump(exclude={"message_bytes", "in_flight_bytes", "in_flight_requests"}))
+        return settings.Limits(**self.model_dump(include={field.name for field in fields(settings.Limits)}))
 
 
 class Telemetry(_Section):
@@ -272,7 +309,8 @@ class Config(_Section):
     receiver: Receiver = Receiver()
     live: Live | None = Live()
     backends: tuple[BackendConfig, ...] = ()
-    forwarding: Forwarding = Forwarding()
+    journal: JournalConfig | None = JournalConfig()
+    forwarding: ForwardingConfig = ForwardingConfig()
     detection: DetectionConfig = DetectionConfig()
     limits: LimitsConfig = LimitsConfig()
     telemetry: Telemetry = Telemetry()

@@ -15,7 +15,7 @@ class Counts:
         refused_requests: Requests refused; those that could not be decoded have no known number of spans.
         dropped: Findings that could not be told to a backend.
         late: Spans forwarded but not counted, since their window had closed.
-        forwarded: Spans every backend took.
+        forwarded: Spans every backend took, or the journal keeps until it does.
         annotated: Spans forwarded with attributes of ours.
         removed: Inbound attributes under our own prefix, removed.
     """
@@ -30,7 +30,7 @@ class Counts:
     removed: int = 0
 
     def delivered(self, processed: Processed, late: int) -> None:
-        """Count a request that every backend took."""
+        """Count a request whose sender is told OK."""
         self.accepted += processed.spans
         self.forwarded += processed.spans
         self.annotated += processed.annotated

@@ -14,8 +14,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 
 from spanward import semconv
 from spanward_processor.counts import Counts
+from spanward_processor.delivery import Delivery, RefusedError
 from spanward_processor.findings import Finding, Severity, State
-from spanward_processor.forward import Forwarder, RefusedError, Signal
+from spanward_processor.signals import Signal
 
 _log = logging.getLogger(__name__)
 
@@ -109,13 +110,13 @@ class Emitter:
     """Delivers findings one request at a time, so that a slow backend holds up nothing else.
 
     Args:
-        forwarder: Where to.
+        delivery: Delivers them.
         counts: Where a dropped finding is counted.
         version: Version of the processor.
     """
 
-    def __init__(self, forwarder: Forwarder, counts: Counts, version: str) -> None:
-        self._forwarder = forwarder
+    def __init__(self, delivery: Delivery, counts: Counts, version: str) -> None:
+        self._delivery = delivery
         self._counts = counts
         self._version = version
         self._waiting: asyncio.Queue[tuple[Finding, ...]] = asyncio.Queue(MOST_WAITING)
@@ -138,7 +139,7 @@ class Emitter:
         while True:
             findings = await self._waiting.get()
             try:
-                await self._forwarder.send(Signal.LOGS, encode_findings(findings, self._version))
+                await self._delivery.deliver(Signal.LOGS, encode_findings(findings, self._version))
             except RefusedError as error:
                 self._drop(findings, str(error))
             finally:

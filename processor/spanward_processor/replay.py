@@ -18,9 +18,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from spanward import semconv
 from spanward_processor.config import Config, DetectionConfig
 from spanward_processor.findings import Finding
-from spanward_processor.forward import Signal
 from spanward_processor.panorama import Standing
 from spanward_processor.server import Processor
+from spanward_processor.signals import Signal
 
 COLUMNS: Final = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _SPANS_PER_REQUEST: Final = 512
@@ -150,7 +150,13 @@ async def replay(paths: list[Path], detection: DetectionConfig) -> Replayed:
         RecordingError: A file cannot be read.
     """
     config = Config.model_validate(
-        {"receiver": {"listen": "127.0.0.1:0"}, "live": None, "detection": detection, "telemetry": {"interval_s": 3600}}
+        {
+            "receiver": {"listen": "127.0.0.1:0", "http_listen": None},
+            "live": None,
+            "journal": None,
+            "detection": detection,
+            "telemetry": {"interval_s": 3600},
+        }
     )
     transitions: list[Finding] = []
     times: list[int] = []

@@ -1,9 +1,13 @@
 """What the stages are told, apart from how an operator writes it (`config.py`)."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from spanward import semconv
+
+_LONGEST_ASKED_S: Final = 300.0  # a wait that a backend may ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +65,42 @@ class Limits:
     cells_per_window: int = 1_000_000
     texts: int = 65_536
     future_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """How patient we are with backends.
+
+    Args:
+        max_wait_s: Without a journal: longest a request waits for its backends, seconds.
+        backoff_initial_s: First wait after a failure, seconds, at most.
+        backoff_max_s: Longest wait, seconds, unless the backend asks for a longer one.
+        joined_bytes: With a journal: bytes up to which waiting requests are delivered as one.
+        in_flight: With a journal: requests under way to one backend.
+        drain_s: How long a stopping processor goes on delivering, seconds.
+    """
+
+    max_wait_s: float = 30.0
+    backoff_initial_s: float = 0.2
+    backoff_max_s: float = 5.0
+    joined_bytes: int = 512 << 10
+    in_flight: int = 4
+    drain_s: float = 10.0
+
+    def delay_s(self, attempt: int, asked_s: float | None, rng: random.Random) -> float:
+        """Return how long to wait after a failure, seconds: full jitter, or what the backend asked for if that is longer.
+
+        A backend that asks for no time at all is not called in a tight loop, and one that asks for years is asked again.
+
+        Args:
+            attempt: Failures before this one.
+            asked_s: What the backend asked for.
+            rng: Source of randomness.
+
+        Source:
+            Brooker, "Exponential backoff and jitter", AWS Architecture Blog, 2015 ("full jitter").
+        """
+        jitter_s = rng.uniform(0.0, min(self.backoff_max_s, self.backoff_initial_s * 2.0 ** min(attempt, 30)))
+        if asked_s is None:
+            return jitter_s
+        return min(max(asked_s, jitter_s), max(_LONGEST_ASKED_S, self.backoff_max_s))

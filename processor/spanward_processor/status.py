@@ -5,53 +5,65 @@ Source: OpenTelemetry Protocol specification 1.x, "OTLP/gRPC Response", "Failure
 
 from typing import Final
 
-import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-DETAILS: Final = "grpc-status-details-bin"
+from spanward_processor.h2.call import Status as Code
 
 RETRYABLE: Final = frozenset(
     {
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.OUT_OF_RANGE,
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DATA_LOSS,
+        Code.CANCELLED,
+        Code.DEADLINE_EXCEEDED,
+        Code.ABORTED,
+        Code.OUT_OF_RANGE,
+        Code.UNAVAILABLE,
+        Code.DATA_LOSS,
     }
 )
 
 
-def throttled(message: str, delay_s: float) -> tuple[tuple[str, bytes], ...]:
-    """Return trailing metadata that tells a sender to come back after a while.
+def encoded(code: Code, message: str, delay_s: float | None = None) -> bytes:
+    """Return an encoded google.rpc.Status.
 
     Args:
+        code: What kind of failure it is.
         message: What is wrong, in a sentence.
-        delay_s: When to come back, seconds.
+        delay_s: When the sender shall come back, seconds; None says nothing about it.
     """
-    detail = AnyMessage()
-    seconds = int(delay_s)
-    detail.Pack(RetryInfo(retry_delay=Duration(seconds=seconds, nanos=int((delay_s - seconds) * 1e9))))
-    code = int(grpc.StatusCode.UNAVAILABLE.value[0])
-    return ((DETAILS, Status(code=code, message=message, details=[detail]).SerializeToString()),)
+    status = Status(code=int(code), message=message)
+    if delay_s is not None:
+        detail = AnyMessage()
+        seconds = int(delay_s)
+        detail.Pack(RetryInfo(retry_delay=Duration(seconds=seconds, nanos=int((delay_s - seconds) * 1e9))))
+        status.details.append(detail)
+    encoded_status: bytes = status.SerializeToString()
+    return encoded_status
 
 
-def retry_delay_s(error: grpc.aio.AioRpcError) -> float | None:
-    """Return the delay a backend asked for, seconds; None when it did not."""
-    for key, value in error.trailing_metadata() or ():
-        if key == DETAILS and isinstance(value, bytes):
-            for detail in Status.FromString(value).details:
-                info = RetryInfo()
-                if detail.Unpack(info):
-                    return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+def retry_delay_s(details: bytes) -> float | None:
+    """Return the delay that an encoded google.rpc.Status asks for, seconds; None when it does not."""
+    try:
+        status = Status.FromString(details)
+        for detail in status.details:
+            info = RetryInfo()
+            if detail.Unpack(info):
+                return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    except DecodeError:
+        pass
     return None
 
 
-def may_retry(error: grpc.aio.AioRpcError) -> bool:
-    """Return whether the specification allows sending the same request again."""
-    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return retry_delay_s(error) is not None
-    return error.code() in RETRYABLE
+def may_retry(code: int, delay_s: float | None) -> bool:
+    """Return whether the specification allows sending the same request again.
+
+    Args:
+        code: gRPC status.
+        delay_s: Delay that the answer asks for, if any.
+    """
+    return code in RETRYABLE or (code == Code.RESOURCE_EXHAUSTED and delay_s is not None)
+
+
+__all__ = ["RETRYABLE", "Code", "encoded", "may_retry", "retry_delay_s"]

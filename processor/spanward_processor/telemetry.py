@@ -21,25 +21,26 @@ from opentelemetry.sdk.resources import Resource
 
 from spanward import semconv
 from spanward_processor.counts import Counts
-from spanward_processor.forward import Forwarder, RefusedError, Signal
+from spanward_processor.delivery import Delivery, RefusedError
 from spanward_processor.panorama import Panorama, Standing
+from spanward_processor.signals import Signal
 
 _RECEIVER: Final = {"receiver": "otlp", "transport": "grpc"}
 _Observe = Callable[[CallbackOptions], Iterable[Observation]]
 
 
 class ForwardingExporter(MetricExporter):
-    """Hands encoded metrics from the SDK's thread to the event loop's forwarder."""
+    """Hands encoded metrics from the SDK's thread to the event loop's delivery."""
 
-    def __init__(self, forwarder: Forwarder, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, delivery: Delivery, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
-        self._forwarder = forwarder
+        self._delivery = delivery
         self._loop = loop
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:  # noqa: ARG002 - the SDK's signature
         """Deliver one collection; see the SDK."""
         payload = encode_metrics(metrics_data).SerializeToString()
-        sending = self._forwarder.send(Signal.METRICS, payload, within_s=timeout_millis / 1e3)
+        sending = self._delivery.deliver(Signal.METRICS, payload, within_s=timeout_millis / 1e3)
         try:
             asyncio.run_coroutine_threadsafe(sending, self._loop).result(timeout_millis / 1e3 + 1)
         except (RefusedError, TimeoutError, CancelledError):  # cancelled: the processor stops before a backend answers
@@ -51,14 +52,14 @@ class ForwardingExporter(MetricExporter):
         return True
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """The forwarder is closed by its owner."""
+        """Delivery is closed by its owner."""
 
 
 class SelfTelemetry:
     """A meter provider of our own, never the global one.
 
     Args:
-        forwarder: Where metrics go.
+        delivery: Where metrics go.
         counts: Running totals.
         panorama: How every series stands.
         overflowed: Returns how many rows found no key of their own.
@@ -68,7 +69,7 @@ class SelfTelemetry:
 
     def __init__(
         self,
-        forwarder: Forwarder,
+        delivery: Delivery,
         counts: Counts,
         panorama: Panorama,
         overflowed: Callable[[], int],
@@ -76,18 +77,18 @@ class SelfTelemetry:
         interval_s: float,
         version: str,
     ) -> None:
-        exporter = ForwardingExporter(forwarder, asyncio.get_running_loop())
+        exporter = ForwardingExporter(delivery, asyncio.get_running_loop())
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval_s * 1e3)
         resource = Resource({semconv.SERVICE_NAME: "spanward-processor", semconv.SERVICE_VERSION: version})
         self._provider = MeterProvider([reader], resource, shutdown_on_exit=False)
         self._meter = self._provider.get_meter("spanward.processor", version)
-        self._count_spans(forwarder, counts, overflowed)
+        self._count_spans(delivery, counts, overflowed)
         self._show_series(panorama)
 
-    def _count_spans(self, forwarder: Forwarder, counts: Counts, overflowed: Callable[[], int]) -> None:
+    def _count_spans(self, delivery: Delivery, counts: Counts, overflowed: Callable[[], int]) -> None:
         def exported(read: Callable[[Any], int]) -> _Observe:
             return lambda _: [
-                Observation(read(backend.sent), {"exporter": backend.name}) for backend in forwarder.backends
+                Observation(read(backend.sent), {"exporter": backend.name}) for backend in delivery.backends
             ]
 
         counters: dict[str, _Observe] = {

@@ -13,9 +13,11 @@ from typing import Any, cast
 
 import grpc
 import pytest
+import yaml
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import running
-from spans import encoded, eventually, span
+from spans import encoded, eventually, span, spans_of
 from spanward_processor.commands import COMMANDS
 
 SPANWARD = [sys.executable, "-m", "spanward_processor"]
@@ -85,7 +87,7 @@ def test_warmup_says_what_it_compiled_and_where_it_is_kept() -> None:
 
     assert (result.returncode, result.stderr) == (0, "")
     assert re.fullmatch(
-        r"decode, score and count: [\d.]+ s\nclose a window: [\d.]+ s\nannotate: [\d.]+ s\n"
+        r"decode, score and count: [\d.]+ s\nclose a window: [\d.]+ s\nannotate: [\d.]+ s\nread JSON: [\d.]+ s\n"
         r"kernels ready in [\d.]+ s, kept in \S+kernels-[0-9a-f]{16}\n",
         result.stdout,
     )
@@ -99,34 +101,43 @@ def test_without_the_extra_the_pip_command_is_told() -> None:
     assert re.fullmatch(r"spanward needs \w+: pip install 'spanward\[processor\]'\n", result.stderr)
 
 
-@pytest.mark.parametrize("section", ["receiver", "live"])
-def test_a_port_in_use_is_one_sentence_and_exit_code_1(section: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["listen", "http_listen", "live"])
+def test_a_port_in_use_is_one_sentence_and_exit_code_1(key: str, tmp_path: Path) -> None:
     """No traceback, and nothing is left running."""
-    other = {"receiver": "live: null", "live": "receiver: {listen: '127.0.0.1:0'}"}[section]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
+        receiver = {"listen": "127.0.0.1:0", "http_listen": None}
+        config = {"receiver": receiver | {key: address}, "live": None}
+        if key == "live":
+            config = {"receiver": receiver, "live": {"listen": address}}
         file = tmp_path / "processor.yaml"
-        file.write_text(f"{section}: {{listen: '{address}'}}\n{other}\n", encoding="utf-8")
+        file.write_text(yaml.safe_dump(config), encoding="utf-8")
         result = run("processor", "--config", str(file))
 
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"{address} cannot be used: Address already in use\n"
 
 
+@pytest.mark.parametrize("journal", ["{{folder: {folder}/journal}}", "null"], ids=["journal", "no_journal"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_drains_what_is_in_flight(number: signal.Signals, tmp_path: Path) -> None:
-    """Asked to stop with requests in flight, it delivers them, answers their senders, and exits with 0."""
+def test_a_stop_drains_what_is_in_flight(number: signal.Signals, journal: str, tmp_path: Path) -> None:
+    """Asked to stop with requests in flight, it delivers their spans, answers their senders, and exits with 0."""
     sent = [encoded(span({"number": each}), span({"number": each})) for each in range(4)]
     with running.backend() as (backend, port):
         text = f"""
-receiver: {{listen: "127.0.0.1:0"}}
+receiver: {{listen: "127.0.0.1:0", http_listen: null}}
 live: null
+journal: {journal.format(folder=tmp_path)}
 backends: [{{name: b, endpoint: "http://127.0.0.1:{port}", timeout_s: 60}}]
 """
         backend.answering.clear()
         with processor(tmp_path, text) as (process, address), grpc.insecure_channel(address) as channel:
             calls = [cast("Any", channel).unary_unary(METHOD).future(each, timeout=60) for each in sent]
-            assert eventually(lambda: backend.asked == len(sent))
+            if journal == "null":
+                assert eventually(lambda: backend.asked == len(sent))
+            else:
+                assert [call.result() for call in calls] == [b""] * len(sent)  # before the backend has any of it
+                assert eventually(lambda: backend.asked > 0)
             process.send_signal(number)
             assert eventually(lambda: "stopping" in (tmp_path / "log").read_text(encoding="utf-8"))
             assert process.poll() is None
@@ -135,8 +146,14 @@ backends: [{{name: b, endpoint: "http://127.0.0.1:{port}", timeout_s: 60}}]
             code = process.wait(30)
 
     assert (answers, code) == ([b""] * len(sent), 0)
-    assert sorted(sent) == sorted(each.SerializeToString() for each in backend.traces)
+    assert _spans(*sent) == _spans(*(each.SerializeToString() for each in backend.traces))
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def _spans(*requests: bytes) -> list[bytes]:
+    """Return all spans, encoded and sorted: from the journal several requests may be forwarded as one."""
+    made = [ExportTraceServiceRequest.FromString(each) for each in requests]
+    return sorted(span.SerializeToString() for each in made for span in spans_of(each))
 
 
 @pytest.mark.slow
@@ -145,7 +162,7 @@ def test_the_first_request_after_ready_does_not_wait_for_compilation(
 ) -> None:
     """With an empty cache the kernels are compiled before it says that it is ready; senders give up after ten seconds."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
-    with processor(tmp_path, "receiver: {listen: '127.0.0.1:0'}\nlive: null\n") as (_, address):
+    with processor(tmp_path, "receiver: {listen: '127.0.0.1:0', http_listen: null}\nlive: null\n") as (_, address):
         assert running.export(address, encoded(span()), timeout=10) == b""
 
     assert "kernels compiled for" in (tmp_path / "log").read_text(encoding="utf-8")

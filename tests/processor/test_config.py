@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from spanward_processor.config import Config, ConfigError, load, parse
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES
@@ -154,15 +156,15 @@ def test_a_header_gRPC_could_not_send_is_refused(name: str) -> None:  # noqa: N8
     assert "must be a header name" in line
 
 
-@pytest.mark.parametrize("section", ["receiver", "live"])
+@pytest.mark.parametrize(("section", "key"), [("receiver", "listen"), ("receiver", "http_listen"), ("live", "listen")])
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "10.1.2.3:1", "127.evil.example:1", "localhost.example:1"])
-def test_beyond_loopback_nothing_listens_unprotected(section: str, address: str) -> None:
+def test_beyond_loopback_nothing_listens_unprotected(section: str, key: str, address: str) -> None:
     """Only an address of this machine itself is let through; a name that merely looks like one is not."""
-    (line,) = mistakes(f"{section}: {{listen: '{address}'}}")
+    (line,) = mistakes(f"{section}: {{{key}: '{address}'}}")
 
-    assert line.startswith(f"{section}.listen: must be on loopback, unless ")
+    assert line.startswith(f"{section}.{key}: must be on loopback, unless ")
     assert line.endswith(f"got '{address}'")
-    assert parse(f"{section}: {{listen: '{address}', insecure_bind: true}}")
+    assert parse(f"{section}: {{{key}: '{address}', insecure_bind: true}}")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "127.3.2.1:1", "localhost:1", "[::1]:65535"])
@@ -200,6 +202,19 @@ def test_tls_lets_the_receiver_listen_beyond_loopback(tmp_path: Path) -> None:
     config = parse(f"receiver: {{listen: '0.0.0.0:1', tls: {{cert_file: {cert}, key_file: {key}}}}}")
 
     assert config.receiver.tls is not None
+
+
+def test_the_journal_lies_where_the_user_s_programs_keep_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder it is the one of the XDG specification; a folder that is named is taken as it is."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    named = parse("journal: {folder: /var/lib/spanward}").journal
+    unnamed = parse("").journal
+
+    assert named is not None
+    assert unnamed is not None
+    assert named.as_settings().folder == Path("/var/lib/spanward")
+    assert unnamed.as_settings().folder == tmp_path / "spanward" / "journal"
 
 
 def test_tls_files_must_be_complete_and_readable() -> None:
@@ -281,23 +296,41 @@ BOUNDS: dict[str, dict[str, tuple[float | None, float | None]]] = {
         "cells_per_window": (1, 100_000_000),
         "texts": (1, 10_000_000),
         "future_s": (0, 1e9),
+        "compression_ratio": (1, 100_000),
+        "header_bytes": (1024, 1 << 20),
+        "connections": (1, 1_000_000),
+        "requests_per_s": (None, 1_000_000),
     },
-    "forwarding": {"max_wait_s": (None, 1e9), "backoff_initial_s": (None, 1e9), "backoff_max_s": (None, 1e9)},
+    "forwarding": {
+        "max_wait_s": (None, 1e9),
+        "backoff_initial_s": (None, 1e9),
+        "backoff_max_s": (None, 1e9),
+        "joined_bytes": (1, 64 << 20),
+        "in_flight": (1, 1024),
+        "drain_s": (0, 1e9),
+    },
+    "journal": {"most_bytes": (1 << 16, 1 << 44), "recent_bytes": (0, 1 << 40), "fsync_interval_s": (None, 1e9)},
     "telemetry": {"interval_s": (None, 1e9)},
 }
 """Smallest and largest value of every number; None where the bound itself is refused: 0 below, 1 above."""
 
+NULLABLE = {"requests_per_s"}
+"""Numbers that may be left out by `null`."""
+
+
+def holds_number(annotation: Any) -> bool:
+    """Return whether a type is a number, or is made of one."""
+    return annotation in {int, float} or any(holds_number(inner) for inner in get_args(annotation))
+
 
 def test_every_number_is_in_the_table_of_bounds() -> None:
     """A new limit without a bound, or without a test of it, is noticed."""
-    config = Config()
-    sections = (config.receiver, config.forwarding, config.detection, config.limits, config.telemetry)
     numbers = {
         (section, name)
-        for section, model in config
-        if model in sections
-        for name, value in model
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        for section, model in Config()
+        if isinstance(model, BaseModel)
+        for name, field in type(model).model_fields.items()
+        if holds_number(field.annotation)
     }
 
     assert {(section, name) for section, names in BOUNDS.items() for name in names} == numbers
@@ -314,7 +347,8 @@ def test_numbers_keep_to_their_bounds(section: str, name: str, low: float | None
             assert parse(f"{section}: {{{name}: {taken!r}}}")
     below = 0 if low is None else low - (1 if isinstance(low, int) else 0.01)
     above = 1 if high is None else high + 1
-    for refused in (below, above, ".nan", ".inf", "-.inf", "true", "text", "[]", "null"):
+    words = [".nan", ".inf", "-.inf", "true", "text", "[]", *([] if name in NULLABLE else ["null"])]
+    for refused in (below, above, *words):
         (line,) = mistakes(f"{section}: {{{name}: {refused}}}")
         assert line.startswith(f"{section}.{name}: must be ")
 

@@ -1,5 +1,8 @@
 """Every limit of the configuration holds; each test bears the name of its limit."""
 
+import gzip
+import http.client
+import socket
 import time
 from typing import Any, cast
 
@@ -16,6 +19,7 @@ from spanward_processor.server import Processor
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FAST = {"window_s": 1, "lateness_s": 0}
+BOTH = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"}
 
 
 def test_every_limit_has_a_test_of_its_name() -> None:
@@ -30,6 +34,22 @@ def refusal_of(processor: Processor, sent: bytes) -> Any:
     with pytest.raises(grpc.RpcError) as refusal:
         running.export(processor.receiver_address, sent)
     return refusal.value
+
+
+def place(address: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT."""
+    host, port = address.split(":")
+    return host, int(port)
+
+
+def post(processor: Processor, sent: bytes, source: str = "127.0.0.1", **headers: str) -> http.client.HTTPResponse:
+    """Export bytes over HTTP on a connection of its own; return the answer."""
+    connection = http.client.HTTPConnection(*place(processor.http_address), timeout=20, source_address=(source, 0))
+    try:
+        connection.request("POST", "/v1/traces", sent, {"content-type": "application/x-protobuf", **headers})
+        return connection.getresponse()
+    finally:
+        connection.close()
 
 
 def shown(processor: Processor) -> list[str]:
@@ -52,7 +72,7 @@ def metric(backend: running.Backend, name: str) -> list[float]:
 def test_message_bytes(compression: grpc.Compression) -> None:
     """A larger message is refused, also one that is small only while compressed; the largest allowed one is taken."""
     fitting = encoded(span({"text": "x" * 99_000}))
-    limits = {"message_bytes": len(fitting)}
+    limits = {"message_bytes": len(fitting), "compression_ratio": 1_000}  # equal bytes pack more than 200-fold
     with running.backend() as (backend, port), running.processor(port, limits=limits) as processor:
         with grpc.insecure_channel(processor.receiver_address, compression=compression) as channel:
             call = cast("Any", channel).unary_unary(METHOD)
@@ -156,14 +176,94 @@ def test_texts() -> None:
     assert all(name == "the last" or name.startswith(("#", "decision-")) for name in decisions)
 
 
-def test_future_s() -> None:
-    """A clock that runs ahead by more than the limit closes no window for the others; within it, it may."""
-    hour_ns = 3_600_000_000_000
-    for ahead_ns, late in ((2 * hour_ns, 0), (hour_ns // 2, 1)):
-        with running.processor(limits={"future_s": 3_600}, detection=FAST) as processor:
-            now = time.time_ns()
-            running.export(processor.receiver_address, encoded(span(end_time_unix_nano=now + ahead_ns)))
-            processor.pipeline.tick()
-            running.export(processor.receiver_address, encoded(span(end_time_unix_nano=time.time_ns())))
+@pytest.mark.parametrize(("ahead_s", "counted_ahead_s"), [(7_200, 0), (1_800, 1_800)])
+def test_future_s(ahead_s: int, counted_ahead_s: int) -> None:
+    """A row further ahead than the limit counts in the present, one within it at its own time; nobody else is late."""
+    with running.processor(limits={"future_s": 3_600}, detection=FAST) as processor:
+        now_s = time.time()
+        ahead = span(end_time_unix_nano=int((now_s + ahead_s) * 1e9))
+        running.export(processor.receiver_address, encoded(ahead))
+        processor.pipeline.tick()
+        running.export(processor.receiver_address, encoded(span({semconv.MODEL_NAME: "other"})))
+        processor.pipeline.flush()
+        ends_s = {each.series.model: each.history[-1].t_s for each in processor.pipeline.panorama.standings()}
 
-            assert late == processor.counts.late
+    assert ends_s["m"] - now_s == pytest.approx(counted_ahead_s, abs=60)
+    assert processor.counts.late == 0
+
+
+def test_compression_ratio() -> None:
+    """What unpacks to more than its share is refused on both ways in; the same bytes unpacked are taken."""
+    sent = encoded(span({"text": "x" * 200_000}))
+    packed = gzip.compress(sent)
+    limits = {"compression_ratio": len(sent) / len(packed) - 1}
+    with running.processor(receiver=BOTH, limits=limits) as processor:
+        packing = grpc.insecure_channel(processor.receiver_address, compression=grpc.Compression.Gzip)
+        with packing as channel, pytest.raises(grpc.RpcError) as refusal:
+            cast("Any", channel).unary_unary(METHOD)(sent, timeout=20)
+        refused = post(processor, packed, **{"content-encoding": "gzip"})
+        taken = post(processor, sent)
+        running.export(processor.receiver_address, sent)
+
+    assert cast("Any", refusal.value).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "limits.compression_ratio" in cast("Any", refusal.value).details()
+    assert (refused.status, taken.status) == (413, 200)
+    assert processor.counts.accepted == 2
+
+
+def test_header_bytes() -> None:
+    """Headers within the limit are taken; longer ones are answered 431 over HTTP, and end a gRPC connection."""
+    with running.processor(receiver=BOTH, limits={"header_bytes": 4_096}) as processor:
+        with grpc.insecure_channel(processor.receiver_address) as channel:
+            call = cast("Any", channel).unary_unary(METHOD)
+            call(encoded(span()), metadata=[("x-fits", "y" * 3_000)], timeout=20)
+        farewell = _send_headers(processor.receiver_address, 5_000)
+        taken = post(processor, encoded(span()), **{"x-fits": "y" * 3_000})
+        refused = post(processor, encoded(span()), **{"x-long": "y" * 5_000})
+
+    assert b"header block longer than the limit of 4096 bytes" in farewell
+    assert (taken.status, refused.status) == (200, 431)
+
+
+def _send_headers(address: str, size: int) -> bytes:
+    """Begin HTTP/2 with a HEADERS frame of a size; return all that is said until the connection is closed."""
+    settings, begin = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)), bytes((1, 4, 0, 0, 0, 1))
+    with socket.create_connection(place(address), timeout=20) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + size.to_bytes(3, "big") + begin)
+        return b"".join(iter(lambda: connection.recv(4_096), b""))
+
+
+def test_connections() -> None:
+    """One connection too many is closed at once, over HTTP after a 503; once another has gone, one is taken again."""
+    with running.processor(receiver=BOTH, limits={"connections": 2}) as processor:
+        grpc_place, http_place = place(processor.receiver_address), place(processor.http_address)
+        connect = socket.create_connection
+        with connect(grpc_place, 20), connect(grpc_place, 20), connect(grpc_place, 20) as third:
+            closed = third.recv(1)
+        with connect(http_place, 20):
+            taken = post(processor, b"")
+            with connect(http_place, 20):
+                assert eventually(lambda: post(processor, b"").status == 503)
+        assert eventually(lambda: post(processor, b"").status == 200)
+        with grpc.insecure_channel(processor.receiver_address) as channel:
+            cast("Any", channel).unary_unary(METHOD)(encoded(span()), timeout=20, wait_for_ready=True)
+
+    assert (closed, taken.status) == (b"", 200)
+
+
+def test_requests_per_s() -> None:
+    """A peer that asks too often is told when to come back, on whichever way in; another address is taken."""
+    sent = encoded(span())
+    with running.processor(receiver=BOTH, limits={"requests_per_s": 0.01}) as processor:
+        running.export(processor.receiver_address, sent)
+        refusal = refusal_of(processor, sent)
+        refused = post(processor, sent)
+        other = post(processor, sent, source="127.0.0.2")
+
+    assert refusal.code() is grpc.StatusCode.UNAVAILABLE
+    assert "limits.requests_per_s" in refusal.details()
+    assert _told_to_come_back(refusal)
+    assert refused.status == 503
+    assert 1 <= int(refused.headers["retry-after"]) <= 100
+    assert other.status == 200
+    assert processor.counts.accepted == 2

@@ -9,7 +9,11 @@ from typing import Annotated
 import typer
 
 from spanward_processor.config import Config, ConfigError, load
-from spanward_processor.server import PortTakenError, serve
+from spanward_processor.journal.log import JournalError
+from spanward_processor.listening import PortTakenError
+from spanward_processor.receive.tokens import TokenFileError
+from spanward_processor.server import serve
+from spanward_processor.tls import TlsError
 
 
 def processor(
@@ -31,7 +35,7 @@ def processor(
     )
     try:
         asyncio.run(serve(checked, _announce))
-    except PortTakenError as error:
+    except (PortTakenError, JournalError, TlsError, TokenFileError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
 

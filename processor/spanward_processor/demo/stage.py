@@ -17,6 +17,9 @@ _ADDRESS: Final = r"127\.0\.0\.1:\d+"
 _CONFIG: Final = """\
 receiver:
   listen: {receiver}
+  http_listen: null
+journal:
+  folder: {journal}
 live:
   listen: 127.0.0.1:0
 backends:
@@ -89,7 +92,7 @@ async def _start_service(processes: Processes, receiver: str) -> str:
 
 async def _start_processor(processes: Processes, folder: Path, receiver: str, backend: str) -> str:
     config = folder / "processor.yaml"
-    config.write_text(_CONFIG.format(receiver=receiver, backend=backend), encoding="utf-8")
+    config.write_text(_CONFIG.format(receiver=receiver, journal=folder / "journal", backend=backend), encoding="utf-8")
     ready = await processes.start(
         "processor",
         _module("spanward_processor", "processor", "--config", str(config)),

@@ -1,0 +1,79 @@
+"""From the checked configuration to the parts that do the work."""
+
+import random
+import time
+from typing import Final
+
+from spanward_processor.backends import Backend
+from spanward_processor.config import BackendConfig, Config
+from spanward_processor.delivery import Delivery, Direct, Journalled
+from spanward_processor.exporters.base import Exporter
+from spanward_processor.exporters.grpc import GrpcExporter
+from spanward_processor.exporters.http import HttpExporter
+from spanward_processor.h2.client import GrpcChannel
+from spanward_processor.h2.limits import Limits
+from spanward_processor.journal.log import Fsync, Journal
+from spanward_processor.receive.gate import Gate
+from spanward_processor.receive.rates import PeerRates
+from spanward_processor.receive.tokens import Tokens
+from spanward_processor.tls import client_context
+
+_BURST_S: Final = 2  # seconds' worth of requests that a peer may send at once
+_MOST_PEERS: Final = 10_000
+
+
+def delivery_of(config: Config, rng: random.Random) -> Delivery:
+    """Return what makes OK true; call it in the event loop.
+
+    Args:
+        config: The configuration.
+        rng: Randomness of back-offs.
+
+    Raises:
+        JournalError: The journal's folder cannot be used.
+        TlsError: A certificate cannot be used.
+    """
+    backends = [Backend(backend.name, exporter_of(backend), backend.timeout_s) for backend in config.backends]
+    forwarding = config.forwarding.as_settings()
+    if config.journal is None or not backends:
+        return Direct(backends, forwarding, rng)
+    journal = Journal(config.journal.as_settings(), [backend.name for backend in backends])
+    return Journalled(journal, backends, forwarding, rng, always_synced=config.journal.fsync is Fsync.ALWAYS)
+
+
+def exporter_of(config: BackendConfig) -> Exporter:
+    """Return the way to a backend."""
+    scheme, _, address = config.endpoint.partition("://")
+    gzip = config.compression == "gzip"
+    headers = [(name.lower(), value) for name, value in config.headers.items()]
+    if config.protocol == "http":
+        context = client_context(config.tls, ["http/1.1"]) if scheme == "https" else None
+        return HttpExporter(config.endpoint, headers, gzip=gzip, tls=context)
+    host, _, port = address.rpartition(":")
+    context = client_context(config.tls, ["h2"]) if scheme == "https" else None
+    return GrpcExporter(GrpcChannel(host.strip("[]"), int(port), tls=context), headers, gzip=gzip)
+
+
+def gate_of(config: Config) -> Gate:
+    """Return who may send.
+
+    Raises:
+        TokenFileError: The file of tokens cannot be used.
+    """
+    rate = config.limits.requests_per_s
+    path = config.receiver.tokens_file
+    return Gate(
+        tokens=Tokens(path, time.monotonic) if path else None,
+        rates=PeerRates(rate, max(1, int(_BURST_S * rate)), _MOST_PEERS, time.monotonic) if rate else None,
+    )
+
+
+def limits_of(config: Config) -> Limits:
+    """Return what one gRPC connection, and all together, may hold."""
+    limits = config.limits
+    return Limits(
+        message_bytes=limits.message_bytes,
+        header_bytes=limits.header_bytes,
+        connections=limits.connections,
+        buffered_bytes=limits.in_flight_bytes,
+    )

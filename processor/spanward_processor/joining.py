@@ -1,0 +1,72 @@
+"""Small requests that came in the same turn of the event loop are taken as one.
+
+What a request costs beside its spans is the same for one span as for hundreds. Encoded export requests may be joined byte by
+byte, since their only field is repeated; each sender still gets an answer of its own.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from spanward_processor.decode import UndecodableError
+
+MOST_BYTES: Final = 512 << 10  # of requests taken as one
+
+
+class Joiner:
+    """Collects requests until the event loop has handled all that was ready to be read.
+
+    Args:
+        take: Takes an encoded request; raises what its senders shall be told.
+    """
+
+    def __init__(self, take: Callable[[bytes], bytes]) -> None:
+        self._take = take
+        self._waiting: list[tuple[bytes, asyncio.Future[bytes]]] = []
+
+    def add(self, payload: bytes) -> asyncio.Future[bytes]:
+        """Let a request wait for the end of this turn; return what will be answered."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
+        self._waiting.append((payload, answer))
+        if len(self._waiting) == 1:
+            loop.call_soon(self._take_all)
+        return answer
+
+    def _take_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        group: list[tuple[bytes, asyncio.Future[bytes]]] = []
+        size = 0
+        for payload, answer in waiting:
+            if group and size + len(payload) > MOST_BYTES:
+                self._take_group(group)
+                group, size = [], 0
+            group.append((payload, answer))
+            size += len(payload)
+        self._take_group(group)
+
+    def _take_group(self, group: Sequence[tuple[bytes, asyncio.Future[bytes]]]) -> None:
+        try:
+            reply = self._take(b"".join([payload for payload, _ in group]) if len(group) > 1 else group[0][0])
+        except UndecodableError as error:
+            self._take_apart(group, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            for _, answer in group:
+                _fail(answer, error)
+        else:
+            for _, answer in group:
+                if not answer.done():
+                    answer.set_result(reply)
+
+    def _take_apart(self, group: Sequence[tuple[bytes, asyncio.Future[bytes]]], error: UndecodableError) -> None:
+        """Take each alone, so that only the one at fault is refused."""
+        if len(group) == 1:
+            _fail(group[0][1], error)
+            return
+        for one in group:
+            self._take_group([one])
+
+
+def _fail(answer: asyncio.Future[bytes], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)

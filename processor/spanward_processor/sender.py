@@ -1,0 +1,146 @@
+"""From the journal to one backend, in order, as long as it takes."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spanward_processor.backends import Backend
+from spanward_processor.exporters.base import Refusal, Verdict
+from spanward_processor.journal.log import Reader
+from spanward_processor.journal.record import Record
+from spanward_processor.settings import Forwarding
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """Records on their way, and the position that is reached when they have arrived."""
+
+    task: asyncio.Task[None]
+    end: int
+
+
+class Sender:
+    """Takes what waits for one backend, joins small requests into larger ones, and tries until they are taken.
+
+    Several joined requests may be under way at once; the position in the journal moves only past those that have arrived.
+
+    Args:
+        backend: Where to.
+        reader: Its way through the journal.
+        forwarding: How patient we are, and how much is joined.
+        rng: Randomness of the back-off.
+    """
+
+    def __init__(self, backend: Backend, reader: Reader, forwarding: Forwarding, rng: random.Random) -> None:
+        self._backend = backend
+        self._reader = reader
+        self._forwarding = forwarding
+        self._rng = rng
+        self._wake = asyncio.Event()
+        self._delivered = asyncio.Event()
+        self._under_way: deque[_Flight] = deque()
+
+    def wake(self) -> None:
+        """Say that the journal has grown."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        try:
+            while True:
+                await self._make_way()
+                records = await self._take()
+                if not records:
+                    if not self._under_way:
+                        self._reach(self._reader.at)  # past damage at the end, too
+                    await self._wake.wait()
+                    self._wake.clear()
+                    continue
+                task = asyncio.create_task(self._insist(records))
+                self._under_way.append(_Flight(task, records[-1].end))
+                task.add_done_callback(lambda _: self._confirm())
+        finally:
+            for flight in self._under_way:
+                flight.task.cancel()
+
+    async def _take(self) -> Sequence[Record]:
+        most = self._forwarding.joined_bytes
+        if self._reader.behind:
+            return await asyncio.to_thread(self._reader.take, most)  # the disk may be slow
+        return self._reader.take(most)
+
+    async def _make_way(self) -> None:
+        """Wait until another request may be under way."""
+        while len(self._under_way) >= self._forwarding.in_flight:
+            await asyncio.wait([self._under_way[0].task])  # the position moves only when the oldest has arrived
+            await asyncio.sleep(0)  # let the callback move it
+
+    def _confirm(self) -> None:
+        reached = None
+        while self._under_way and self._under_way[0].task.done() and not self._under_way[0].task.cancelled():
+            reached = self._under_way.popleft().end
+        if reached is not None:
+            self._reach(reached)
+            if not self._under_way and self._reader.waiting_bytes:
+                self._wake.set()
+
+    def _reach(self, position: int) -> None:
+        self._reader.confirm(position)
+        if not self._reader.waiting_bytes:
+            self._delivered.set()
+
+    async def _insist(self, records: Sequence[Record]) -> None:
+        """Try until the backend has taken the records, or has said that it never will."""
+        attempt = 0
+        spans = sum(record.spans for record in records)
+        parts = [record.payload for record in records]
+        while True:
+            try:
+                await self._backend.send(records[0].signal, parts, spans)
+            except Refusal as refusal:
+                if refusal.verdict in {Verdict.NEVER, Verdict.TOO_LARGE}:
+                    await self._give_way(records, refusal)
+                    return
+                if refusal.verdict is Verdict.FOREIGN:
+                    self._give_up(records, refusal)
+                    return
+                await asyncio.sleep(self._forwarding.delay_s(attempt, refusal.delay_s, self._rng))
+                attempt += 1
+            else:
+                return
+
+    async def _give_way(self, records: Sequence[Record], refusal: Refusal) -> None:
+        """Find the request at fault by halves, so that none is lost because of its neighbours, and give only it up."""
+        if len(records) > 1:
+            middle = len(records) // 2
+            await self._insist(records[:middle])
+            await self._insist(records[middle:])
+            return
+        self._give_up(records, refusal)
+
+    def _give_up(self, records: Sequence[Record], refusal: Refusal) -> None:
+        spans = sum(record.spans for record in records)
+        self._backend.failed(spans)
+        _log.error(
+            "given up backend=%s signal=%s requests=%d spans=%d bytes=%d reason=%r",
+            self._backend.name,
+            records[0].signal.value,
+            len(records),
+            spans,
+            sum(len(record.payload) for record in records),
+            refusal.reason,
+        )
+
+    async def finish(self, within_s: float) -> None:
+        """Wait until nothing waits any more, or the time, seconds, is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._reader.waiting_bytes:
+                    self._delivered.clear()
+                    await self._delivered.wait()
