@@ -8,7 +8,7 @@ from typing import Any, Final, Self, cast
 import grpc
 
 from spanward_processor.bench.corpus import Feed
-from spanward_processor.forward import Signal
+from spanward_processor.signals import Signal
 
 _TIMEOUT_S: Final = 60.0
 _LARGEST: Final = 64 << 20

@@ -10,7 +10,7 @@ from rich.table import Table
 from spanward_processor.bench.run import Measurement, Outcome
 from spanward_processor.bench.sides import DIRECT, OURS, THEIRS
 
-WIDTH: Final = 140
+WIDTH: Final = 160
 """Columns a table may need."""
 
 _MB: Final = 1 << 20
@@ -25,10 +25,10 @@ def ratios(outcome: Outcome) -> list[float]:
 def table(outcome: Outcome) -> Table:
     """Return one row of the benchmark as a table: every figure as min / median / max over the rounds."""
     row = outcome.row
-    rate = "as fast as they are taken" if outcome.spans_per_s is None else f"at {outcome.spans_per_s:,.0f} spans/s"
-    result = Table(box=box.SIMPLE, title=f"{row.name}: {row.work}, {rate}", caption=_caption(outcome))
+    rate = "" if outcome.spans_per_s is None else f", at {outcome.spans_per_s:,.0f} spans/s"
+    result = Table(box=box.SIMPLE, title=f"{row.name}: {row.work}{rate}", caption=_caption(outcome))
     result.title_justify = result.caption_justify = "left"
-    result.add_column("side", no_wrap=True)
+    result.add_column("side", no_wrap=True, min_width=10)
     timed = outcome.spans_per_s is not None
     heads = ["CPU-s per Mspan", "spans/s", "peak RSS, MB", "annotated"]
     heads += ["added p50, ms", "added p99, ms"] if timed else []

@@ -30,7 +30,7 @@ class Row:
     span_metrics: bool = False
     spans_per_s: float | None = None
     ratio: float | None = None
-    pace_per_s: float = 5_000.0
+    pace_per_s: float = 50_000.0
 
 
 ROWS: Final = (
@@ -51,10 +51,10 @@ ROWS: Final = (
         Shape(series=100_000),
         pace_per_s=10_000,
     ),
-    Row("latency", "512-span requests at half of what both can take", requests=400, spans_per_s=0.0),
+    Row("latency", "512-span requests, half of what both can take", requests=400, spans_per_s=0.0),
     Row(
         "steady-1k",
-        "64-span requests, 1,000 series, 10,000 spans/s",
+        "64-span requests, 1,000 series; otlp -> batch -> otlp",
         Shape(spans=64, series=1_000),
         requests=500,
         spans_per_s=10_000,
@@ -62,7 +62,7 @@ ROWS: Final = (
     ),
     Row(
         "steady-100k",
-        "64-span requests, 100,000 series, 10,000 spans/s",
+        "64-span requests, 100,000 series; otlp -> batch -> otlp",
         Shape(spans=64, series=100_000),
         requests=500,
         spans_per_s=10_000,

@@ -108,10 +108,10 @@ async def measure(
         ProcessError: A program did not start.
     """
     progress(f"{row.name}: corpus")
-    config = _ours(row)
     began_ns = beginning_ns()
     with tempfile.TemporaryDirectory(prefix="spanward-bench-") as name:
         folder = Path(name)
+        config = _ours(row, folder / "journal")
         async with Processes(folder) as processes:
             sink = await start_sink(processes)
             sides = [await start_ours(processes, folder, config(sink.address))]
@@ -129,10 +129,10 @@ async def measure(
                 return Outcome(row, await _in_turns(turns, rounds, rate, progress), rate)
 
 
-def _ours(row: Row) -> Callable[[str], dict[str, Any]]:
+def _ours(row: Row, journal: Path) -> Callable[[str], dict[str, Any]]:
     """Return what makes our configuration of the sink's address."""
-    ratio = flagged_rows_ratio(row.shape, row.pace_per_s, SEED)
-    return partial(our_config, gzip=row.gzip, flagged_rows_ratio=ratio, series=row.shape.series)
+    ratio = flagged_rows_ratio(row.shape, row.pace_per_s, row.requests, SEED)
+    return partial(our_config, gzip=row.gzip, flagged_rows_ratio=ratio, series=row.shape.series, journal=journal)
 
 
 async def _rate(row: Row, turns: Sequence["_Turns"]) -> float | None:

@@ -43,7 +43,9 @@ def cached_peer() -> Path | None:
     return built[-1] if built else None
 
 
-def our_config(sink: str, *, gzip: bool, flagged_rows_ratio: float, series: int) -> dict[str, Any]:
+def our_config(
+    sink: str, *, gzip: bool, flagged_rows_ratio: float, series: int, journal: Path | None = None
+) -> dict[str, Any]:
     """Return the configuration of the processor: every default, but for what lets it learn within seconds.
 
     Args:
@@ -51,9 +53,11 @@ def our_config(sink: str, *, gzip: bool, flagged_rows_ratio: float, series: int)
         gzip: Whether it compresses what it forwards.
         flagged_rows_ratio: How many rows are annotated.
         series: How many series will come.
+        journal: Where acknowledged requests are kept; None waits for the sink instead.
     """
     return {
-        "receiver": {"listen": "127.0.0.1:0"},
+        "receiver": {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"},
+        "journal": {"folder": str(journal)} if journal else None,
         "live": {"listen": "127.0.0.1:0"},
         "backends": [{"name": "sink", "endpoint": f"http://{sink}", "compression": "gzip" if gzip else "none"}],
         "detection": detection(flagged_rows_ratio),

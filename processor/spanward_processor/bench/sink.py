@@ -15,7 +15,7 @@ from typing import Any, Final, Self, cast
 import grpc
 
 from spanward_processor.bench.corpus import ANNOTATION_MARK, SPAN_MARK, STAMP_DIGITS, STAMP_MARK
-from spanward_processor.forward import Signal
+from spanward_processor.signals import Signal
 
 _OWN: Final = "spanward.bench.Sink"
 _LARGEST: Final = 512 << 20  # the Collector joins requests to batches of 8,192 spans, whatever their size
