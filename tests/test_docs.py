@@ -29,6 +29,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = ROOT / "README.md"
 FINDINGS = ROOT / "docs" / "findings.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+SECURITY = ROOT / "docs" / "security.md"
 DECISIONS = ROOT / "docs" / "decisions"
 CODE = ("", "sdk", "integrations", "processor/spanward_processor")  # folders that pages name files from
 DEADLINE_S = 60.0
@@ -53,6 +54,12 @@ def rows(page: Path, title: str) -> list[list[str]]:
             found.append([cell.strip("`") for cell in cells])
         inside = inside or (line.startswith("|") and cells[0] == title)
     return found
+
+
+def anchors(page: Path) -> set[str]:
+    """Return how the headings of a page are linked to: in lower case, punctuation left out, words joined by hyphens."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def command_lines() -> list[str]:
@@ -122,10 +129,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
         assert target.exists(), link
-        headings = (
-            [line.lstrip("# ").lower() for line in target.read_text().splitlines() if line[:1] == "#"] if anchor else []
-        )
-        assert not anchor or anchor.replace("-", " ") in headings, link
+        assert not anchor or anchor in anchors(target), link
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -151,6 +155,14 @@ def test_every_configuration_key_is_described_with_its_default() -> None:
     }
 
     assert {path: list(value) if isinstance(value, tuple) else value for path, value in expected.items()} == written
+
+
+def test_every_limit_is_in_the_page_on_security() -> None:
+    """Its table says of every limit, with the default it has, what happens beyond it."""
+    written = {row[0]: yaml.safe_load(row[1]) for row in rows(SECURITY, "limit")}
+
+    assert written == {f"limits.{name}": value for name, value in Config().limits}
+    assert all(row[2] for row in rows(SECURITY, "limit"))
 
 
 def test_every_role_is_named() -> None:
