@@ -66,7 +66,7 @@ def test_nothing_acknowledged_is_lost_in_three_kills(tmp_path: Path) -> None:
 @pytest.mark.skipif("SPANWARD_CRASH_ROUNDS" not in os.environ, reason="SPANWARD_CRASH_ROUNDS=50 runs that many rounds")
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost_in_many_kills(tmp_path: Path) -> None:
-    """The full form: `SPANWARD_CRASH_ROUNDS=50 pytest -s tests/crash`; SPANWARD_CRASH_SEED repeats a run."""
+    """The full form: `SPANWARD_CRASH_ROUNDS=50 pytest -s -m slow tests/crash`; SPANWARD_CRASH_SEED repeats a run."""
     rounds = int(os.environ["SPANWARD_CRASH_ROUNDS"])
     seed = int(os.environ.get("SPANWARD_CRASH_SEED", random.randrange(1 << 32)))
     acknowledged, lost, _ = kill_rounds(tmp_path, rounds, seed)

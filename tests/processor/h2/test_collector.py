@@ -13,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import h2raw
+from requiring import require_peer
 from spanward_processor.h2.call import Answer, Status
 from spanward_processor.h2.client import GrpcChannel
 
@@ -34,8 +35,7 @@ service:
 def _collector(folder: Path, to: int, compression: str) -> Generator[int]:
     """Run a Collector that forwards traces without a queue, so that it answers what it is answered."""
     built = sorted(_CACHE.glob("otelcol-v*"))
-    if not built:
-        pytest.skip("no Collector is built: run tests/peers/collector.sh")
+    require_peer("OpenTelemetry Collector", bool(built), "none is built; tests/peers/collector.sh builds it")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = folder / "collector.yaml"

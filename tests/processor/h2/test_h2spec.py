@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 import h2raw
+from requiring import require_peer
 from spanward_processor.h2 import serving
 
 _SCRIPT = Path(__file__).parents[2] / "peers" / "h2spec.sh"
@@ -31,8 +32,7 @@ _EXCEPTIONS = {
 @pytest.mark.slow
 def test_h2spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test passes but the exceptions, which all fail: one that passes has to leave the list."""
-    if shutil.which("go") is None:
-        pytest.skip("h2spec is built with Go")
+    require_peer("h2spec", shutil.which("go") is not None, "Go is absent, with which tests/peers/h2spec.sh builds it")
     built = subprocess.run(["sh", str(_SCRIPT)], check=True, capture_output=True, text=True, timeout=600)
     binary = built.stdout.splitlines()[-1]
     report = tmp_path / "report.xml"
