@@ -1,5 +1,6 @@
 """The command line as a user meets it: real processes, one clear sentence when something is wrong, a drained stop."""
 
+import os
 import re
 import signal
 import socket
@@ -17,6 +18,8 @@ import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import running
+import spanward
+import spanward_processor
 from spans import encoded, eventually, span, spans_of
 from spanward_processor.commands import COMMANDS
 
@@ -93,8 +96,11 @@ def test_warmup_says_what_it_compiled_and_where_it_is_kept() -> None:
     )
 
 
-def test_without_the_extra_the_pip_command_is_told() -> None:
+def test_without_the_extra_the_pip_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """`pip install spanward` alone has no processor; its command says what to install."""
+    packages = (spanward_processor, spanward)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(Path(package.__path__[0]).parent) for package in packages))
+
     result = run("version", python=("-S",))  # -S: no installed packages at all
 
     assert (result.returncode, result.stdout) == (1, "")
