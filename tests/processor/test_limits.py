@@ -94,16 +94,17 @@ def _told_to_come_back(error: Any) -> bool:
 
 def test_in_flight_requests() -> None:
     """With a backend that hangs, one request too many is told to come back; later it is taken."""
-    _hold_two_refuse_third({"in_flight_requests": 2})
+    _hold_two_refuse_third({"in_flight_requests": 2}, encoded(span()))
 
 
 def test_in_flight_bytes() -> None:
-    """The same for their bytes: two fit, the third does not."""
-    _hold_two_refuse_third({"in_flight_bytes": 2 * len(encoded(span())) + 10})
+    """The same for their bytes, a few hundred of headers included: two fit, the third does not."""
+    sent = encoded(span({"text": "x" * 20_000}))
+
+    _hold_two_refuse_third({"in_flight_bytes": 2 * len(sent) + 4_000}, sent)
 
 
-def _hold_two_refuse_third(limits: dict[str, int]) -> None:
-    sent = encoded(span())
+def _hold_two_refuse_third(limits: dict[str, int], sent: bytes) -> None:
     with running.backend() as (backend, port), running.processor(port, limits=limits) as processor:
         backend.answering.clear()
         with grpc.insecure_channel(processor.receiver_address) as channel:

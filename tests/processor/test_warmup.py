@@ -1,5 +1,6 @@
 """Every kernel compiled before the first real request."""
 
+import os
 import subprocess
 import sys
 from typing import Final
@@ -58,6 +59,7 @@ def test_stages_are_told_in_order() -> None:
 def test_nothing_is_left_to_compile() -> None:
     """After warming up, learning, findings and annotation compile no kernel for further types."""
     command = [sys.executable, "-c", WORK_AFTER_WARM_UP]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # where the tests' own modules are found
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
 
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

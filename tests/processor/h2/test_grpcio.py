@@ -125,7 +125,7 @@ def test_metadata_and_deadline_reach_the_handler() -> None:
         assert (call.path, call.headers["x-tenant"], call.headers["x-many"]) == (h2raw.ECHO, "seven", "a,b")
         assert call.peer == Peer("127.0.0.1")
         assert call.timeout_s is not None
-        assert 25 < call.timeout_s <= 30
+        assert 25 < call.timeout_s < 31  # C core rounds a deadline up
 
 
 def test_statuses_reach_the_client() -> None:
@@ -302,7 +302,7 @@ def test_metadata_and_deadline_reach_the_server() -> None:
         asyncio.run(main(port))
     metadata, remaining = seen[0]
     assert (metadata["authorization"], metadata["x-tenant"]) == ("Bearer x", "seven")
-    assert 25 < remaining <= 30
+    assert 25 < remaining < 31
 
 
 def test_statuses_reach_us() -> None:
