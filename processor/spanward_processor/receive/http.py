@@ -20,14 +20,12 @@ from spanward_processor.delivery import RefusedError
 from spanward_processor.receive.body import Body, BodyRoom, GoneError, Held
 from spanward_processor.receive.compression import CompressionError, TooLargeError, decompress
 from spanward_processor.receive.gate import Gate
+from spanward_processor.receive.grpc import BACKEND_RETRY_S, BUSY_RETRY_S
 from spanward_processor.receive.otlp_json import from_protobuf, to_protobuf
 from spanward_processor.signals import Signal
 from spanward_processor.status import Code, encoded
 
 _log = logging.getLogger(__name__)
-
-BUSY_RETRY_S: Final = 1.0
-BACKEND_RETRY_S: Final = 5.0
 
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
