@@ -46,13 +46,12 @@ def encoded(code: Code, message: str, delay_s: float | None = None) -> bytes:
 def retry_delay_s(details: bytes) -> float | None:
     """Return the delay that an encoded google.rpc.Status asks for, seconds; None when it does not."""
     try:
-        status = Status.FromString(details)
-        for detail in status.details:
+        for detail in Status.FromString(details).details:
             info = RetryInfo()
             if detail.Unpack(info):
                 return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
-    except DecodeError:
-        pass
+    except DecodeError:  # a hostile or broken backend; then it has asked for nothing
+        return None
     return None
 
 

@@ -6,7 +6,7 @@ import { isOpen, worst } from "./model.js";
 
 const COUNTS = [
   ["accepted", "Spans taken from senders", ""],
-  ["forwarded", "Spans delivered to every backend", ""],
+  ["forwarded", "Spans delivered to every backend, or in the journal for them", ""],
   ["annotated", "Spans that carry an anomaly annotation", ""],
   ["late", "Spans that came after their window had closed: forwarded, not counted", "warning"],
   ["refused", "Spans sent back to the sender", "warning"],
