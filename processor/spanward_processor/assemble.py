@@ -9,7 +9,6 @@ from spanward_processor.config import BackendConfig, Config
 from spanward_processor.delivery import Delivery, Direct, Journalled
 from spanward_processor.exporters.base import Exporter
 from spanward_processor.exporters.grpc import GrpcExporter
-from spanward_processor.exporters.http import HttpExporter
 from spanward_processor.h2.client import GrpcChannel
 from spanward_processor.h2.limits import Limits
 from spanward_processor.journal.log import Fsync, Journal
@@ -47,6 +46,8 @@ def exporter_of(config: BackendConfig) -> Exporter:
     gzip = config.compression == "gzip"
     headers = [(name.lower(), value) for name, value in config.headers.items()]
     if config.protocol == "http":
+        from spanward_processor.exporters.http import HttpExporter  # 6 MB that only this protocol needs
+
         context = client_context(config.tls, ["http/1.1"]) if scheme == "https" else None
         return HttpExporter(config.endpoint, headers, gzip=gzip, tls=context)
     host, _, port = address.rpartition(":")

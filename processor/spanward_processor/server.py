@@ -29,9 +29,10 @@ from spanward_processor.live.source import PipelineSource
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.receive.grpc import BUSY_RETRY_S, ENCODINGS, GrpcReceiver, come_back
 from spanward_processor.receive.http import http_app
+from spanward_processor.resident import bound_allocator, give_back
 from spanward_processor.telemetry import SelfTelemetry
 from spanward_processor.tls import ServerCertificate
-from spanward_processor.warmup import warm_up
+from spanward_processor.warmup import compile_apart, warm_up
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Processor:
         grpc_socket = bind(config.receiver.listen)
         http_socket = bind(config.receiver.http_listen) if config.receiver.http_listen else None
         live_socket = bind(config.live.listen) if config.live else None
+        await asyncio.to_thread(compile_apart)
         await asyncio.to_thread(warm_up, _log_compilation)  # else the first senders would wait for it, and give up
         self.delivery = delivery_of(config, random.Random())  # noqa: S311 - back-off only
         self._workers = ThreadPoolExecutor(_WORKERS, "decode")
@@ -226,6 +228,7 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
     Raises:
         PortTakenError: A port is in use.
     """
+    bound_allocator()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -234,6 +237,7 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
         page = f" page={processor.page_url}" if processor.page_url else ""
         gc.collect()
         gc.freeze()  # the compiler's objects stay for ever; looking through them again and again takes long
+        give_back()  # so does its code, which nobody runs any more
         announce(f"ready receiver={processor.receiver_address}{http}{page}")
         await stop.wait()
         _log.info("stopping: finishing requests in flight")

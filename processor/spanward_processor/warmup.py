@@ -1,9 +1,18 @@
 """Every kernel compiled once, so that the first real request does not wait for it; images run it while they are built."""
 
+import hashlib
+import logging
+import os
+import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
+import numba
+from llvmlite import binding
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -14,12 +23,53 @@ from spanward_processor.receive.otlp_json import to_protobuf
 from spanward_processor.settings import Detection, Learning, Limits
 from spanward_processor.signals import Signal
 
+_log = logging.getLogger(__name__)
+
 STAGES: Final = ("decode, score and count", "close a window", "annotate", "read JSON")
 """What is compiled, in order."""
 
 _START_NS: Final = 1_700_000_000_000_000_000
 _SPANS: Final = 64
 _WINDOWS: Final = 12  # half of them to learn, half of them strange
+_COMPILED_WITHIN_S: Final = 600.0
+
+
+def compile_apart() -> None:
+    """Fill an empty cache in a process of its own.
+
+    Whoever compiles keeps some 350 MB of the compiler's memory for ever; whoever loads from the cache does not. Where nothing
+    can be kept, or the other process fails, nothing is lost: `warm_up` compiles.
+    """
+    if _mark().exists() or not _can_keep():
+        return
+    _log.info("kernels are compiled once, by a process of its own")
+    command = [sys.executable, "-m", "spanward_processor", "warmup"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    try:
+        subprocess.run(  # noqa: S603 - this very program
+            command, env=environment, stdout=subprocess.DEVNULL, timeout=_COMPILED_WITHIN_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        _log.warning("kernels were not compiled apart, and are compiled here reason=%r", str(error))
+
+
+def _mark() -> Path:
+    """Return the file that says: all kernels were compiled for this interpreter, compiler and processor."""
+    parts = (
+        platform.python_version(),
+        numba.__version__,
+        binding.get_host_cpu_name(),
+        binding.get_host_cpu_features().flatten(),
+    )
+    return CACHE_FOLDER / f"complete-{hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()}"
+
+
+def _can_keep() -> bool:
+    try:
+        CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(CACHE_FOLDER, os.W_OK)
 
 
 def warm_up(progress: Callable[[str, float], None]) -> float:
@@ -44,6 +94,8 @@ def warm_up(progress: Callable[[str, float], None]) -> float:
         started = time.perf_counter()
         work(pipeline)
         progress(stage, time.perf_counter() - started)
+    if _can_keep():
+        _mark().touch()
     return time.perf_counter() - began
 
 

@@ -2,16 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from spanward_processor.bench.report import WIDTH, table
-from spanward_processor.bench.rows import ROWS, Row
-from spanward_processor.bench.run import BenchError, run
-from spanward_processor.bench.sides import cached_peer
-from spanward_processor.demo.processes import ProcessError
+if TYPE_CHECKING:
+    from spanward_processor.bench.rows import Row
 
 
 def bench(
@@ -23,6 +20,11 @@ def bench(
     show_rows: Annotated[bool, typer.Option("--list", help="Show the rows and stop.")] = False,
 ) -> None:
     """Measure the processor beside an OpenTelemetry Collector, in turns, on the same spans."""
+    from spanward_processor.bench.report import WIDTH, table  # no other command shall carry what this one needs
+    from spanward_processor.bench.rows import ROWS
+    from spanward_processor.bench.run import BenchError, run
+    from spanward_processor.demo.processes import ProcessError
+
     if show_rows:
         for row in ROWS:
             typer.echo(f"{row.name:<14} {row.work}")
@@ -39,7 +41,9 @@ def bench(
         console.print(table(outcome))
 
 
-def _chosen(names: list[str]) -> list[Row]:
+def _chosen(names: list[str]) -> list["Row"]:
+    from spanward_processor.bench.rows import ROWS
+
     rows = {row.name: row for row in ROWS}
     for name in names:
         if name not in rows:
@@ -50,6 +54,8 @@ def _chosen(names: list[str]) -> list[Row]:
 
 def _peer(named: Path | None) -> Path | None:
     """Return the Collector to measure beside; say so when there is none."""
+    from spanward_processor.bench.sides import cached_peer
+
     if sys.platform != "linux":
         typer.echo("spanward bench needs Linux: it reads CPU time and memory from /proc", err=True)
         raise typer.Exit(1)
