@@ -257,6 +257,49 @@ def merged(*bags: Iterable[Cell]) -> list[Cell]:
     return [(stream, cell_bin, count) for (stream, cell_bin), count in sorted(total.items())]
 
 
+def sifted(
+    window: Iterable[Cell], waiting: Iterable[Cell], tested: Sequence[bool], fewest: float
+) -> tuple[list[Cell], list[Cell]]:
+    """Return the cells of streams with enough rows, and those of the others; untested features of the window left out."""
+    cells = merged([cell for cell in window if tested[cell[0] & 15]], waiting)
+    rows: Counter[int] = Counter()
+    for stream, _, count in cells:
+        rows[stream] += count  # type: ignore[assignment] # a Counter adds floats as well
+    enough = [cell for cell in cells if rows[cell[0]] >= fewest]
+    return enough, [cell for cell in cells if rows[cell[0]] < fewest]
+
+
+def learned(usual: Iterable[Cell], seen: Iterable[Cell], free: set[int], fade: float, least: float) -> list[Cell]:
+    """Return a baseline after a window: streams that were seen and are free fade, and are added to."""
+    old = {(stream, cell_bin): count for stream, cell_bin, count in usual}
+    seen = [cell for cell in seen if cell[0] in free]
+    streams = {stream for stream, _, _ in seen}
+    faded = [(*cell, fade * count if cell[0] in streams else count) for cell, count in old.items()]
+    return [cell for cell in merged(faded, seen) if cell[0] not in streams or cell[2] >= least]
+
+
+def rate_deviance(rows: float, memories: Iterable[tuple[float, float]], margin: float) -> float:
+    """Return the smallest deviance of a count from the rates (rows, windows) that several memories hold."""
+    deviances: list[float] = []
+    for total, windows in memories:
+        mean = max(total / max(windows, 1.0), 1e-3)
+        mean = min(max(rows, mean / margin), mean * margin)
+        deviance = 2 * ((rows * math.log(rows / mean) if rows else 0.0) - (rows - mean))
+        deviances.append(max(deviance, 0.0) / (1 + 1 / max(windows, 1.0)))
+    return min(deviances)
+
+
+def quantile(bins: Mapping[int, float], share: float, other: int) -> int | None:
+    """Return the first bin, in order, at which a share of the rows is reached."""
+    known = sorted((cell_bin, count) for cell_bin, count in bins.items() if cell_bin != other)
+    total, running = sum(count for _, count in known), 0.0
+    for cell_bin, count in known:
+        running += count
+        if running >= share * total:
+            return cell_bin
+    return known[-1][0] if known else None
+
+
 def unknown(columns: Mapping[int, Sequence[int]], known: set[int]) -> list[tuple[int, int]]:
     """Return (column, row) of every code's first occurrence, column by column, and add the codes to `known`."""
     found: list[tuple[int, int]] = []

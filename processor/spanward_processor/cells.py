@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from spanward_processor.kernels.cells import merge_cells
+from spanward_processor.kernels.cells import Packed, find_feature, merge_cells
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 
@@ -57,9 +57,19 @@ class Cells:
         )
         return Cells(streams[:size].copy(), bins[:size].copy(), counts[:size].copy())
 
+    def first(self, size: int) -> "Cells":
+        """Return the first cells as views; what lies behind them must hold nothing else worth its memory."""
+        return Cells(self.streams[:size], self.bins[:size], self.counts[:size])
+
     def where(self, chosen: Flags) -> "Cells":
         """Return the chosen cells."""
         return Cells(self.streams[chosen], self.bins[chosen], self.counts[chosen])
+
+    def of_feature(self, feature: int) -> "Cells":
+        """Return the cells of one feature."""
+        places = np.empty(len(self), np.int64)
+        found = places[: find_feature(self.streams, int(feature), places)]
+        return Cells(self.streams[found], self.bins[found], self.counts[found])
 
     @property
     def features(self) -> Ints:
@@ -84,3 +94,39 @@ class Cells:
     def total(self) -> float:
         """Return the sum of all counts."""
         return float(self.counts.sum())
+
+
+def room_for(cells: int) -> Packed:
+    """Return packed cells to be filled; what is not filled takes no memory once it is cut off by `trim`."""
+    return Packed(np.empty(cells, np.int32), np.empty(cells, np.int64), np.empty(cells, np.float32))
+
+
+def trim(cells: Packed, size: int) -> Packed:
+    """Keep the first cells and give the memory of the others back, without a copy; nobody else may hold the arrays."""
+    for column in cells:
+        column.resize(size, refcheck=False)
+    return cells
+
+
+def unpacked(cells: Packed, stream: int) -> Cells:
+    """Return the cells of one stream."""
+    first, last = np.searchsorted(cells.streams, np.array([stream, stream + 1], np.int32))
+    return Cells(
+        cells.streams[first:last].astype(np.int64),
+        cells.bins[first:last].copy(),
+        cells.counts[first:last].astype(float),
+    )
+
+
+def starts_of(cells: Packed, streams: int) -> Ints:
+    """Return (s + 1,) int64 where each stream's cells begin, and the end of the last.
+
+    Args:
+        cells: The cells.
+        streams: How many streams they are of.
+    """
+    starts = np.zeros(streams + 1, np.int64)
+    if streams:
+        starts[1:-1] = np.flatnonzero(np.diff(cells.streams)) + 1
+        starts[-1] = cells.streams.size
+    return starts

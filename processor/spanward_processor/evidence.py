@@ -12,17 +12,18 @@ Three steps, each from the literature:
    2022, definition 2.6 and theorem 2.4.
 """
 
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import fdtrc
 
-from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
+from spanward_processor.kernels.tails import f_tails
 
-Kind = TypeVar("Kind", np.float64, np.int64)
+Kind = TypeVar("Kind", bound="np.generic[Any]")
 
 SUSPICIOUS: Final = 0.5  # share of the threshold (in powers of ten) from which a window is no longer learned
+_MOST_CALM: Final = 255
 CALM_P: Final = 0.05  # windows above it speak for "as usual"
 SECONDS_PER_DAY: Final = 86_400
 _SMALLEST_P: Final = 1e-300
@@ -45,62 +46,71 @@ def calibrate(p: Floats) -> Floats:
 class Dispersion:
     """How much each stream's windows scatter around its baseline while all is well.
 
+    Streams are meant by their slots (`slots.py`). The state is two (s,) float32 arrays, decayed sums.
+
     Args:
         decay: Factor per learned window by which older windows count less.
     """
 
     def __init__(self, decay: float) -> None:
         self._decay = decay
-        self._deviance = np.zeros(0)
-        self._freedom = np.zeros(0)
+        self._deviance: Singles = np.zeros(0, np.float32)
+        self._freedom: Singles = np.zeros(0, np.float32)
 
-    def grow(self, streams: int) -> None:
-        """Make room for streams."""
-        self._deviance = grown(self._deviance, streams)
-        self._freedom = grown(self._freedom, streams)
+    def grow(self, slots: int) -> None:
+        """Make room for slots."""
+        self._deviance = grown(self._deviance, slots)
+        self._freedom = grown(self._freedom, slots)
 
-    def p_values(self, streams: Ints, deviance: Floats, freedom: Floats) -> Floats:
+    def p_values(self, slots: Ints, deviance: Floats, freedom: Floats) -> Floats:
         """Return the probability of a deviance at least this large, by the scatter learned so far.
 
         Args:
-            streams: (s,) int64.
+            slots: (s,) int64.
             deviance: (s,) float64, chi-squared with `freedom` degrees of freedom in the ideal case.
             freedom: (s,) float64; 0 where there was nothing to test.
 
         Returns:
             (s,) float64.
         """
-        scatter = np.maximum(1.0, self._deviance[streams] / np.maximum(self._freedom[streams], 1e-9))
+        learned = self._freedom[slots].astype(np.float64)
+        scatter = np.maximum(1.0, self._deviance[slots] / np.maximum(learned, 1e-9))
         tested = freedom > 0
-        p = np.ones(streams.size)
-        p[tested] = fdtrc(
+        p, of_tested = np.ones(slots.size), np.empty(int(np.count_nonzero(tested)))
+        f_tails(
             freedom[tested],
-            np.maximum(self._freedom[streams][tested], 1.0),
+            np.maximum(learned[tested], 1.0),
             deviance[tested] / freedom[tested] / scatter[tested],
+            of_tested,
         )
+        p[tested] = of_tested
         return p
 
-    def learn(self, streams: Ints, deviance: Floats, freedom: Floats) -> None:
-        """Add windows in which all was well; shapes as in `p_values`, each stream once."""
-        self._deviance[streams] = self._decay * self._deviance[streams] + deviance
-        self._freedom[streams] = self._decay * self._freedom[streams] + freedom
+    def learn(self, slots: Ints, deviance: Floats, freedom: Floats) -> None:
+        """Add windows in which all was well; shapes as in `p_values`, each slot once."""
+        self._deviance[slots] = self._decay * self._deviance[slots] + deviance
+        self._freedom[slots] = self._decay * self._freedom[slots] + freedom
 
 
 class Evidence:
-    """The e-CUSUM of every stream of one detector."""
+    """The e-CUSUM of every stream of one detector.
+
+    Streams are meant by their slots. The state is (s,) float64 evidence and (s,) uint8 calm windows; p-values are the newest
+    window's alone.
+    """
 
     def __init__(self) -> None:
         self._log10_e = np.zeros(0)
-        self._p = np.ones(0)
-        self._calm = np.zeros(0, np.int64)
+        self._calm = np.zeros(0, np.uint8)
+        self._slots: Ints = np.empty(0, np.int64)  # of the newest window
+        self._p = np.empty(0)
 
-    def grow(self, streams: int) -> None:
-        """Make room for streams."""
-        self._log10_e = grown(self._log10_e, streams)
-        self._p = grown(self._p, streams, 1.0)
-        self._calm = grown(self._calm, streams)
+    def grow(self, slots: int) -> None:
+        """Make room for slots."""
+        self._log10_e = grown(self._log10_e, slots)
+        self._calm = grown(self._calm, slots)
 
-    def add(self, streams: Ints, p: Floats, log10_threshold: float) -> None:
+    def add(self, slots: Ints, p: Floats, log10_threshold: float) -> None:
         """Add one window's p-values.
 
         No single window brings more than half of what an alarm takes (in powers of ten), so that one wild window never
@@ -108,19 +118,19 @@ class Evidence:
         hours back shall not outlast its cause.
 
         Args:
-            streams: (s,) int64, each once.
+            slots: (s,) int64, each once.
             p: (s,) float64.
             log10_threshold: Evidence at which a stream alarms.
         """
         step = np.minimum(calibrate(p), 0.5 * log10_threshold)
-        total = np.maximum(self._log10_e[streams], 0.0) + step
-        self._log10_e[streams] = np.minimum(total, 2 * log10_threshold)
-        self._p[streams] = p
-        self._calm[streams] = np.where(p > CALM_P, self._calm[streams] + 1, 0)
+        total = np.maximum(self._log10_e[slots], 0.0) + step
+        self._log10_e[slots] = np.minimum(total, 2 * log10_threshold)
+        self._calm[slots] = np.where(p > CALM_P, np.minimum(self._calm[slots], _MOST_CALM - 1) + 1, 0)
+        self._slots, self._p = slots, p
 
-    def forget(self, streams: Ints) -> None:
+    def forget(self, slots: Ints) -> None:
         """Start anew, as after a finding was resolved."""
-        self._log10_e[streams] = 0.0
+        self._log10_e[slots] = 0.0
 
     def suspicious(self, log10_threshold: float) -> Flags:
         """Return (s,) bool where evidence is strong enough not to learn from the window.
@@ -131,20 +141,21 @@ class Evidence:
         return self._log10_e >= SUSPICIOUS * log10_threshold
 
     def alarmed(self, log10_threshold: float) -> Ints:
-        """Return the streams whose evidence reaches the threshold."""
+        """Return the slots of streams whose evidence reaches the threshold."""
         return np.flatnonzero(self._log10_e >= log10_threshold)
 
-    def log10_e(self, stream: int) -> float:
+    def log10_e(self, slot: int) -> float:
         """Return the evidence of a stream, log10."""
-        return float(self._log10_e[stream])
+        return float(self._log10_e[slot])
 
-    def p(self, stream: int) -> float:
-        """Return the p-value of a stream's newest window."""
-        return float(self._p[stream])
+    def p(self, slot: int) -> float:
+        """Return a stream's p-value in the newest window, 1 where it was not tested."""
+        found = self._p[self._slots == slot]
+        return float(found[0]) if found.size else 1.0
 
-    def calm_windows(self, stream: int) -> int:
-        """Return how many windows in a row looked as usual."""
-        return int(self._calm[stream])
+    def calm_windows(self, slot: int) -> int:
+        """Return how many windows in a row looked as usual, 255 for more."""
+        return int(self._calm[slot])
 
 
 def log10_threshold(streams: int, window_s: float, false_alarms_per_day: float) -> float:
@@ -163,8 +174,8 @@ def log10_threshold(streams: int, window_s: float, false_alarms_per_day: float) 
 
 
 def grown(array: NDArray[Kind], size: int, fill: float = 0.0) -> NDArray[Kind]:
-    """Return the array with room for `size` entries, doubling so that growth costs little."""
+    """Return the array with room for `size` entries and a quarter more, so that growth costs little in time and memory."""
     if size <= array.size:
         return array
-    room = max(size, 2 * array.size)
+    room = size + size // 4
     return np.concatenate((array, np.full(room - array.size, fill, array.dtype)))

@@ -15,9 +15,9 @@ import numpy as np
 
 from spanward_processor.columns import SpanBatch
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS, ZERO, bin_rows
+from spanward_processor.kernels.counting import Counted
 from spanward_processor.kernels.jit import Codes, Ints
 from spanward_processor.kernels.repeats import MOST_HASHES, Memory, mark_repeats
-from spanward_processor.kernels.tables import Counted
 from spanward_processor.roles import RoleTable
 
 
@@ -132,12 +132,7 @@ def _tally_columns() -> Ints:
 
 _TALLIED: Final = {Shape.COUNT: 1, Shape.FLAG: 2}  # bins of a feature of that shape
 
-COUNTED: Final = Counted(
-    in_slices=np.array([feature.aspect is not Aspect.CLIENT for feature in FEATURES]), tally=_tally_columns()
-)
-"""How rows are counted. Clients are not counted for slices: who sends is a question of the whole series."""
-
-TALLIES: Final = np.array(
+_TALLIES: Final = np.array(
     [
         (feature.aspect, cell_bin)
         for feature in FEATURES
@@ -146,7 +141,19 @@ TALLIES: Final = np.array(
     ],
     np.int64,
 )
-"""(c, 2) int64 feature and bin of each column of the tallies."""
+
+_UNTALLIED: Final = np.array([feature.shape not in _TALLIED for feature in FEATURES])
+
+COUNTED: Final = Counted(
+    in_slices=np.array([feature.aspect is not Aspect.CLIENT for feature in FEATURES]),
+    tally=_tally_columns(),
+    logged=np.where(_UNTALLIED, np.cumsum(_UNTALLIED) - 1, -1),
+    tallies=_TALLIES,
+)
+"""How rows are counted. Clients are not counted for slices: who sends is a question of the whole series."""
+
+LOGGED_FEATURES: Final = int(_UNTALLIED.sum())
+"""Features that are not tallied."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.detectors.base import Account, Detector
-from spanward_processor.evidence import Evidence, grown, log10_threshold
+from spanward_processor.evidence import Evidence, log10_threshold
 from spanward_processor.findings import Finding, Series, Severity, SliceShare, State
-from spanward_processor.kernels.jit import Flags
+from spanward_processor.kernels.jit import Flags, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.slots import ABSENT, Slots
 from spanward_processor.windows import Window
 
 _CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a finding is resolved
@@ -63,8 +64,8 @@ class Judge:
         false_alarms_per_day: float,
     ) -> None:
         self._detectors = tuple(detectors)
-        self._evidence = tuple(Evidence() for _ in self._detectors)
-        self._judged = [np.zeros(0, np.int64) for _ in self._detectors]  # 1 for streams ever under test
+        self._slots = tuple(Slots() for _ in self._detectors)  # of streams ever under test
+        self._evidence = tuple(Evidence() for _ in self._detectors)  # by slot
         self._directory = directory
         self._text = text
         self._window_s = window_s
@@ -87,43 +88,55 @@ class Judge:
     def hear(self, window: Window) -> tuple[Finding, ...]:
         """Let every detector test and learn one window; return what changed about the findings."""
         threshold = self._threshold()
-        tested: list[set[int]] = []
+        tested: list[Ints] = []
         for number, detector in enumerate(self._detectors):
             surprise = detector.test(window, self._directory)
-            self._evidence[number].grow(len(self._directory) << FEATURE_BITS)
-            self._evidence[number].add(surprise.streams, surprise.p, threshold)
-            self._judged[number] = grown(self._judged[number], len(self._directory) << FEATURE_BITS)
-            self._judged[number][surprise.streams] = 1
-            tested.append(set(surprise.streams.tolist()))
+            slots = self._slots[number].admit(surprise.streams)
+            self._evidence[number].grow(len(self._slots[number]))
+            self._evidence[number].add(slots, surprise.p, threshold)
+            tested.append(surprise.streams)
         changes = [*self._update(window, tested, threshold), *self._open_new(window, tested, threshold)]
-        held = self._held()
+        open_series = self._held()
         for number, detector in enumerate(self._detectors):
-            detector.learn(window, held | self._suspicious(number, held.size, threshold))
+            detector.learn(window, self._with_suspicious(open_series, number, threshold))
         return tuple(changes)
 
     def _threshold(self) -> float:
-        streams = sum(int(judged.sum()) for judged in self._judged)
-        return log10_threshold(streams, self._window_s, self._budget)
+        return log10_threshold(sum(map(len, self._slots)), self._window_s, self._budget)
 
     def _held(self) -> Flags:
         """Return the streams of every series that has an open finding, its slices included."""
+        if not self._open:
+            return np.zeros(0, bool)
         series = np.unique([claim[1] for claim in self._open]).astype(np.int64)
         return np.repeat(np.isin(self._directory.parents(), series), 1 << FEATURE_BITS)
 
-    def _suspicious(self, number: int, streams: int, threshold: float) -> Flags:
-        return grown(self._evidence[number].suspicious(threshold).astype(np.int64), streams)[:streams].astype(bool)
+    def _with_suspicious(self, held: Flags, number: int, threshold: float) -> Flags:
+        """Return the held streams, and with them those that are not to be learned from for now."""
+        suspicious = self._slots[number].streams[
+            self._evidence[number].suspicious(threshold)[: len(self._slots[number])]
+        ]
+        if not suspicious.size:
+            return held
+        both = np.zeros(max(held.size, int(suspicious.max()) + 1), bool)
+        both[: held.size] = held
+        both[suspicious] = True
+        return both
+
+    def _log10_e(self, number: int, stream: int) -> float:
+        return self._evidence[number].log10_e(self._slots[number].of(stream))
 
     # --- new findings ------------------------------------------------------------------------------------------------
 
-    def _open_new(self, window: Window, tested: Sequence[set[int]], threshold: float) -> Iterator[Finding]:
+    def _open_new(self, window: Window, tested: Sequence[Ints], threshold: float) -> Iterator[Finding]:
         for number, evidence in enumerate(self._evidence):
             claims: dict[_Claim, list[int]] = defaultdict(list)
-            for stream in evidence.alarmed(threshold).tolist():
+            for stream in np.sort(self._slots[number].streams[evidence.alarmed(threshold)]).tolist():
                 claims[self._claim(number, stream)].append(stream)
             for claim, streams in claims.items():
                 if claim in self._open:
                     self._widen(claim, streams)
-                elif tested[number].issuperset(streams):
+                elif np.isin(streams, tested[number]).all():
                     yield self._begin(claim, streams, window, tested[number], threshold)
 
     def _widen(self, claim: _Claim, streams: list[int]) -> None:
@@ -136,22 +149,23 @@ class Judge:
     def _claim(self, number: int, stream: int) -> _Claim:
         return number, self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK
 
-    def _begin(self, claim: _Claim, streams: list[int], window: Window, tested: set[int], threshold: float) -> Finding:
+    def _begin(self, claim: _Claim, streams: list[int], window: Window, tested: Ints, threshold: float) -> Finding:
         number, series, feature = claim
         whole = series << FEATURE_BITS | feature
-        stream = whole if whole in streams else max(streams, key=self._evidence[number].log10_e)
+        stream = whole if whole in streams else max(streams, key=lambda one: self._log10_e(number, one))
         finding, carriers = self._state(claim, stream, window, tested, threshold)
         self._open[claim] = _Lasting(finding, stream, set(streams), carriers, window.end_ns)
         return finding
 
     def _state(
-        self, claim: _Claim, stream: int, window: Window, tested: set[int], threshold: float
+        self, claim: _Claim, stream: int, window: Window, tested: Ints, threshold: float
     ) -> tuple[Finding, tuple[tuple[int, int], ...]]:
         detector, evidence = self._detectors[claim[0]], self._evidence[claim[0]]
         key = stream >> FEATURE_BITS
         account = detector.explain(stream, window, self._directory, self._text)
         slices, siblings = self._slices(claim, stream, window, tested)
-        log10_e = evidence.log10_e(stream)
+        slot = self._slots[claim[0]].of(stream)
+        log10_e = evidence.log10_e(slot)
         finding = Finding(
             id=_finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
             kind=account.kind,
@@ -166,7 +180,7 @@ class Judge:
             observed=account.observed,
             baseline=account.baseline,
             log10_e=log10_e,
-            p=evidence.p(stream),
+            p=evidence.p(slot),
             n=account.n,
             budget_per_day=self._budget,
             reason=account.reason + _blame(slices, siblings),
@@ -179,7 +193,7 @@ class Judge:
         return finding, slices[0][1] if alone else account.carriers
 
     def _slices(
-        self, claim: _Claim, stream: int, window: Window, tested: set[int]
+        self, claim: _Claim, stream: int, window: Window, tested: Ints
     ) -> tuple[list[tuple[SliceShare, tuple[tuple[int, int], ...]]], int]:
         """Return the slices that deviate in the same feature as their series, strongest first, and how many are judged.
 
@@ -188,13 +202,13 @@ class Judge:
         number, series, feature = claim
         if stream != series << FEATURE_BITS | feature:
             return [], 0
-        evidence = self._evidence[number]
         children = np.flatnonzero(self._directory.parents() == series)
-        streams = [int(key) << FEATURE_BITS | feature for key in children if key != series]
-        streams = [child for child in streams if self._judged[number][child]]
-        deviating = [child for child in streams if child in tested and evidence.log10_e(child) >= _CONTRIBUTES_LOG10_E]
-        deviating.sort(key=evidence.log10_e, reverse=True)
-        return [self._share(number, child, window) for child in deviating[:_MOST_SLICES]], len(streams)
+        streams = children[children != series] << FEATURE_BITS | feature
+        streams = streams[self._slots[number].find(streams) != ABSENT]
+        strength = {child: self._log10_e(number, child) for child in streams[np.isin(streams, tested)].tolist()}
+        deviating = [child for child, log10_e in strength.items() if log10_e >= _CONTRIBUTES_LOG10_E]
+        deviating.sort(key=strength.__getitem__, reverse=True)
+        return [self._share(number, child, window) for child in deviating[:_MOST_SLICES]], int(streams.size)
 
     def _share(self, number: int, stream: int, window: Window) -> tuple[SliceShare, tuple[tuple[int, int], ...]]:
         account = self._detectors[number].explain(stream, window, self._directory, self._text)
@@ -202,7 +216,7 @@ class Judge:
         share = SliceShare(
             name=name,
             value=value,
-            log10_e=self._evidence[number].log10_e(stream),
+            log10_e=self._log10_e(number, stream),
             n=account.n,
             text=f"{account.observed}, usually {account.baseline}",
         )
@@ -210,14 +224,15 @@ class Judge:
 
     # --- open findings -----------------------------------------------------------------------------------------------
 
-    def _update(self, window: Window, tested: Sequence[set[int]], threshold: float) -> Iterator[Finding]:
+    def _update(self, window: Window, tested: Sequence[Ints], threshold: float) -> Iterator[Finding]:
         for claim, lasting in list(self._open.items()):
-            evidence = self._evidence[claim[0]]
-            if all(evidence.calm_windows(stream) >= _CALM_WINDOWS for stream in lasting.streams):
+            evidence, slots = self._evidence[claim[0]], self._slots[claim[0]]
+            places = slots.find(np.array(sorted(lasting.streams), np.int64))
+            if all(evidence.calm_windows(slot) >= _CALM_WINDOWS for slot in places.tolist()):
                 del self._open[claim]
-                evidence.forget(np.array(sorted(lasting.streams), np.int64))
+                evidence.forget(places)
                 yield replace(lasting.finding, state=State.RESOLVED, updated_ns=window.end_ns)
-            elif lasting.stream in tested[claim[0]] and not evidence.calm_windows(lasting.stream):
+            elif lasting.stream in tested[claim[0]] and not evidence.calm_windows(slots.of(lasting.stream)):
                 now, lasting.carriers = self._state(claim, lasting.stream, window, tested[claim[0]], threshold)
                 told = lasting.finding
                 lasting.finding = replace(

@@ -7,15 +7,18 @@ import numpy as np
 from spanward_processor.columns import SpanBatch
 from spanward_processor.findings import Series
 from spanward_processor.kernels.jit import Ints
-from spanward_processor.kernels.tables import KEYS, OVERFLOWED, KeySpace, assign_keys
+from spanward_processor.kernels.tables import KEYS, OVERFLOWED, KeySpace, assign_keys, find_keys_again
 from spanward_processor.roles import RoleTable
-from spanward_processor.texts import Texts
+from spanward_processor.texts import Texts, unknown_text
 
+_FEWEST_PLACES: Final = 256
 _OVERFLOW: Final = Series(service="", model="(more models than limits.keys allows)", version="")
 
 
 class KeyDirectory:
-    """Gives rows their keys and keys their names.
+    """Gives rows their keys and keys their names; it grows with the keys it has seen.
+
+    The state is a `KeySpace`, of which `places` follows from the rest, and the texts of the parts, by code.
 
     Args:
         roles: Where the identifying columns are.
@@ -30,32 +33,50 @@ class KeyDirectory:
         self._most_slices = most_slices
         self._identity = np.array([roles.text(role) for role in ("service", "model", "version")], np.int64)
         self._slices = np.array([roles.text(name) for name in roles.slices], np.int64)
-        places = 1 << (2 * (most_keys + 1)).bit_length()
+        self._most_keys = most_keys
         self._space = KeySpace(
-            mixed=np.zeros(places, np.uint64),
-            ids=np.zeros(places, np.int64),
-            parts=np.zeros((most_keys + 1, 3), np.uint64),
-            parents=np.full(most_keys + 1, -1, np.int64),
-            slices=np.zeros(most_keys + 1, np.int64),
+            places=np.zeros((_FEWEST_PLACES, 2), np.uint64),
+            parts=np.zeros((1, 3), np.uint64),
+            parents=np.full(1, -1, np.int32),
+            slices=np.zeros(1, np.int32),
             counts=np.array([1, 0], np.int64),  # key 0 is the overflow series
         )
-        self._series: list[Series] = [_OVERFLOW]
+        self._named = 1  # keys whose parts have texts
+        self._part_texts: dict[int, str] = {}  # of all keys: most keys share theirs with others
 
     def assign(self, batch: SpanBatch) -> Ints:
         """Return (1 + s, n) int64 keys of a batch whose texts were learned; names of new keys are noted."""
         keys = np.empty((1 + self._slices.size, len(batch)), np.int64)
-        assign_keys(batch.codes, self._identity, self._slices, self._most_slices, self._space, keys)
-        for key in range(len(self._series), len(self)):
-            self._series.append(self._name(key))
+        self._make_room(min(len(self) + keys.size, self._most_keys + 1))
+        assign_keys(batch.codes, self._identity, self._slices, self._most_keys, self._most_slices, self._space, keys)
+        if self._named < len(self):
+            self._name(self._named)
+            self._named = len(self)
         return keys
 
-    def _name(self, key: int) -> Series:
-        first, second, third = (int(part) for part in self._space.parts[key])
-        parent = int(self._space.parents[key])
-        if parent < 0:
-            return Series(self._texts[first], self._texts[second], self._texts[third])
-        whole = self._series[parent]
-        return Series(whole.service, whole.model, whole.version, (self._roles.texts[first], self._texts[third]))
+    def _make_room(self, keys: int) -> None:
+        """Let the space grow with the keys there are."""
+        space = self._space
+        missing = keys - space.parents.size
+        if missing > 0:
+            more = min(missing + keys // 4, self._most_keys + 1 - space.parents.size)
+            space = space._replace(
+                parts=np.concatenate((space.parts, np.zeros((more, 3), np.uint64))),
+                parents=np.concatenate((space.parents, np.full(more, -1, np.int32))),
+                slices=np.concatenate((space.slices, np.zeros(more, np.int32))),
+            )
+        if 2 * keys > space.places.shape[0]:
+            places = np.zeros((1 << (2 * keys).bit_length(), 2), np.uint64)
+            find_keys_again(space.places, places)
+            space = space._replace(places=places)
+        self._space = space
+
+    def _name(self, first: int) -> None:
+        """Note the texts of the parts of new keys while they are known."""
+        parts, parents = self._space.parts[first : len(self)], self._space.parents[first : len(self)]
+        for code in np.unique(np.concatenate((parts[parents < 0].ravel(), parts[parents >= 0, 2]))).tolist():
+            if self._part_texts.get(code, unknown := unknown_text(code)) == unknown:
+                self._part_texts[code] = self._texts[code]
 
     def __len__(self) -> int:
         """Return the number of keys in use, the overflow key included."""
@@ -63,7 +84,14 @@ class KeyDirectory:
 
     def __getitem__(self, key: int) -> Series:
         """Return who is meant by a key."""
-        return self._series[key]
+        if key == 0:
+            return _OVERFLOW
+        first, second, third = (int(part) for part in self._space.parts[key])
+        parent, texts = int(self._space.parents[key]), self._part_texts
+        if parent < 0:
+            return Series(texts[first], texts[second], texts[third])
+        whole = self[parent]
+        return Series(whole.service, whole.model, whole.version, (self._roles.texts[first], texts[third]))
 
     def parent(self, key: int) -> int:
         """Return the series of a slice, or the key itself."""
@@ -72,7 +100,7 @@ class KeyDirectory:
 
     def parents(self) -> Ints:
         """Return (k,) int64 the series of each key; a series is its own."""
-        parents = self._space.parents[: len(self)]
+        parents = self._space.parents[: len(self)]  # requests on their way may let the space grow meanwhile
         return np.where(parents >= 0, parents, np.arange(parents.size))
 
     @property

@@ -1,6 +1,5 @@
 """What an operator sees: each series' state, recent history and findings, kept up to date window by window."""
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -11,10 +10,11 @@ import numpy as np
 
 from spanward_processor.cells import Cells
 from spanward_processor.detectors.baseline import Baseline
-from spanward_processor.detectors.wording import quantile
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding, Series, State
-from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.kernels.cells import find_quantiles
+from spanward_processor.kernels.jit import Floats, Ints
+from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Detection
 from spanward_processor.windows import Window
@@ -24,6 +24,14 @@ _MOST_SHOWN: Final = 200  # series and slices that are kept for showing
 _MOST_TRANSITIONS: Final = 1000
 _MOST_RESOLVED: Final = 100
 _MOST_DECISIONS: Final = 8
+_SHOWN: Final = (
+    Aspect.RATE,
+    Aspect.LATENCY,
+    Aspect.ERROR,
+    Aspect.INPUT_TOKENS,
+    Aspect.INPUT_SIZE,
+    Aspect.DECISION,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +111,12 @@ class Panorama:
     def see(self, window: Window, changes: Iterable[Finding], open_findings: tuple[Finding, ...]) -> None:
         """Take in one closed window and what it changed."""
         with self._lock:
-            for key in np.unique(window.cells.keys).tolist():
-                if key in self._seen or len(self._seen) < _MOST_SHOWN:
-                    self._seen.setdefault(key, _Seen())
-            for key, seen in self._seen.items():
-                self._note(key, seen, window)
+            if len(self._seen) < _MOST_SHOWN:
+                keys = window.cells.keys
+                for key in keys[np.flatnonzero(np.diff(keys, prepend=-1))].tolist():
+                    if len(self._seen) < _MOST_SHOWN:
+                        self._seen.setdefault(key, _Seen())
+            self._note(window)
             for change in changes:
                 self._sequence += 1
                 self._transitions.append((self._sequence, change))
@@ -118,29 +127,38 @@ class Panorama:
                     self._counts[kind] = self._counts.get(kind, 0) + 1
             self._open = open_findings
 
-    def _note(self, key: int, seen: _Seen, window: Window) -> None:
-        def of(aspect: Aspect) -> Cells:
-            return window.cells.stream(key << FEATURE_BITS | aspect)
+    def _note(self, window: Window) -> None:
+        """Add a point to the history of every shown key."""
+        keys = np.fromiter(self._seen, np.int64, len(self._seen))
+        ranges = {aspect: _ranges(window.cells, keys, aspect) for aspect in _SHOWN}
+        inputs = ranges[Aspect.INPUT_TOKENS]
+        without = inputs[:, 0] == inputs[:, 1]
+        inputs[without] = ranges[Aspect.INPUT_SIZE][without]
+        middle = _values(window.cells, ranges[Aspect.LATENCY], Aspect.LATENCY, 0.5)
+        top = _values(window.cells, ranges[Aspect.LATENCY], Aspect.LATENCY, 0.99)
+        sizes = _values(window.cells, inputs, Aspect.INPUT_SIZE, 0.5)
+        rows, failed = _totals(window.cells, ranges[Aspect.ERROR])
+        counted, _ = _totals(window.cells, ranges[Aspect.RATE])
+        for place, seen in enumerate(self._seen.values()):
+            seen.history.append(
+                Point(
+                    t_s=window.end_ns / 1e9,
+                    rate_per_s=float(counted[place]) / window.seconds,
+                    latency_p50_s=middle[place],
+                    latency_p99_s=top[place],
+                    error_ratio=float(failed[place] / rows[place]) if rows[place] else None,
+                    input_p50=sizes[place],
+                )
+            )
+            first, last = ranges[Aspect.DECISION][place].tolist()
+            if first < last:
+                seen.decisions = self._decisions(window.cells.bins[first:last], window.cells.counts[first:last])
 
-        latency, errors, decisions = of(Aspect.LATENCY), of(Aspect.ERROR), of(Aspect.DECISION)
-        inputs = of(Aspect.INPUT_TOKENS)
-        inputs = inputs if len(inputs) else of(Aspect.INPUT_SIZE)
-        seen.history.append(
-            Point(
-                t_s=window.end_ns / 1e9,
-                rate_per_s=of(Aspect.RATE).total() / window.seconds,
-                latency_p50_s=_value(latency, Aspect.LATENCY, 0.5),
-                latency_p99_s=_value(latency, Aspect.LATENCY, 0.99),
-                error_ratio=float(errors.counts[errors.bins == 1].sum()) / errors.total() if len(errors) else None,
-                input_p50=_value(inputs, Aspect.INPUT_SIZE, 0.5),
-            )
-        )
-        if len(decisions):
-            largest = np.argsort(-decisions.counts)[:_MOST_DECISIONS]
-            total = decisions.total()
-            seen.decisions = tuple(
-                (self._text(int(decisions.bins[place])), float(decisions.counts[place]) / total) for place in largest
-            )
+    def _decisions(self, bins: Ints, counts: Floats) -> tuple[tuple[str, float], ...]:
+        """Return the most frequent decisions and their shares."""
+        largest = np.argsort(-counts)[:_MOST_DECISIONS]
+        total = float(counts.sum())
+        return tuple((self._text(int(bins[place])), float(counts[place]) / total) for place in largest)
 
     def standings(self) -> tuple[Standing, ...]:
         """Return how every shown key stands."""
@@ -181,6 +199,30 @@ class Panorama:
             return dict(self._counts)
 
 
-def _value(cells: Cells, aspect: Aspect, share: float) -> float | None:
-    value = quantile(cells, FEATURES[aspect], share)
-    return None if math.isnan(value) else value
+def _ranges(cells: Cells, keys: Ints, aspect: Aspect) -> Ints:
+    """Return (k, 2) int64 where the cells of each key's stream begin and end."""
+    streams = keys << FEATURE_BITS | aspect
+    return np.stack((np.searchsorted(cells.streams, streams), np.searchsorted(cells.streams, streams, "right")), 1)
+
+
+def _values(cells: Cells, ranges: Ints, aspect: Aspect, share: float) -> list[float | None]:
+    """Return a quantile of each stream's values, exact to the width of a bin; None where there is none."""
+    found, known = np.empty(len(ranges), np.int64), np.empty(len(ranges), bool)
+    find_quantiles(cells.bins, cells.counts, ranges, np.full(len(ranges), share), OTHER, found, known)
+    value = FEATURES[aspect].value
+    return [
+        value(cell_bin) if is_known else None for cell_bin, is_known in zip(found.tolist(), known.tolist(), strict=True)
+    ]
+
+
+def _totals(cells: Cells, ranges: Ints) -> tuple[Floats, Floats]:
+    """Return (k,) float64 rows of each stream, and those in bin 1."""
+    sizes = ranges[:, 1] - ranges[:, 0]
+    owners = np.repeat(np.arange(len(ranges)), sizes)
+    places = np.arange(owners.size) + np.repeat(ranges[:, 0] - (np.cumsum(sizes) - sizes), sizes)
+    counts = cells.counts[places]
+    ones = np.where(cells.bins[places] == 1, counts, 0.0)
+    rows, in_one = np.zeros(len(ranges)), np.zeros(len(ranges))
+    np.add.at(rows, owners, counts)
+    np.add.at(in_one, owners, ones)
+    return rows, in_one

@@ -5,53 +5,87 @@ from typing import Self
 
 import numpy as np
 
-from spanward_processor.cells import Cells
 from spanward_processor.features import FEATURES, Rows, Shape
-from spanward_processor.kernels.jit import Flags, Floats, Ints
-from spanward_processor.kernels.tails import score_rows
+from spanward_processor.kernels.cells import Packed
+from spanward_processor.kernels.jit import Floats, Ints, Narrow, Singles
+from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.kernels.tails import fill_model, score_rows
 
-_CATEGORIES = np.array([feature.shape is Shape.CATEGORY for feature in FEATURES])
+_FEATURE_MASK = (1 << FEATURE_BITS) - 1
+_CATEGORIES = np.zeros(1 << FEATURE_BITS, bool)
+_CATEGORIES[[feature.aspect for feature in FEATURES if feature.shape is Shape.CATEGORY]] = True
 
 
 @dataclass(frozen=True, slots=True)
 class RowModel:
     """Tail shares of every ready stream; arrays as `score_rows` takes them."""
 
+    places: Narrow
     starts: Ints
     bins: Ints
     below: Floats
-    seen_p: Floats
-    weights: Floats
+    seen_p: Singles
+    weights: Singles
 
     @classmethod
     def empty(cls) -> Self:
         """Return the model that knows nothing."""
-        return cls(np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
+        nothing = np.empty(0, np.float32)
+        return cls(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0), nothing, nothing)
 
     @classmethod
-    def of(cls, cells: Cells, ready: Flags) -> Self:
+    def of(cls, usual: Packed, ready: Ints, firsts: Ints) -> Self:
         """Return the model of the ready streams of a baseline.
 
         Args:
-            cells: The baseline.
-            ready: (m,) bool by stream.
+            usual: The baseline.
+            ready: (s,) int64 the ready streams, ascending.
+            firsts: (s, 2) int64 where each one's cells begin and end.
         """
-        cells = cells.where(ready[cells.streams])
-        starts = np.searchsorted(cells.streams, np.arange(ready.size + 1))
-        weights: Floats = np.bincount(cells.streams, cells.counts, ready.size).astype(np.float64)
-        total = weights[cells.streams]
-        below = _running_before(cells.streams, cells.counts) / total
-        above = 1.0 - below - cells.counts / total
-        seen_p = np.minimum(1.0, 2.0 * np.minimum(1.0 - below, 1.0 - above))
-        categories = _CATEGORIES[cells.features]
-        seen_p[categories] = _rarity(cells.where(categories)) / total[categories]
-        below[categories] = 0.0
-        return cls(starts.astype(np.int64), cells.bins, below, seen_p, weights)
+        keys = np.unique(ready >> FEATURE_BITS)
+        places = np.full(int(keys[-1]) + 1 if keys.size else 0, -1, np.int32)
+        places[keys] = np.arange(keys.size)
+        of_model = places[ready >> FEATURE_BITS].astype(np.int64) << FEATURE_BITS | ready & _FEATURE_MASK
+        sizes = np.zeros(keys.size << FEATURE_BITS, np.int64)
+        sizes[of_model] = firsts[:, 1] - firsts[:, 0]
+        starts = np.concatenate(([0], np.cumsum(sizes)))
+        cells = int(starts[-1])
+        model = cls(
+            places,
+            starts,
+            np.empty(cells, np.int64),
+            np.empty(cells),
+            np.empty(cells, np.float32),
+            np.zeros(sizes.size, np.float32),
+        )
+        fill_model(usual, firsts, of_model, starts[of_model], model.bins, model.below, model.seen_p, model.weights)
+        model._rank_categories(usual, ready, firsts, of_model)
+        return model
+
+    def _rank_categories(self, usual: Packed, ready: Ints, firsts: Ints, of_model: Ints) -> None:
+        """Give each category the share of rows in categories no more frequent than it."""
+        chosen = _CATEGORIES[ready & _FEATURE_MASK] & (firsts[:, 1] > firsts[:, 0])
+        sizes = (firsts[:, 1] - firsts[:, 0])[chosen]
+        within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        owners, counts = np.repeat(of_model[chosen], sizes), usual.counts[np.repeat(firsts[chosen, 0], sizes) + within]
+        cells = self.starts[owners] + within
+        self.below[cells] = 0.0
+        self.seen_p[cells] = _rarity(owners, counts.astype(np.float64)) / self.weights[owners]
 
     def score(self, rows: Rows) -> Floats:
         """Return (n,) float64 p-values of rows."""
         p = np.ones(len(rows))
-        score_rows(rows.keys[0], rows.bins, self.starts, self.bins, self.below, self.seen_p, self.weights, p)
+        score_rows(
+            rows.keys[0],
+            rows.bins,
+            self.places,
+            self.starts,
+            self.bins,
+            self.below,
+            self.seen_p,
+            self.weights,
+            p,
+        )
         return p
 
 
@@ -63,9 +97,9 @@ def _running_before(streams: Ints, counts: Floats) -> Floats:
     return before - base
 
 
-def _rarity(cells: Cells) -> Floats:
+def _rarity(streams: Ints, counts: Floats) -> Floats:
     """Return, for each category, the rows in categories no more frequent than it."""
-    order = np.lexsort((cells.counts, cells.streams))
-    rows = np.empty(len(cells))
-    rows[order] = _running_before(cells.streams[order], cells.counts[order]) + cells.counts[order]
+    order = np.lexsort((counts, streams))
+    rows = np.empty(counts.size)
+    rows[order] = _running_before(streams[order], counts[order]) + counts[order]
     return rows

@@ -50,11 +50,16 @@ class Texts:
         code &= 0xFFFF_FFFF_FFFF_FFFF
         if code == 0:
             return ""
-        return self._fresh.get(code) or self._old.get(code) or f"#{code:016x}"
+        return self._fresh.get(code) or self._old.get(code) or unknown_text(code)
 
     def __len__(self) -> int:
         """Return how many texts are kept."""
         return len(self._fresh.keys() | self._old.keys())
+
+
+def unknown_text(code: int) -> str:
+    """Return what stands for the text of a code that was forgotten, or never learned."""
+    return f"#{code:016x}"
 
 
 def text_at(batch: SpanBatch, column: int, row: int) -> str:

@@ -8,20 +8,31 @@ windows are open is bounded, and a long gap between two of them is not filled wi
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanward_processor.cells import Cells
-from spanward_processor.features import COUNTED, TALLIES, Rows
+from spanward_processor.features import COUNTED, LOGGED_FEATURES, Rows
+from spanward_processor.kernels.counting import (
+    CELLS_FULL,
+    KEYS_FULL,
+    Tracks,
+    add_rows,
+    count_cells,
+    order_cells,
+)
 from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints
-from spanward_processor.kernels.tables import FEATURE_BITS, add_rows, empty_table, keep_examples, rehash
+from spanward_processor.kernels.tables import empty_table, rehash
+
+Kind = TypeVar("Kind", bound="np.generic[Any]")
 
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_GAP: Final = 10_000  # empty windows worth telling detectors about; a longer gap is a new beginning
 _FEWEST_OPEN: Final = 1024  # windows that may be open at once, more only where lateness asks for it
 _SMALLEST: Final = 1 << 8  # places of a new window's table
-_NO_ROW: Final = 2.0  # stands for the p-value of a key without a row
+_FEWEST_TRACKS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,49 +92,84 @@ def _first_of_each(keys: Ints, p: Floats) -> Ints:
 
 
 class _Open:
-    """One window that still takes rows."""
+    """One window that still takes rows; it grows with the keys it sees and with what they show."""
 
     def __init__(self) -> None:
         self._table = empty_table(_SMALLEST)
-        self._tallies = np.zeros((0, len(TALLIES)), np.int64)
-        self._best_p = np.full(0, _NO_ROW)
-        self._best = np.zeros((0, 2), np.uint64)
+        self._tracks = Tracks(
+            places=np.full(0, -1, np.int32),
+            kept=np.zeros((_FEWEST_TRACKS, 2), np.int32),
+            tallies=np.zeros((_FEWEST_TRACKS, len(COUNTED.tallies)), np.int64),
+            best_p=np.zeros(_FEWEST_TRACKS),
+            best=np.zeros((_FEWEST_TRACKS, 2), np.uint64),
+            rows=np.zeros((_FEWEST_TRACKS, LOGGED_FEATURES), np.int64),
+            before=np.zeros(_FEWEST_TRACKS, np.int32),
+            used=np.zeros(3, np.int64),
+        )
 
     def add(self, rows: Rows, p: Floats, chosen: Flags | None, most: int) -> None:
         """Count the chosen rows; all of them where none are named."""
         chosen = np.ones(len(rows), bool) if chosen is None else chosen
-        room = rows.keys.shape[0] * rows.bins.shape[0] * int(np.count_nonzero(chosen))
-        size = self._table.cells.shape[0]
-        while 2 * (int(self._table.used[0]) + room) > size and size < 4 * most:
-            size *= 2
-        if size > self._table.cells.shape[0]:
-            larger = empty_table(size)
+        most_logged = most // LOGGED_FEATURES
+        missing = int(rows.keys.max(initial=-1)) + 1 - self._tracks.places.size
+        if missing > 0:
+            more = np.full(max(missing, self._tracks.places.size // 4), -1, np.int32)
+            self._tracks = self._tracks._replace(places=np.concatenate((self._tracks.places, more)))
+        places = np.empty((rows.keys.shape[0], rows.bins.shape[0]), np.int64)
+        row = 0
+        while True:
+            row = add_rows(
+                rows.keys,
+                rows.bins,
+                p,
+                rows.traces,
+                chosen,
+                COUNTED,
+                most,
+                most_logged,
+                self._tracks,
+                self._table,
+                places,
+                row,
+            )
+            if row == len(rows):
+                return
+            self._grow(int(self._tracks.used[2]), most_logged)
+
+    def _grow(self, lack: int, most_logged: int) -> None:
+        """Make twice the room for what ran out."""
+        tracks = self._tracks
+        if lack == CELLS_FULL:
+            larger = empty_table(2 * self._table.cells.shape[0])
             rehash(self._table, larger)
             self._table = larger
-        self._make_room(int(rows.keys.max(initial=-1)) + 1)
-        places = np.empty((rows.keys.shape[0], rows.bins.shape[0]), np.int64)
-        add_rows(rows.keys, rows.bins, chosen, COUNTED, most, self._table, self._tallies, places)
-        keep_examples(rows.keys, p, rows.traces, chosen, self._best_p, self._best)
-
-    def _make_room(self, keys: int) -> None:
-        missing = keys - self._best_p.size
-        if missing > 0:
-            missing = max(missing, self._best_p.size)
-            self._tallies = np.concatenate((self._tallies, np.zeros((missing, len(TALLIES)), np.int64)))
-            self._best_p = np.concatenate((self._best_p, np.full(missing, _NO_ROW)))
-            self._best = np.concatenate((self._best, np.zeros((missing, 2), np.uint64)))
-
-    def _tallied(self) -> Ints:
-        """Return (c, 3) int64 stream, bin and count of what was tallied."""
-        keys, columns = np.nonzero(self._tallies)
-        streams = keys << FEATURE_BITS | TALLIES[columns, 0]
-        return np.stack((streams, TALLIES[columns, 1], self._tallies[keys, columns]), axis=1)
+        elif lack == KEYS_FULL:
+            self._tracks = tracks._replace(
+                kept=_doubled(tracks.kept),
+                tallies=_doubled(tracks.tallies),
+                best_p=_doubled(tracks.best_p),
+                best=_doubled(tracks.best),
+            )
+        else:
+            size = min(2 * tracks.before.size, max(most_logged, tracks.before.size))
+            self._tracks = tracks._replace(rows=_doubled(tracks.rows, size), before=_doubled(tracks.before, size))
 
     def close(self, start_ns: int, end_ns: int) -> Window:
-        used = np.concatenate((self._table.cells[self._table.cells[:, 0] >= 0], self._tallied()))
-        cells = Cells.of(used[:, 0], used[:, 1], used[:, 2].astype(float))
-        keys = np.flatnonzero(self._best_p < _NO_ROW)
-        return Window(start_ns, end_ns, cells, keys, self._best_p[keys], self._best[keys])
+        tracks = self._tracks
+        ends = np.empty(int(tracks.used[0]), np.int64)
+        room = count_cells(tracks, self._table, ends)
+        cells = Cells(np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room))
+        size = order_cells(tracks, self._table, COUNTED, ends, cells.streams, cells.bins, cells.counts)
+        keys = np.flatnonzero(tracks.places >= 0)
+        places = tracks.places[keys]
+        return Window(start_ns, end_ns, cells.first(size), keys, tracks.best_p[places], tracks.best[places])
+
+
+def _doubled(array: NDArray[Kind], size: int | None = None) -> NDArray[Kind]:
+    """Return an array with twice the room, or with that of `size`."""
+    larger = np.zeros((2 * array.shape[0] if size is None else size, *array.shape[1:]), array.dtype)
+    larger[: array.shape[0]] = array
+    return larger
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,8 +139,8 @@ def test_the_threshold_follows_from_the_budget() -> None:
 
 
 def test_growing_keeps_what_there_is() -> None:
-    """Room is made by doubling; the old values stay and new ones have the given fill."""
-    array = grown(np.array([1.0, 2.0]), 3, 9.0)
+    """Room is made for a quarter more; the old values stay and new ones have the given fill."""
+    array = grown(np.array([1.0, 2.0]), 4, 9.0)
 
-    assert array.tolist() == [1.0, 2.0, 9.0, 9.0]
+    assert array.tolist() == [1.0, 2.0, 9.0, 9.0, 9.0]
     assert grown(array, 2) is array

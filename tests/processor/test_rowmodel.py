@@ -1,8 +1,9 @@
 """Rows scored by a snapshot of the baseline."""
 
 import numpy as np
+import pytest
 
-from arrays import cells_of
+from arrays import model_of
 from spanward_processor.cells import stream_of
 from spanward_processor.features import FEATURES, Aspect, Rows
 from spanward_processor.kernels.tables import MISSING
@@ -22,7 +23,7 @@ def model(*, ready: bool = True) -> RowModel:
     latency, decision = stream_of(1, Aspect.LATENCY), stream_of(1, Aspect.DECISION)
     cells = [(latency, cell_bin, 100.0) for cell_bin in range(10)]
     cells += [(decision, -5, 600.0), (decision, 3, 390.0), (decision, 9, 10.0)]
-    return RowModel.of(cells_of(cells), np.full(2 << 4, ready))
+    return model_of(cells, ready=ready)
 
 
 def test_an_ordinary_row_is_not_surprising() -> None:
@@ -39,12 +40,12 @@ def test_both_tails_are_surprising() -> None:
 
 def test_a_rare_category_is_as_surprising_as_it_is_rare() -> None:
     """A decision's p-value is the share of rows in decisions no more frequent."""
-    assert model().score(row(decision=9))[0] == 0.01
+    assert model().score(row(decision=9))[0] == pytest.approx(0.01, rel=1e-6)
 
 
 def test_several_features_pay_for_being_looked_at() -> None:
     """The smallest p-value counts times the number of features tested."""
-    assert model().score(row(latency=5, decision=9))[0] == 0.02
+    assert model().score(row(latency=5, decision=9))[0] == pytest.approx(0.02, rel=1e-6)
 
 
 def test_streams_that_are_not_ready_say_nothing() -> None:

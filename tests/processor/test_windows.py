@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrays import ints, rows_of_cells
-from spanward_processor.features import FEATURES, TALLIES, Aspect, Rows
+from spanward_processor.features import COUNTED, FEATURES, Aspect, Rows
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import OTHER
 from spanward_processor.windows import Window, Windows
@@ -43,7 +43,7 @@ def new(clock: Clock, *, lateness_s: float = 10.0, most_cells: int = 10_000) -> 
 
 def _possible(bins: Ints) -> Ints:
     """Return bins with those of flags and of the rate as low as such bins are."""
-    for feature, most in zip(TALLIES[:, 0], TALLIES[:, 1], strict=True):
+    for feature, most in COUNTED.tallies:
         bins[feature] = np.minimum(bins[feature], most)
     return bins
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import numpy as np
+
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.findings import Technique
 from spanward_processor.kernels.jit import Flags, Floats, Ints
@@ -104,6 +106,14 @@ class Detector(Protocol):
     def score(self, rows: Rows) -> Floats:
         """Return (n,) float64 p-values of single rows; 1 where the detector has no opinion."""
         ...
+
+
+def held_among(held: Flags, streams: Ints) -> Flags:
+    """Return (s,) bool which of the streams are held; see `Detector.learn`."""
+    within = streams < held.size
+    found = np.zeros(streams.size, bool)
+    found[within] = held[streams[within]]
+    return found
 
 
 def aspect_name(aspect: Aspect) -> str:

@@ -1,27 +1,31 @@
 """What is normal for each series and slice, learned from its own windows."""
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from dataclasses import dataclass
+from typing import ClassVar, Final, Self
 
 import numpy as np
 
-from spanward_processor.cells import Cells
-from spanward_processor.detectors.base import Account, Readiness, Surprise
+from spanward_processor.cells import Cells, room_for, starts_of, trim, unpacked
+from spanward_processor.detectors.base import Account, Readiness, Surprise, held_among
 from spanward_processor.detectors.wording import account_of
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import FEATURES, Aspect, Rows, Shape
-from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances
-from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.kernels.cells import learn_cells, sift_cells
+from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances, learn_rates, rate_deviances
+from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.rowmodel import RowModel
 from spanward_processor.settings import Learning
+from spanward_processor.slots import Slots
 from spanward_processor.windows import Window
 
-_FEWEST_ROWS: Final = 20  # a stream with fewer rows waits for the next window
+_FEWEST_ROWS: Final = 20.0  # a stream with fewer rows waits for the next window
 _NEGLIGIBLE: Final = 1e-3  # decayed rows below which a cell is forgotten
 _RECENT: Final = (0.85, 0.5)  # factors per window in the recent rates: some six windows, and two
 _MARGIN: Final = 1.25  # a rate less than a quarter away from what it was wakes nobody
+_MOST_WEIGHTS: Final = 1 << 16  # windows after which a memory of some days holds no more
 _KERNEL_SHAPES: Final = {Shape.COUNT: 0, Shape.NUMBER: NUMBER, Shape.FLAG: FLAG, Shape.CATEGORY: CATEGORY}
 _SHAPES: Final = np.array(
     [0 if feature.aspect is Aspect.CLIENT else _KERNEL_SHAPES[feature.shape] for feature in FEATURES], np.int64
@@ -54,16 +58,19 @@ class Baseline:
     def __init__(self, learning: Learning, decay: float) -> None:
         self._learning = learning
         self._decay = decay
-        self._dispersion = Dispersion(decay)
-        self._usual = Cells.empty()
-        self._pending = Cells.empty()
-        self._tested = Cells.empty()
-        self._windows = np.zeros(0, np.int64)  # learned, by stream
-        self._rows = np.zeros(0)  # decayed rows, by stream
+        self._slots = Slots()
+        self._windows: Narrow = np.zeros(0, np.int32)  # learned, by slot
+        self._rows: Singles = np.zeros(0, np.float32)  # decayed rows, by slot; those of a rate are in its first memory
+        self._dispersion = Dispersion(decay)  # by slot
+        self._usual = room_for(0)
+        self._waiting = room_for(0)
+        self._tested = room_for(0)
         self._memories = np.array([decay, *_RECENT])
-        self._rates = [np.zeros(0) for _ in self._memories]  # decayed rows per window, by key, for each memory
-        self._rate_weights = [np.zeros(0) for _ in self._memories]
-        self._answer: tuple[Ints, Floats, Floats] = (np.empty(0, np.int64), np.empty(0), np.empty(0))
+        self._weights = np.zeros((self._memories.size, 1))
+        self._rates = np.zeros((self._memories.size, 0))  # decayed rows per window, by memory and key
+        self._rate_windows: Narrow = np.zeros(0, np.int32)  # windows in which a key's rate was learned
+        self._counted = np.zeros(0)  # rows in the window, by key
+        self._answer = _Answer.empty()
         self._model = RowModel.empty()
 
     # --- test --------------------------------------------------------------------------------------------------------
@@ -71,97 +78,101 @@ class Baseline:
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge a window; see `Detector.test`."""
         keys = len(directory)  # once: requests on their way add keys meanwhile
-        self._grow(keys)
-        streams, deviance, freedom = self._test_distributions(window)
-        rates, rate_deviance, rate_freedom = self._test_rates(window, keys)
-        streams = np.concatenate((streams, rates))
+        self._answer = answer = self._answer_of(window, keys)
+        ready = self._ready(answer)
+        streams = answer.streams[ready]
+        p = self._dispersion.p_values(answer.slots[ready], answer.deviance[ready], answer.freedom[ready])
         order = np.argsort(streams)
-        streams = streams[order]
-        deviance = np.concatenate((deviance, rate_deviance))[order]
-        freedom = np.concatenate((freedom, rate_freedom))[order]
-        self._answer = (streams, deviance, freedom)
-        ready = self._ready(streams)
-        p = self._dispersion.p_values(streams[ready], deviance[ready], freedom[ready])
-        return Surprise(streams[ready], p)
+        return Surprise(streams[order], p[order])
 
-    def _grow(self, keys: int) -> None:
-        streams = keys << FEATURE_BITS
-        self._dispersion.grow(streams)
-        self._windows, self._rows = grown(self._windows, streams), grown(self._rows, streams)
-        self._rates = [grown(rates, keys) for rates in self._rates]
-        self._rate_weights = [grown(weights, keys) for weights in self._rate_weights]
-
-    def _ready(self, streams: Ints) -> Flags:
-        """Return which streams are judged: enough windows of their own, and enough rows of their key."""
-        return self._enough(self._windows[streams], self._rows[streams])
-
-    def _enough(self, windows: Ints, rows: Floats) -> Flags:
-        return (windows >= self._learning.windows) & (rows >= self._learning.rows)
-
-    def _test_distributions(self, window: Window) -> tuple[Ints, Floats, Floats]:
-        cells = self._pending + window.cells.where(_TESTED[window.cells.features])
-        starts = cells.starts()
-        answers = np.zeros((4, starts.size - 1))
-        deviances(
-            _SHAPES,
+    def _answer_of(self, window: Window, keys: int) -> "_Answer":
+        starts, answers = self._test_distributions(window)
+        rates, rate_deviance = self._test_rates(window, keys)
+        streams = np.concatenate((self._tested.streams[starts[:-1]].astype(np.int64), rates << FEATURE_BITS))
+        slots = self._slots.admit(streams)
+        self._windows, self._rows = grown(self._windows, len(self._slots)), grown(self._rows, len(self._slots))
+        self._dispersion.grow(len(self._slots))
+        compared = answers[3] >= _FEWEST_ROWS
+        return _Answer(
+            streams,
+            slots,
+            np.concatenate((np.where(compared, answers[0], 0.0), rate_deviance)),
+            np.concatenate((np.where(compared, answers[1], 0.0), (self._rate_windows[rates] > 0).astype(float))),
             starts,
-            cells.streams,
-            cells.bins,
-            cells.counts,
-            self._usual.streams,
-            self._usual.bins,
-            self._usual.counts,
-            np.empty((2, GROUPS)),
-            answers,
+            rates,
         )
-        enough = answers[2] >= _FEWEST_ROWS
-        of_cell = np.repeat(enough, np.diff(starts))
-        self._pending, self._tested = cells.where(~of_cell), cells.where(of_cell)
-        streams = cells.streams[starts[:-1]][enough]
-        compared = answers[3][enough] >= _FEWEST_ROWS
-        return streams, np.where(compared, answers[0][enough], 0.0), np.where(compared, answers[1][enough], 0.0)
 
-    def _test_rates(self, window: Window, keys: int) -> tuple[Ints, Floats, Floats]:
+    def _ready(self, answer: "_Answer") -> Flags:
+        """Return which streams are judged: enough windows of their own, and enough rows."""
+        rows = self._rows[answer.slots].astype(np.float64)
+        rows[answer.starts.size - 1 :] = self._rates[0, answer.rates]
+        return (self._windows[answer.slots] >= self._learning.windows) & (rows >= self._learning.rows)
+
+    def _test_distributions(self, window: Window) -> tuple[Ints, Floats]:
+        """Return where the tested streams begin, and their `deviances`."""
+        cells, waiting = window.cells, self._waiting
+        room = len(cells) + waiting.streams.size
+        enough, too_few, sizes = room_for(room), room_for(room), np.empty(3, np.int64)
+        sift_cells(cells.streams, cells.bins, cells.counts, _TESTED, _FEWEST_ROWS, waiting, enough, too_few, sizes)
+        self._waiting, self._tested = trim(too_few, int(sizes[1])), trim(enough, int(sizes[0]))
+        starts = starts_of(self._tested, int(sizes[2]))
+        answers = np.zeros((4, starts.size - 1))
+        deviances(_SHAPES, starts, self._tested, self._usual, np.empty((2, GROUPS)), answers)
+        return starts, answers
+
+    def _test_rates(self, window: Window, keys: int) -> tuple[Ints, Floats]:
+        """Return the keys that are known, and the deviance of each one's rate."""
+        known = self._rate_windows.size
+        if keys > known:
+            room = keys + keys // 4
+            self._rates = np.concatenate((self._rates, np.zeros((len(self._rates), room - known))), axis=1)
+            self._rate_windows = np.concatenate((self._rate_windows, np.zeros(room - known, np.int32)))
         self._counted = np.zeros(keys)
-        rates = window.cells.where(window.cells.features == Aspect.RATE)
+        rates = window.cells.of_feature(Aspect.RATE)
         self._counted[rates.keys] = rates.counts
-        seen = self._rate_weights[0][:keys]
-        known = np.flatnonzero((seen > 0) | (self._counted > 0))
-        deviances_by_memory = [
-            _poisson_deviance(self._counted[known], rates[known], weights[known])
-            for rates, weights in zip(self._rates, self._rate_weights, strict=True)
-        ]
-        return known << FEATURE_BITS, np.min(deviances_by_memory, axis=0), np.where(seen[known] >= 1.0, 1.0, 0.0)
+        answers = np.empty(keys)
+        rate_deviances(self._counted, self._rates, self._rate_windows, self._weights_so_far(keys), _MARGIN, answers)
+        seen = np.flatnonzero((self._rate_windows[:keys] > 0) | (self._counted > 0))
+        return seen, answers[seen]
+
+    def _weights_so_far(self, keys: int) -> Floats:
+        """Return (m, w) float64 windows that each memory holds after so many; beyond the last they grow no more."""
+        most = int(self._rate_windows[:keys].max(initial=0))
+        if most >= self._weights.shape[1] and self._weights.shape[1] < _MOST_WEIGHTS:
+            windows = np.arange(min(2 * most, _MOST_WEIGHTS))
+            memories = np.minimum(self._memories, 1 - 1e-9)[:, None]
+            self._weights = (1 - memories**windows) / (1 - memories)
+        return self._weights
 
     # --- learn -------------------------------------------------------------------------------------------------------
 
     def learn(self, window: Window, held: Flags) -> None:  # noqa: ARG002 - it was kept by `test`
         """Learn the window just tested; see `Detector.learn`."""
-        streams, deviance, freedom = self._answer
-        held = grown(held.astype(np.int64), self._windows.size).astype(bool)
-        free = ~held[streams]
-        self._dispersion.learn(streams[free], deviance[free], freedom[free])
-        self._windows[streams[free]] += 1
-        self._learn_distributions(held, streams[free])
-        self._learn_rates(held)
-        self._rows[:] = np.bincount(self._usual.streams, self._usual.counts, self._rows.size)
-        self._rows[:: 1 << FEATURE_BITS] = self._rates[0][: self._rows.size >> FEATURE_BITS]
-        self._model = RowModel.of(self._usual, self._enough(self._windows, self._rows))
+        answer = self._answer
+        free = ~held_among(held, answer.streams)
+        slots = answer.slots[free]
+        self._dispersion.learn(slots, answer.deviance[free], answer.freedom[free])
+        self._windows[slots] += 1
+        distributions = answer.starts.size - 1
+        self._learn_distributions(answer, free[:distributions])
+        learn_rates(answer.rates[free[distributions:]], self._counted, self._memories, self._rates, self._rate_windows)
+        self._model = self._model_now()
 
-    def _learn_distributions(self, held: Flags, learned: Ints) -> None:
-        fades = np.ones(self._windows.size)
-        fades[learned] = self._decay
-        faded = Cells(self._usual.streams, self._usual.bins, self._usual.counts * fades[self._usual.streams])
-        usual = faded + self._tested.where(~held[self._tested.streams])
-        self._usual = usual.where(usual.counts >= _NEGLIGIBLE)
+    def _learn_distributions(self, answer: "_Answer", free: Flags) -> None:
+        usual = room_for(self._usual.streams.size + self._tested.streams.size)
+        rows = np.empty(free.size)
+        size = learn_cells(self._usual, self._tested, answer.starts, free, self._decay, _NEGLIGIBLE, usual, rows)
+        self._usual = trim(usual, size)
+        self._rows[answer.slots[: free.size][free]] = rows[free]
 
-    def _learn_rates(self, held: Flags) -> None:
-        keys = np.arange(self._counted.size)
-        seen = (self._rate_weights[0][: keys.size] > 0) | (self._counted > 0)
-        known = keys[seen & ~held[keys << FEATURE_BITS]]
-        for memory, rates, weights in zip(self._memories, self._rates, self._rate_weights, strict=True):
-            rates[known] = memory * rates[known] + self._counted[known]
-            weights[known] = memory * weights[known] + 1.0
+    def _model_now(self) -> RowModel:
+        """Return the row model of the streams that are ready."""
+        ready = (self._windows >= self._learning.windows) & (self._rows >= self._learning.rows)
+        streams = np.sort(self._slots.streams[ready[: len(self._slots)]])
+        firsts = np.stack(
+            (np.searchsorted(self._usual.streams, streams), np.searchsorted(self._usual.streams, streams, "right")), 1
+        )
+        return RowModel.of(self._usual, streams.astype(np.int64), firsts)
 
     # --- speak -------------------------------------------------------------------------------------------------------
 
@@ -171,34 +182,51 @@ class Baseline:
 
     def readiness(self, key: int) -> Readiness:
         """Return how far a key has been learned."""
-        stream = key << FEATURE_BITS
-        if stream >= self._windows.size:
+        if key >= self._rate_windows.size:
             return Readiness(ready=False, windows=0, rows=0)
-        windows, rows = int(self._windows[stream]), float(self._rows[stream])
+        windows, rows = int(self._rate_windows[key]), float(self._rates[0, key])
         ready = windows >= self._learning.windows and rows >= self._learning.rows
         return Readiness(ready, windows, int(rows))
 
     def usual(self, stream: int) -> Cells:
         """Return what is usual for a stream."""
-        return self._usual.stream(stream)
+        return unpacked(self._usual, stream)
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:
         """Put a stream's deviation into words; see `Detector.explain`."""
         key, aspect = stream >> FEATURE_BITS, Aspect(stream & ((1 << FEATURE_BITS) - 1))
         if aspect is Aspect.RATE:
-            usual = float(self._rates[0][key] / max(self._rate_weights[0][key], 1.0))
+            weight = self._weights[0, min(int(self._rate_windows[key]), self._weights.shape[1] - 1)]
+            usual = float(self._rates[0, key] / max(weight, 1.0))
             rates = (float(self._counted[key]) / window.seconds, usual / window.seconds)
             now = window.cells.stream(stream)
             return account_of(FEATURES[aspect], directory[key], stream, now, Cells.empty(), rates, text)
-        return account_of(
-            FEATURES[aspect], directory[key], stream, self._tested.stream(stream), self.usual(stream), (0.0, 0.0), text
-        )
+        now = unpacked(self._tested, stream)
+        return account_of(FEATURES[aspect], directory[key], stream, now, self.usual(stream), (0.0, 0.0), text)
 
 
-def _poisson_deviance(counts: Floats, sums: Floats, weights: Floats) -> Floats:
-    """Return (k,) float64 deviance of counts from the margin around a mean known from `weights` windows."""
-    weights = np.maximum(weights, 1.0)
-    mean = np.maximum(sums / weights, 1e-3)
-    mean = np.clip(counts, mean / _MARGIN, mean * _MARGIN)
-    deviance = 2 * (counts * np.log(np.maximum(counts, 1e-12) / mean) - (counts - mean))
-    return np.maximum(deviance, 0.0) / (1 + 1 / weights)
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a window was found to be, until it is learned: distributions first, then rates.
+
+    Args:
+        streams: (s,) int64.
+        slots: (s,) int64.
+        deviance: (s,) float64.
+        freedom: (s,) float64.
+        starts: (d + 1,) int64 where the cells of each distribution begin.
+        rates: (s - d,) int64 keys of the rates.
+    """
+
+    streams: Ints
+    slots: Ints
+    deviance: Floats
+    freedom: Floats
+    starts: Ints
+    rates: Ints
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return the answer to nothing."""
+        nothing = np.empty(0, np.int64)
+        return cls(nothing, nothing, np.empty(0), np.empty(0), np.zeros(1, np.int64), nothing)

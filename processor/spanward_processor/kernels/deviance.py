@@ -9,7 +9,8 @@ the rest share one, where categories never seen before land too. Source: Agresti
 import math
 from typing import Final
 
-from spanward_processor.kernels.jit import Floats, Ints, borrowing, int64
+from spanward_processor.kernels.cells import Packed
+from spanward_processor.kernels.jit import Floats, Ints, Narrow, Singles, borrowing, int64
 from spanward_processor.kernels.tables import FEATURE_BITS
 
 NUMBER: Final = int64(1)
@@ -21,6 +22,7 @@ _TAIL_GROUP: Final = 10
 _TAIL: Final = 0.99
 _REST_GROUP: Final = 33
 _OWN_GROUP_SHARE: Final = 0.02
+_LEAST_MEAN: Final = 1e-3  # rows per window of a key that is never seen
 _PRIOR: Final = 0.5  # rows added to every group of the baseline, so that nothing is impossible
 
 
@@ -35,7 +37,7 @@ def _group_of(shape: int, cell_bin: int, middle: float, share: float, own_groups
 
 @borrowing
 def _fill_groups(
-    shape: int, bins: Ints, counts: Floats, usual_bins: Ints, usual_counts: Floats, weight: float, groups: Floats
+    shape: int, bins: Ints, counts: Singles, usual_bins: Ints, usual_counts: Singles, weight: float, groups: Floats
 ) -> None:
     """Walk the bins of both bags in order and add each to its group: row 0 observed, row 1 usual."""
     groups[:, :] = 0.0
@@ -75,55 +77,88 @@ def _deviance(groups: Floats, rows: float, weight: float, one_sided: bool) -> tu
 
 
 @borrowing
-def deviances(
-    shapes: Ints,
-    starts: Ints,
-    streams: Ints,
-    bins: Ints,
-    counts: Floats,
-    usual_streams: Ints,
-    usual_bins: Ints,
-    usual_counts: Floats,
-    groups: Floats,
-    answers: Floats,
-) -> None:
+def _total(counts: Singles) -> float:
+    """Return a sum of counts, in double precision."""
+    total = 0.0
+    for at in range(counts.size):
+        total += counts[at]
+    return total
+
+
+@borrowing
+def deviances(shapes: Ints, starts: Ints, seen: Packed, usual: Packed, groups: Floats, answers: Floats) -> None:
     """Compare every stream of a window with the baseline.
 
     Args:
         shapes: (f,) int64 shape of each feature; 0 leaves its streams untested.
         starts: (s + 1,) int64 where each stream's cells begin.
-        streams: (c,) int64 sorted.
-        bins: (c,) int64 sorted within a stream.
-        counts: (c,) float64.
-        usual_streams: (d,) int64 the baseline's cells, in the same order.
-        usual_bins: (d,) int64.
-        usual_counts: (d,) float64.
+        seen: (c,) the window's cells.
+        usual: (d,) the baseline's cells.
         groups: (2, GROUPS) float64 scratch.
         answers: (4, s) float64 to fill: deviance, degrees of freedom, rows in the window, rows in the baseline.
             The deviance is already reduced for the baseline's own uncertainty (a two-sample comparison).
     """
-    usual = 0
+    last = 0
     for index in range(starts.size - 1):
-        first, last = starts[index], starts[index + 1]
-        stream = streams[first]
-        while usual < usual_streams.size and usual_streams[usual] < stream:
-            usual += 1
-        begin = usual
-        while usual < usual_streams.size and usual_streams[usual] == stream:
-            usual += 1
+        stream = seen.streams[starts[index]]
+        while last < usual.streams.size and usual.streams[last] < stream:
+            last += 1
+        first = last
+        while last < usual.streams.size and usual.streams[last] == stream:
+            last += 1
         shape = int(shapes[stream & ((1 << FEATURE_BITS) - 1)])
-        rows, weight = counts[first:last].sum(), usual_counts[begin:usual].sum()
+        bins, counts = seen.bins[starts[index] : starts[index + 1]], seen.counts[starts[index] : starts[index + 1]]
+        usual_bins, usual_counts = usual.bins[first:last], usual.counts[first:last]
+        rows, weight = _total(counts), _total(usual_counts)
         answers[2, index], answers[3, index] = rows, weight
         if shape == 0 or weight <= 0.0:
             continue
-        _fill_groups(
-            shape,
-            bins[first:last],
-            counts[first:last],
-            usual_bins[begin:usual],
-            usual_counts[begin:usual],
-            weight,
-            groups,
-        )
+        _fill_groups(shape, bins, counts, usual_bins, usual_counts, weight, groups)
         deviance, freedom = _deviance(groups, rows, weight, shape == FLAG)
         answers[0, index], answers[1, index] = deviance / (1 + rows / weight), freedom
+
+
+@borrowing
+def rate_deviances(
+    counted: Floats, rates: Floats, learned: Narrow, weights: Floats, margin: float, answers: Floats
+) -> None:
+    """Compare every key's rows in a window with the rates that several memories hold of it; the smallest deviance counts.
+
+    Args:
+        counted: (k,) float64 rows in the window.
+        rates: (m, k) float64 decayed rows per window.
+        learned: (k,) int32 windows learned.
+        weights: (m, w) float64 decayed windows after that many were learned; the last one holds for all further ones.
+        margin: A rate less than this factor away from the mean is as usual.
+        answers: (k,) float64 to fill: twice the log likelihood ratio of a Poisson count, reduced for the mean's uncertainty.
+    """
+    for key in range(counted.size):
+        rows = counted[key]
+        smallest = math.inf
+        for memory in range(rates.shape[0]):
+            weight = max(weights[memory, min(learned[key], weights.shape[1] - 1)], 1.0)
+            mean = max(rates[memory, key] / weight, _LEAST_MEAN)
+            mean = min(max(rows, mean / margin), mean * margin)
+            deviance = -2.0 * (rows - mean)
+            if rows > 0.0:
+                deviance += 2.0 * rows * math.log(rows / mean)
+            smallest = min(smallest, max(deviance, 0.0) / (1.0 + 1.0 / weight))
+        answers[key] = smallest
+
+
+@borrowing
+def learn_rates(keys: Ints, counted: Floats, memories: Floats, rates: Floats, learned: Narrow) -> None:
+    """Let every memory of the given keys' rates fade by a window, and add what was counted.
+
+    Args:
+        keys: (s,) int64.
+        counted: (k,) float64 rows in the window.
+        memories: (m,) float64 factor per window of each memory.
+        rates: (m, k) float64 decayed rows, changed.
+        learned: (k,) int32 windows learned, changed.
+    """
+    for index in range(keys.size):
+        key = keys[index]
+        for memory in range(memories.size):
+            rates[memory, key] = memories[memory] * rates[memory, key] + counted[key]
+        learned[key] += 1

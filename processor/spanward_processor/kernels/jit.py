@@ -18,6 +18,8 @@ Ints = NDArray[np.int64]
 Codes = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Narrow = NDArray[np.int32]
+Singles = NDArray[np.float32]
 
 
 def int64(value: int) -> int:

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from arrays import cells_of, ints
-from spanward_processor.cells import Cells
-from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances
+from arrays import ints, packed_of
+from spanward_processor.cells import starts_of
+from spanward_processor.kernels.cells import Packed
+from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances, learn_rates, rate_deviances
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 
@@ -19,22 +20,11 @@ BAG = st.dictionaries(st.one_of(st.integers(-3, 60), st.just((1 << 62) + 1)), st
 FLAGS = st.dictionaries(st.integers(0, 1), st.integers(1, 10_000), min_size=1)
 
 
-def answers_of(shapes: Ints, window: Cells, usual: Cells) -> Floats:
+def answers_of(shapes: Ints, window: Packed, usual: Packed) -> Floats:
     """Compare all streams."""
-    starts = window.starts()
+    starts = starts_of(window, np.unique(window.streams).size)
     answers = np.zeros((4, starts.size - 1))
-    deviances(
-        shapes,
-        starts,
-        window.streams,
-        window.bins,
-        window.counts,
-        usual.streams,
-        usual.bins,
-        usual.counts,
-        np.empty((2, GROUPS)),
-        answers,
-    )
+    deviances(shapes, starts, window, usual, np.empty((2, GROUPS)), answers)
     return answers
 
 
@@ -44,8 +34,8 @@ def test_deviance_equals_its_twin(shape: int, data: st.DataObject) -> None:
     """Several streams, with and without a baseline, are compared as by the twin, one by one."""
     bags = FLAGS if shape == FLAG else BAG
     pairs = data.draw(st.lists(st.tuples(bags, st.one_of(st.just({}), bags)), max_size=3))
-    window = cells_of((16 * key, place, n) for key, (now, _) in enumerate(pairs) for place, n in now.items())
-    usual = cells_of((16 * key, place, n) for key, (_, old) in enumerate(pairs) for place, n in old.items())
+    window = packed_of((16 * key, place, n) for key, (now, _) in enumerate(pairs) for place, n in now.items())
+    usual = packed_of((16 * key, place, n) for key, (_, old) in enumerate(pairs) for place, n in old.items())
 
     answers = answers_of(np.full(1 << FEATURE_BITS, shape), window, usual)
 
@@ -57,20 +47,20 @@ def test_deviance_equals_its_twin(shape: int, data: st.DataObject) -> None:
 
 def test_an_empty_window_has_no_answers() -> None:
     """No streams, no answers, no error."""
-    assert answers_of(np.full(16, NUMBER), Cells.empty(), cells_of([(0, 1, 5.0)])).shape == (4, 0)
+    assert answers_of(np.full(16, NUMBER), packed_of([]), packed_of([(0, 1, 5.0)])).shape == (4, 0)
 
 
 def test_a_shapeless_feature_is_not_tested() -> None:
     """Shape 0 leaves a stream untested but counted."""
-    answers = answers_of(np.zeros(16, np.int64), cells_of([(0, 1, 5.0)]), cells_of([(0, 1, 9.0)]))
+    answers = answers_of(np.zeros(16, np.int64), packed_of([(0, 1, 5.0)]), packed_of([(0, 1, 9.0)]))
 
     assert answers[:, 0].tolist() == [0.0, 0.0, 5.0, 9.0]
 
 
 def test_the_same_mix_has_no_deviance() -> None:
     """A window that is a tenth of its baseline, bin by bin, is no surprise in any shape."""
-    usual = cells_of((0, place, 1000.0 * (place + 1)) for place in range(2))
-    window = cells_of((0, place, 100.0 * (place + 1)) for place in range(2))
+    usual = packed_of((0, place, 1000.0 * (place + 1)) for place in range(2))
+    window = packed_of((0, place, 100.0 * (place + 1)) for place in range(2))
 
     for shape in NAMES:
         assert answers_of(np.full(16, shape), window, usual)[0, 0] < 0.01
@@ -78,9 +68,32 @@ def test_the_same_mix_has_no_deviance() -> None:
 
 def test_too_few_answers_raise() -> None:
     """Answers without room for every stream raise."""
-    one, count = ints([0]), np.ones(1)
+    one = packed_of([(0, 0, 1.0)])
 
     with pytest.raises(IndexError):
-        deviances(
-            np.full(16, NUMBER), ints([0, 1]), one, one, count, one, one, count, np.empty((2, GROUPS)), np.zeros((4, 0))
-        )
+        deviances(np.full(16, NUMBER), ints([0, 1]), one, one, np.empty((2, GROUPS)), np.zeros((4, 0)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.floats(0, 1e6), st.integers(0, 9)), max_size=8))
+def test_rate_deviances_equal_their_twin(keys: list[tuple[int, float, int]]) -> None:
+    """Each key's count is compared with every memory of its rate, and the smallest deviance counts."""
+    weights = np.array([[0.0, 1.0, 1.9, 2.7], [0.0, 1.0, 1.5, 1.75]])
+    counted, rates = np.array([float(rows) for rows, _, _ in keys]), np.array([[r for _, r, _ in keys]] * 2)
+    rates[1] /= 3
+    learned, answers = np.array([windows for _, _, windows in keys], np.int32), np.empty(len(keys))
+
+    rate_deviances(counted, rates, learned, weights, 1.25, answers)
+
+    for index, (rows, rate, windows) in enumerate(keys):
+        memories = [(rate, weights[0, min(windows, 3)]), (rate / 3, weights[1, min(windows, 3)])]
+        assert answers[index] == pytest.approx(naive.rate_deviance(rows, memories, 1.25), rel=1e-9, abs=1e-9)
+
+
+def test_rates_are_learned_by_every_memory() -> None:
+    """The given keys' rates fade by each memory's factor and grow by what was counted (as `naive.merged` would add)."""
+    rates, learned = np.array([[10.0, 10.0], [10.0, 10.0]]), np.zeros(2, np.int32)
+
+    learn_rates(ints([1]), np.array([7.0, 5.0]), np.array([0.9, 0.5]), rates, learned)
+
+    assert rates.tolist() == [[10.0, 14.0], [10.0, 10.0]]
+    assert learned.tolist() == [0, 1]

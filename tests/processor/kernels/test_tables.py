@@ -9,19 +9,18 @@ import naive
 from arrays import content, ints
 from spanward_processor.kernels.jit import Codes, signed
 from spanward_processor.kernels.tables import (
-    FEATURE_BITS,
     KEYS,
-    MISSING,
     OTHER,
     OVERFLOWED,
-    Counted,
     KeySpace,
+    add_at,
     add_cell,
-    add_rows,
     assign_keys,
     empty_table,
+    find_cell,
+    find_keys_again,
     find_unknown,
-    keep_examples,
+    home_of,
     look_up,
     rehash,
 )
@@ -40,13 +39,11 @@ def codes_of(rows: list[tuple[int, ...]], columns: int) -> Codes:
 
 def key_space(most_keys: int) -> KeySpace:
     """Return a space with room for the overflow key and so many others."""
-    places = 1 << (2 * (most_keys + 1)).bit_length()
     return KeySpace(
-        np.zeros(places, np.uint64),
-        np.zeros(places, np.int64),
+        np.zeros((1 << (2 * (most_keys + 1)).bit_length(), 2), np.uint64),
         np.zeros((most_keys + 1, 3), np.uint64),
-        np.full(most_keys + 1, -1, np.int64),
-        np.zeros(most_keys + 1, np.int64),
+        np.full(most_keys + 1, -1, np.int32),
+        np.zeros(most_keys + 1, np.int32),
         np.array([1, 0], np.int64),
     )
 
@@ -93,24 +90,41 @@ def test_keys_equal_their_twin(rows: list[tuple[int, ...]], most_keys: int, most
     space, twin = key_space(most_keys), naive.Keys(most_keys, most_slices)
     keys = np.empty((3, len(rows)), np.int64)
 
-    assign_keys(codes_of(rows, 5), ints([0, 1, 2]), ints([3, 4]), most_slices, space, keys)
+    assign_keys(codes_of(rows, 5), ints([0, 1, 2]), ints([3, 4]), most_keys, most_slices, space, keys)
 
     expected = [twin.of((row[0], row[1], row[2]), {3: row[3], 4: row[4]}) for row in rows]
     assert keys.T.tolist() == expected
     assert [len(twin.ids) + 1, twin.overflowed] == [space.counts[KEYS], space.counts[OVERFLOWED]]
 
 
+@given(st.lists(ROW, max_size=15), st.lists(ROW, max_size=15))
+def test_keys_are_found_again_in_a_larger_table(first: list[tuple[int, ...]], second: list[tuple[int, ...]]) -> None:
+    """After the table has grown every row still gets the twin's keys."""
+    space, twin = key_space(60), naive.Keys(60, 60)
+    for rows in (first, second):
+        keys = np.empty((3, len(rows)), np.int64)
+        assign_keys(codes_of(rows, 5), ints([0, 1, 2]), ints([3, 4]), 60, 60, space, keys)
+        assert keys.T.tolist() == [twin.of((row[0], row[1], row[2]), {3: row[3], 4: row[4]}) for row in rows]
+        larger = np.zeros((2 * space.places.shape[0], 2), np.uint64)
+        find_keys_again(space.places, larger)
+        space = space._replace(places=larger)
+
+
 @given(CELLS)
 def test_cells_equal_their_twin(cells: list[tuple[int, int, int]]) -> None:
     """Counts of equal cells are added; a cell that was never added counts 0."""
     table = empty_table(128)
-    for stream, cell_bin, count in cells:
-        add_cell(table, stream, cell_bin, count, 128)
+    for number, (stream, cell_bin, count) in enumerate(cells):
+        if number % 2:
+            add_cell(table, stream, cell_bin, count, 128)
+        else:
+            add_at(table, home_of(stream, cell_bin, 128), stream, cell_bin, count, 128)
 
     expected = {(stream, cell_bin): count for stream, cell_bin, count in naive.merged(cells)}
     assert content(table) == expected
     assert {cell: look_up(table, *cell) for cell in expected} == expected
     assert look_up(table, 41, 0) == 0
+    assert all(table.cells[find_cell(table, home_of(*cell, 128), *cell), 1] == cell[1] for cell in expected)
 
 
 @given(CELLS)
@@ -144,55 +158,3 @@ def test_a_full_table_takes_no_more_and_ends() -> None:
     assert int(table.used[0]) == 7
     assert look_up(table, 0, 0) == 6
     assert look_up(table, 19, 0) == 0
-
-
-@given(st.integers(0, 12), st.integers(0, 2**32))
-def test_rows_are_counted_as_by_the_twin(count: int, seed: int) -> None:
-    """The chosen rows are counted in each key and feature that says something."""
-    random = np.random.default_rng(seed)
-    keys, bins = random.integers(-1, 4, (2, count)), random.choice([MISSING, -5, 0, 1 << 61], (4, count))
-    bins[1] = random.choice([MISSING, 0, 1], count)  # the feature that is tallied
-    chosen, table, tallies = random.random(count) < 0.7, empty_table(256), np.zeros((4, 2), np.int64)
-    counted = Counted(in_slices=random.random(4) < 0.7, tally=ints([-1, 0, -1, -1]))
-
-    add_rows(keys, bins, chosen, counted, 256, table, tallies, np.empty((2, 4), np.int64))
-
-    expected = naive.counts(keys[:, chosen].T.tolist(), bins[:, chosen].T.tolist(), MISSING, counted.in_slices.tolist())
-    tallied = {
-        (key << FEATURE_BITS | 1, cell_bin): int(tallies[key, cell_bin])
-        for key in range(4)
-        for cell_bin in range(2)
-        if tallies[key, cell_bin]
-    }
-    found = content(table) | tallied
-    assert found == {(key << FEATURE_BITS | f, cell_bin): n for (key, f, cell_bin), n in expected.items()}
-
-
-def test_rows_of_unequal_length_raise() -> None:
-    """Fewer bins than keys raises."""
-    with pytest.raises(IndexError):
-        add_rows(
-            np.ones((1, 3), np.int64),
-            np.ones((1, 2), np.int64),
-            np.ones(3, bool),
-            Counted(np.ones(1, bool), ints([-1])),
-            8,
-            empty_table(16),
-            np.zeros((2, 1), np.int64),
-            np.empty((1, 1), np.int64),
-        )
-
-
-@given(st.integers(0, 30), st.integers(0, 2**32))
-def test_examples_are_the_most_surprising_rows(count: int, seed: int) -> None:
-    """Every key remembers the trace of the chosen row with its smallest p-value, the first of equal ones."""
-    random = np.random.default_rng(seed)
-    keys, p = random.integers(-1, 4, (2, count)), random.choice([0.01, 0.5, 0.02, 1.0], count)
-    traces = random.integers(1, 1 << 60, (count, 2)).astype(np.uint64)
-    chosen = random.random(count) < 0.7
-    best_p, best = np.full(4, 2.0), np.zeros((4, 2), np.uint64)
-
-    keep_examples(keys, p, traces, chosen, best_p, best)
-
-    expected = naive.examples(keys[:, chosen].T.tolist(), p[chosen].tolist(), traces[chosen].tolist())
-    assert {key: (best_p[key], best[key].tolist()) for key in range(4) if best_p[key] < 2.0} == expected

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import fdtrc
 
 import naive
-from arrays import cells_of, ints
+from arrays import ints, model_of
 from spanward_processor.features import FEATURES, Aspect, Shape
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
-from spanward_processor.kernels.tails import score_rows
+from spanward_processor.kernels.tails import f_tail, f_tails, score_rows
 from spanward_processor.rowmodel import RowModel
 
 CATEGORIES = {int(feature.aspect) for feature in FEATURES if feature.shape is Shape.CATEGORY}
@@ -23,17 +24,14 @@ USUAL = st.dictionaries(
 
 @given(USUAL, st.integers(0, 2**32))
 def test_p_values_equal_their_twin(usual: dict[tuple[int, Aspect, int], int], seed: int) -> None:
-    """Every row of a ready key has the twin's p-value; rows of no key, and of keys never seen, have 1."""
+    """With a model that `fill_model` made, every row of a ready key has the twin's p-value; rows of no key, and of keys never seen, have 1."""
     random = np.random.default_rng(seed)
-    model = RowModel.of(
-        cells_of((key << FEATURE_BITS | aspect, place, count) for (key, aspect, place), count in usual.items()),
-        np.ones(3 << FEATURE_BITS, bool),
-    )
+    model = model_of((key << FEATURE_BITS | aspect, place, count) for (key, aspect, place), count in usual.items())
     keys = random.integers(-1, 5, 12)
     bins = random.choice([MISSING, -(1 << 61), 0, 1, 2, 3, 1 << 62], (len(FEATURES), 12))
     p = np.ones(12)
 
-    score_rows(keys, bins, model.starts, model.bins, model.below, model.seen_p, model.weights, p)
+    score_rows(keys, bins, model.places, model.starts, model.bins, model.below, model.seen_p, model.weights, p)
 
     for row, key in enumerate(keys.tolist()):
         known: dict[int, dict[int, float]] = {}
@@ -52,6 +50,7 @@ def test_no_room_for_p_raises() -> None:
         score_rows(
             ints([0, 0]),
             np.zeros((1, 2), np.int64),
+            model.places,
             model.starts,
             model.bins,
             model.below,
@@ -59,3 +58,18 @@ def test_no_room_for_p_raises() -> None:
             model.weights,
             np.ones(1),
         )
+
+
+@given(st.floats(0.5, 40), st.floats(1, 1e5), st.floats(0, 1e4))
+def test_the_tail_of_f_equals_its_twin(between: float, within: float, ratio: float) -> None:
+    """The probability is scipy's `fdtrc`, far out in the tail too."""
+    assert f_tail(between, within, ratio) == pytest.approx(float(fdtrc(between, within, ratio)), rel=1e-8, abs=1e-290)
+
+
+def test_tails_of_many_are_tails_of_each() -> None:
+    """The column of probabilities holds each place's own."""
+    between, within, ratios, p = np.array([1.0, 5.0]), np.array([30.0, 9.0]), np.array([4.0, 0.3]), np.empty(2)
+
+    f_tails(between, within, ratios, p)
+
+    assert p == pytest.approx(fdtrc(between, within, ratios), rel=1e-10)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 from numba.core.dispatcher import Dispatcher
+from scipy.special import fdtrc
 
 import naive
 import naive_wire
@@ -31,8 +32,17 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "binning.unit_bin": naive.unit_bin,
     "binning.unit_bins": naive.unit_bin,
     "carriers.match_carriers": naive.template,
+    "cells.find_feature": naive.merged,
+    "cells.find_quantiles": naive.quantile,
+    "cells.learn_cells": naive.learned,
     "cells.merge_cells": naive.merged,
+    "cells.sift_cells": naive.sifted,
+    "counting.add_rows": naive.counts,
+    "counting.count_cells": naive.counts,
+    "counting.order_cells": naive.counts,
     "deviance.deviances": naive.deviance,
+    "deviance.learn_rates": naive.merged,
+    "deviance.rate_deviances": naive.rate_deviance,
     "frames.locate_frames": naive_wire.frames,
     "jit.signed": naive.signed,
     "memory.copy_bytes": bytes.__getitem__,
@@ -47,12 +57,17 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "splice.plan_growth": naive_wire.spliced,
     "splice.splice": naive_wire.spliced,
     "tables.add_cell": naive.merged,
-    "tables.add_rows": naive.counts,
+    "tables.add_at": naive.merged,
     "tables.assign_keys": naive.Keys.of,
+    "tables.find_cell": naive.merged,
+    "tables.find_keys_again": naive.Keys.of,
     "tables.find_unknown": naive.unknown,
-    "tables.keep_examples": naive.examples,
+    "tables.home_of": naive.merged,
     "tables.look_up": naive.merged,
     "tables.rehash": naive.merged,
+    "tails.f_tail": fdtrc,
+    "tails.f_tails": fdtrc,
+    "tails.fill_model": naive.row_p,
     "tails.score_rows": naive.row_p,
     "validate.message_field": naive_wire.check,
     "validate.validate": naive_wire.check,
