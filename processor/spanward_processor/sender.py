@@ -7,6 +7,7 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from spanward_processor.backends import Backend
 from spanward_processor.exporters.base import Refusal, Verdict
@@ -15,6 +16,9 @@ from spanward_processor.journal.record import Record
 from spanward_processor.settings import Forwarding
 
 _log = logging.getLogger(__name__)
+
+_PACE_S: Final = 0.005  # from one request to the next while they are small; a lone one goes at once
+_SMALL_BYTES: Final = 128 << 10  # below it a request costs more than what is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Sender:
         self._wake = asyncio.Event()
         self._delivered = asyncio.Event()
         self._under_way: deque[_Flight] = deque()
+        self._small_bytes = min(_SMALL_BYTES, forwarding.joined_bytes)
+        self._left_s = float("-inf")  # when the newest request left, on the event loop's clock
 
     def wake(self) -> None:
         """Say that the journal has grown."""
@@ -55,6 +61,7 @@ class Sender:
         try:
             while True:
                 await self._make_way()
+                await self._gather()
                 records = await self._take()
                 if not records:
                     if not self._under_way:
@@ -62,6 +69,7 @@ class Sender:
                     await self._wake.wait()
                     self._wake.clear()
                     continue
+                self._left_s = asyncio.get_running_loop().time()
                 task = asyncio.create_task(self._insist(records))
                 self._under_way.append(_Flight(task, records[-1].end))
                 task.add_done_callback(lambda _: self._confirm())
@@ -80,6 +88,13 @@ class Sender:
         while len(self._under_way) >= self._forwarding.in_flight:
             await asyncio.wait([self._under_way[0].task])  # the position moves only when the oldest has arrived
             await asyncio.sleep(0)  # let the callback move it
+
+    async def _gather(self) -> None:
+        """Where requests are small and frequent, wait a moment for more."""
+        if 0 < self._reader.untaken_bytes < self._small_bytes:
+            wait_s = self._left_s + _PACE_S - asyncio.get_running_loop().time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
 
     def _confirm(self) -> None:
         reached = None

@@ -126,6 +126,50 @@ def test_waiting_requests_of_one_signal_are_joined(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+async def some_turns() -> None:
+    """Let the event loop handle what is ready, without letting time pass."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_small_requests_that_follow_each_other_are_joined(tmp_path: Path) -> None:
+    """The first goes at once; those that come right behind it wait for each other."""
+
+    async def run() -> None:
+        world = World(tmp_path, forwarding=JOINING)
+        task = asyncio.create_task(world.sender.run())
+        for payload in numbered(100):
+            world.put(payload)
+            await some_turns()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await world.deliver()
+
+        assert world.exporter.attempts[0] == numbered(1)
+        assert world.exporter.taken == numbered(100)
+        assert len(world.exporter.attempts) < 50
+
+    asyncio.run(run())
+
+
+def test_large_requests_wait_for_no_others(tmp_path: Path) -> None:
+    """One that is worth a call of its own goes at once, however short ago the one before it went."""
+
+    async def run() -> None:
+        world = World(tmp_path, forwarding=JOINING)
+        task = asyncio.create_task(world.sender.run())
+        for attempts in range(1, 6):
+            world.put(bytes(200_000))
+            await some_turns()
+
+            assert len(world.exporter.attempts) == attempts
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        world.journal.close()
+
+    asyncio.run(run())
+
+
 def test_several_are_under_way_and_only_what_arrived_is_confirmed(tmp_path: Path) -> None:
     """While the first hangs, as many others as may be under way arrive; after a kill all of them would be sent again."""
     first, last = asyncio.Event(), asyncio.Event()

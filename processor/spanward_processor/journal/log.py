@@ -269,6 +269,11 @@ class Reader:
         return self._journal.end - self.confirmed
 
     @property
+    def untaken_bytes(self) -> int:
+        """Bytes of records not yet taken."""
+        return self._journal.end - self._at
+
+    @property
     def behind(self) -> bool:
         """Whether the next record must be read from the disk."""
         return self._at < self._journal.end and not self._journal.remembers(self._at)
