@@ -64,6 +64,20 @@ def requests(draw: st.DrawFn) -> bytes:
     return request.SerializeToString()
 
 
+@st.composite
+def alike_requests(draw: st.DrawFn) -> bytes:
+    """An encoded request of spans that have the same attributes in the same order, as real senders send them."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    order = draw(st.lists(keys, min_size=1, max_size=6))
+    pools = [draw(st.lists(any_values, min_size=1, max_size=3)) for _ in order]
+    for _ in range(draw(st.integers(2, 6))):
+        span = scope.spans.add(start_time_unix_nano=1, end_time_unix_nano=2)
+        for key, pool in zip(order, pools, strict=True):
+            span.attributes.add(key=key, value=draw(st.sampled_from(pool)))
+    return request.SerializeToString()
+
+
 def _fill(span: Span, items: Any, start: int, end: int, trace: bytes, status: int, event: Any) -> None:
     span.start_time_unix_nano, span.end_time_unix_nano, span.trace_id = start, end, trace
     span.status.code = cast("Any", status)

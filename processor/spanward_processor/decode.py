@@ -1,15 +1,22 @@
 """An OTLP request into a `SpanBatch`; bytes that are no such request are an error with a reason."""
 
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, Self
+
 import numpy as np
 
 from spanward_processor.columns import SpanBatch
-from spanward_processor.kernels.attributes import PREDICTED, Values, reserved_ranges
+from spanward_processor.kernels.attributes import PREDICTED, RECENT, Room, Values, reserved_ranges
 from spanward_processor.kernels.frames import Frames, locate_frames
 from spanward_processor.kernels.jit import Bytes, Ints
 from spanward_processor.kernels.spans import Facts, read_spans
 from spanward_processor.kernels.validate import MAX_DEPTH
 from spanward_processor.kernels.wire import REASONS
 from spanward_processor.roles import RoleTable
+
+_SMALL_SPAN_BYTES: Final = 128
+_FEW: Final = 16
 
 
 class UndecodableError(ValueError):
@@ -30,61 +37,93 @@ def decode(request: bytes, roles: RoleTable) -> SpanBatch:
         UndecodableError: The bytes are malformed; the message says how and where.
     """
     data = np.frombuffer(request, np.uint8)
-    frames = _locate(data)
+    free = _workspaces(len(roles.texts), len(roles.numbers))
+    space = free.pop() if free else _Workspace.of(len(roles.texts), len(roles.numbers))
+    try:
+        return _read(data, roles, space)
+    finally:
+        free.append(space)
+
+
+@dataclass(frozen=True, slots=True)
+class _Workspace:
+    """What is needed only while one request is read; kept, since making it takes as long as reading a few spans."""
+
+    room: Room
+    resource: Values
+    found: Ints
+
+    @classmethod
+    def of(cls, texts: int, numbers: int) -> Self:
+        room = Room(
+            digits=np.empty(20, np.uint8),
+            stack=np.empty((2, MAX_DEPTH), np.int64),
+            seen=np.empty((3, PREDICTED), np.int64),
+            recent=np.empty((RECENT * texts, 3), np.int64),
+        )
+        return cls(room, _empty_values(1, texts, numbers), np.empty(4, np.int64))
+
+
+@cache
+def _workspaces(texts: int, numbers: int) -> list[_Workspace]:  # noqa: ARG001 - of role tables of this size
+    """Return the workspaces nobody uses, at most as many as there are threads that decode."""
+    return []
+
+
+def _read(data: Bytes, roles: RoleTable, space: _Workspace) -> SpanBatch:
+    frames = _locate(data, space)
     spans = frames.spans.shape[0]
-    facts = Facts(*(np.zeros(spans, np.int64) for _ in Facts._fields))
-    values = _empty_values(spans, roles)
-    done = np.zeros(1, np.int64)
-    error = read_spans(data, roles.names, values, facts, frames, done)
+    facts = Facts(*np.zeros((len(Facts._fields), spans), np.int64))
+    values = _empty_values(spans, len(roles.texts), len(roles.numbers))
+    found = space.found
+    error = read_spans(data, roles.names, space.resource, values, facts, space.room, frames, found)
     if error:
-        raise _undecodable(error, f"in span {done[0] + 1} of {spans}")
+        raise _undecodable(error, f"in span {found[0] + 1} of {spans}")
     return SpanBatch(
         data=data,
         frames=frames,
         facts=facts,
-        codes=np.ascontiguousarray(values.codes[:, :spans]),
-        text_at=np.ascontiguousarray(values.text_at[:, :spans]),
-        text_size=np.ascontiguousarray(values.text_size[:, :spans]),
-        numbers=np.ascontiguousarray(values.numbers[:, :spans]),
-        reserved=_reserved(data, frames, facts),
+        codes=values.codes,
+        text_at=values.text_at,
+        text_size=values.text_size,
+        numbers=values.numbers,
+        reserved=_reserved(data, frames, facts, int(found[1])),
     )
 
 
-def _locate(data: Bytes) -> Frames:
-    stack = np.empty((2, MAX_DEPTH), np.int64)
-    frames = Frames(*(np.empty((0, 5), np.int64) for _ in Frames._fields))
-    for _ in ("count", "fill"):
-        found = np.zeros(4, np.int64)
-        error = locate_frames(data, frames, found, stack)
+def _locate(data: Bytes, space: _Workspace) -> Frames:
+    """Find the frames at once where a guess from the request's size leaves room for all, else in a second walk."""
+    found = space.found
+    most = _FEW, _FEW, _FEW + data.size // _SMALL_SPAN_BYTES
+    while True:
+        resources, scopes, spans = (np.empty((count, 5), np.int64) for count in most)
+        error = locate_frames(data, Frames(resources, scopes, spans), found, space.room.stack)
         if error:
             raise _undecodable(error, f"in the field at byte {found[3]}")
-        if found[2] == frames.spans.shape[0]:
-            break
-        frames = Frames(*(np.empty((rows, 5), np.int64) for rows in found[:3]))
-    return frames
+        needed = int(found[0]), int(found[1]), int(found[2])
+        if needed[0] <= most[0] and needed[1] <= most[1] and needed[2] <= most[2]:
+            return Frames(resources[: needed[0]], scopes[: needed[1]], spans[: needed[2]])
+        most = needed
 
 
 def _undecodable(error: int, place: str) -> UndecodableError:
     return UndecodableError(f"not an ExportTraceServiceRequest: {REASONS[error]} ({place})")
 
 
-def _empty_values(spans: int, roles: RoleTable) -> Values:
-    texts, numbers = len(roles.texts), len(roles.numbers)
+def _empty_values(rows: int, texts: int, numbers: int) -> Values:
+    holders, ranks = np.empty((2, texts + numbers), np.int64)
     return Values(
-        codes=np.zeros((texts, spans + 1), np.uint64),
-        text_at=np.zeros((texts, spans + 1), np.int64),
-        text_size=np.zeros((texts, spans + 1), np.int64),
-        numbers=np.full((numbers, spans + 1), np.nan),
-        holders=np.full((2, texts + numbers), -1, np.int64),
-        ranks=np.zeros((2, texts + numbers), np.int64),
-        digits=np.empty(20, np.uint8),
-        stack=np.empty((2, MAX_DEPTH), np.int64),
-        seen=np.full((3, PREDICTED), -1, np.int64),
+        codes=np.zeros((texts, rows), np.uint64),
+        text_at=np.zeros((texts, rows), np.int64),
+        text_size=np.zeros((texts, rows), np.int64),
+        numbers=np.empty((numbers, rows)),
+        holders=holders,
+        ranks=ranks,
     )
 
 
-def _reserved(data: Bytes, frames: Frames, facts: Facts) -> Ints:
-    ranges = np.zeros((int(facts.reserved.sum()), 3), np.int64)
-    if ranges.size:
+def _reserved(data: Bytes, frames: Frames, facts: Facts, count: int) -> Ints:
+    ranges = np.zeros((count, 3), np.int64)
+    if count:
         reserved_ranges(data, frames.spans, facts.reserved, ranges)
     return ranges

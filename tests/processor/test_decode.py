@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import naive
-from otlp import TEXTS, damaged, requests
+from otlp import TEXTS, alike_requests, damaged, requests
 from spanward import semconv
 from spanward_processor.columns import SpanBatch
 from spanward_processor.decode import UndecodableError, decode
@@ -46,8 +46,14 @@ def test_columns_equal_the_official_parser(request: bytes) -> None:
     assert_equals_twin(decode(request, ROLES), naive.rows(request, dict(TEXTS), dict(NUMBER_ROLES)))
 
 
+@given(alike_requests())
+def test_columns_of_spans_that_are_alike_equal_the_official_parser(request: bytes) -> None:
+    """What is taken over from the span before, keys and repeated values, is what the official parser reads."""
+    assert_equals_twin(decode(request, ROLES), naive.rows(request, dict(TEXTS), dict(NUMBER_ROLES)))
+
+
 @settings(max_examples=300)
-@given(requests(), st.randoms(use_true_random=False))
+@given(st.one_of(requests(), alike_requests()), st.randoms(use_true_random=False))
 def test_mutated_bytes_are_refused_or_read_alike(request: bytes, rng: random.Random) -> None:
     """Damaged bytes are refused with a reason, or the official parser reads the same from them."""
     data = damaged(request, rng)
@@ -103,6 +109,21 @@ def test_invalid_utf8_is_refused() -> None:
         ExportTraceServiceRequest.FromString(data)
 
     with pytest.raises(UndecodableError, match="UTF-8"):
+        decode(data, ROLES)
+
+
+@pytest.mark.parametrize(
+    "fields", [b"\x0a\x01\xff\x0a\x01x", b"\x0a\x01x\x12\x02\x69d\x12\x00", b"\x12\x03\x0a\x01\xff\x12\x00"]
+)
+def test_fields_that_are_said_again_are_checked_too(fields: bytes) -> None:
+    """A malformed key or value is refused even where a good one follows, as the official parser does."""
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add().attributes.add(key="K" * (len(fields) - 2))
+    data = request.SerializeToString().replace(b"\x0a" + bytes([len(fields) - 2]) + b"K" * (len(fields) - 2), fields)
+    with pytest.raises(DecodeError):
+        ExportTraceServiceRequest.FromString(data)
+
+    with pytest.raises(UndecodableError):
         decode(data, ROLES)
 
 

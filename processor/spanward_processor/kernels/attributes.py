@@ -1,45 +1,38 @@
-"""One attribute: which role its key plays, and its value as a code or a number."""
+"""One attribute: which role its key plays, and where its value goes."""
 
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing, inlined, signed
-from spanward_processor.kernels.memory import load_f64, load_u64, same_bytes
+from spanward_processor.kernels.memory import load_f64, load_u64
+from spanward_processor.kernels.runs import same_run
 from spanward_processor.kernels.siphash import siphash13
-from spanward_processor.kernels.validate import ARRAY, KEY_VALUES, validate
-from spanward_processor.kernels.wire import (
-    BAD_UTF8,
-    FIXED64,
-    LENGTH,
-    VARINT,
-    read_length,
-    read_tag,
-    read_varint,
-    step_over,
-    valid_utf8,
+from spanward_processor.kernels.values import (
+    DOUBLE_TAG,
+    NOTHING,
+    STRING_TAG,
+    AnyValue,
+    number_of,
+    read_any_value,
+    text_code,
 )
+from spanward_processor.kernels.wire import BAD_UTF8, LENGTH, read_length, read_tag, step_over, valid_utf8
 
 NO_ROLE: Final = -1
 RESERVED: Final = -2  # spanward.anomaly.*: only the processor may write it
 
-NOTHING: Final = 0
-STRING: Final = 1
-BOOL: Final = 2
-INT: Final = 3
-DOUBLE: Final = 4
-OPAQUE: Final = 5  # array or key-value list: no role is read from one
-BYTES: Final = 7
-
 PREDICTED: Final = 64  # positions whose key is remembered from the span before
+RECENT: Final = 16  # values of a text role that are remembered
 
+ATTRIBUTE_TAG: Final = 0x4A  # Span.attributes, length-delimited
 _KEY_TAG: Final = 0x0A  # KeyValue.key, length-delimited
 _VALUE_TAG: Final = 0x12  # KeyValue.value, length-delimited
-_STRING_TAG: Final = 0x0A  # AnyValue.string_value
+_HEAD: Final = ATTRIBUTE_TAG | _KEY_TAG << 16  # an attribute's first four bytes: tag, length, key's tag, key's length
+_HEAD_MASK: Final = 0xFFFF80FF  # all but a length below 128
+_KEY_SIZE_AT: Final = 24  # bits
 
 _RESERVED_WORDS: Final = np.frombuffer(b"spanward.anomaly.", np.uint8).copy()
-_TRUE: Final = np.frombuffer(b"true", np.uint8).copy()
-_FALSE: Final = np.frombuffer(b"false", np.uint8).copy()
 _SPANWARD: Final = np.uint64(int.from_bytes(b"spanward", "little"))
 
 
@@ -62,18 +55,15 @@ class Names(NamedTuple):
 
 
 class Values(NamedTuple):
-    """Columns being filled; the last column holds what the resource says.
+    """Columns being filled, of a request's spans or, a single row, of one resource.
 
     Args:
-        codes: (t, n + 1) uint64 keyed hash of a text, 0 where absent.
-        text_at: (t, n + 1) int64 offset of its AnyValue in the request.
-        text_size: (t, n + 1) int64 length of that AnyValue.
-        numbers: (m, n + 1) float64, NaN where absent.
-        holders: (2, t + m) int64 column in which each role was filled last, by a span (row 0) and by the resource (row 1).
-        ranks: (2, t + m) int64 rank by which it did.
-        digits: (20,) uint8 room to write an integer's decimal text.
-        stack: (2, MAX_DEPTH) int64 room for `validate`.
-        seen: (3, PREDICTED) int64 key offset, key length and place in `Names` by position in the previous span.
+        codes: (t, n) uint64 keyed hash of a text, 0 where absent.
+        text_at: (t, n) int64 offset of its AnyValue in the request.
+        text_size: (t, n) int64 length of that AnyValue.
+        numbers: (m, n) float64, NaN where absent.
+        holders: (t + m,) int64 row in which each role was filled last.
+        ranks: (t + m,) int64 rank by which it was.
     """
 
     codes: Codes
@@ -82,18 +72,23 @@ class Values(NamedTuple):
     numbers: Floats
     holders: Ints
     ranks: Ints
+
+
+class Room(NamedTuple):
+    """Room to work in while one request is read.
+
+    Args:
+        digits: (20,) uint8 room to write an integer's decimal text.
+        stack: (2, MAX_DEPTH) int64 room for `validate`.
+        seen: (3, PREDICTED) int64 by position in the previous span: offset of the key; how the attribute began, as `_HEAD` says,
+            0 where it did not; place in `Names`.
+        recent: (RECENT t, 3) int64 by text role: offset, length and code of AnyValues that were read lately.
+    """
+
     digits: Bytes
     stack: Ints
     seen: Ints
-
-
-class AnyValue(NamedTuple):
-    """One decoded value: its kind, where its payload lies, and the integer it holds."""
-
-    kind: int
-    start: int
-    end: int
-    integer: np.uint64
+    recent: Ints
 
 
 @borrowing
@@ -120,149 +115,57 @@ def _find_name(data: Bytes, start: int, end: int, names: Names) -> int:
 
 
 @inlined
-def _predicted(data: Bytes, at: int, end: int, index: int, seen: Ints) -> int:
-    """Return where the value's tag lies when the key is the one at this place in the span before, else -1.
-
-    Senders repeat one order of attributes, so this mostly holds; such a key was checked and looked up before.
-    """
-    if index >= PREDICTED or at + 2 > end or data[at] != _KEY_TAG:
-        return -1
-    size = int(seen[1, index])
-    after = at + 2 + size
-    if data[at + 1] != size or after > end or not same_bytes(data, seen[0, index], at + 2, size):
-        return -1
-    return after
+def _remember(data: Bytes, start: int, end: int, stop: int, index: int, place: int, seen: Ints) -> None:
+    """Remember the key at `start` of an attribute that ends at `stop` where the next span's can be compared with it."""
+    if index >= PREDICTED:
+        return
+    size = end - start
+    known = size < 128 and start >= 2 and end < stop and data[end] == _VALUE_TAG
+    seen[0, index], seen[2, index] = start, place
+    seen[1, index] = _HEAD | size << _KEY_SIZE_AT if known else 0
 
 
 @inlined
-def _place_of(data: Bytes, start: int, end: int, index: int, names: Names, seen: Ints) -> int:
-    """Return the key's place, and remember it for the same place in the next span where its length takes one byte."""
-    place = _find_name(data, start, end, names)
-    if index < PREDICTED:
-        seen[0, index], seen[1, index], seen[2, index] = start, end - start if end - start < 128 else -1, place
-    return place
+def _is_taken(place: int, row: int, names: Names, values: Values) -> bool:
+    """Return whether the role of a name was filled in this row by a name that ranks as high."""
+    role = names.roles[place]
+    return bool(values.holders[role] == row and names.ranks[place] >= values.ranks[role])
 
 
 @inlined
-def read_any_value(data: Bytes, at: int, end: int, stack: Ints) -> tuple[int, AnyValue]:
-    """Return `end` (or a negative error) and the value; of several kinds in one message the last counts."""
-    if at < end and data[at] == _STRING_TAG:  # the common case: one string and nothing else
-        start, stop = read_length(data, at + 1, end)
-        if start >= 0 and stop == end:
-            return (end if valid_utf8(data, start, stop) else BAD_UTF8), AnyValue(STRING, start, stop, np.uint64(0))
-    kind, start, stop, integer = NOTHING, at, at, np.uint64(0)
-    while at < end:
-        number, wire, at = read_tag(data, at, end)
-        if at < 0:
-            return at, AnyValue(NOTHING, 0, 0, np.uint64(0))
-        if wire == LENGTH and (number == 1 or 5 <= number <= 7):
-            start, stop = read_length(data, at, end)
-            if start < 0:
-                return start, AnyValue(NOTHING, 0, 0, np.uint64(0))
-            if number == 1 and not valid_utf8(data, start, stop):
-                return BAD_UTF8, AnyValue(NOTHING, 0, 0, np.uint64(0))
-            if number == 5 or number == 6:
-                checked = validate(data, start, stop, ARRAY if number == 5 else KEY_VALUES, stack)
-                if checked < 0:
-                    return checked, AnyValue(NOTHING, 0, 0, np.uint64(0))
-            kind = OPAQUE if number == 5 or number == 6 else number
-            at = stop
-        elif wire == VARINT and 2 <= number <= 3:
-            integer, at = read_varint(data, at, end)
-            kind = number
-        elif wire == FIXED64 and number == 4:
-            start, stop = at, at + 8
-            at = step_over(data, at, end, wire)
-            kind = DOUBLE
-        else:
-            at = step_over(data, at, end, wire)
-        if at < 0:
-            return at, AnyValue(NOTHING, 0, 0, np.uint64(0))
-    return end, AnyValue(kind, start, stop, integer)
-
-
-@borrowing
-def _code_of_integer(value: np.uint64, key: Codes, digits: Bytes) -> np.uint64:
-    """Return the code of the decimal text, so that version 2 and version "2" are one."""
-    negative = value >> np.uint64(63) == np.uint64(1)
-    left = np.uint64(0) - value if negative else value
-    at = digits.size
-    while True:
-        at -= 1
-        digits[at] = np.uint8(48) + np.uint8(left % np.uint64(10))
-        left //= np.uint64(10)
-        if left == np.uint64(0):
-            break
-    if negative:
-        at -= 1
-        digits[at] = 45
-    return siphash13(digits, at, digits.size, key[0], key[1])
-
-
-@borrowing
-def _code_of_bool(value: np.uint64, key: Codes) -> np.uint64:
-    if value != np.uint64(0):
-        return siphash13(_TRUE, 0, _TRUE.size, key[0], key[1])
-    return siphash13(_FALSE, 0, _FALSE.size, key[0], key[1])
+def _hold(place: int, row: int, names: Names, values: Values) -> None:
+    role = names.roles[place]
+    values.holders[role], values.ranks[role] = row, names.ranks[place]
 
 
 @inlined
-def _text_code(data: Bytes, value: AnyValue, key: Codes, digits: Bytes) -> np.uint64:
-    """Return the code of a value in a text role; 0 for kinds that have no text."""
-    if value.kind == STRING or value.kind == BYTES:
-        if value.end == value.start:
-            return np.uint64(0)
-        return siphash13(data, value.start, value.end, key[0], key[1])
-    if value.kind == INT:
-        return _code_of_integer(value.integer, key, digits)
-    if value.kind == BOOL:
-        return _code_of_bool(value.integer, key)
-    return np.uint64(0)
+def _hold_text(code: np.uint64, at: int, end: int, place: int, row: int, names: Names, values: Values) -> None:
+    role = names.roles[place]
+    values.codes[role, row] = code
+    values.text_at[role, row], values.text_size[role, row] = at, end - at
+    _hold(place, row, names, values)
 
 
 @inlined
-def _number(data: Bytes, value: AnyValue) -> float:
-    """Return the value in a number role; NaN for kinds that are no number."""
-    if value.kind == DOUBLE:
-        return load_f64(data, value.start)
-    if value.kind == INT:
-        return np.float64(np.int64(value.integer))
-    if value.kind == BOOL:
-        return 1.0 if value.integer != np.uint64(0) else 0.0
-    return np.nan
-
-
-@inlined
-def _repeated_code(data: Bytes, at: int, size: int, role: int, row: int, values: Values) -> np.uint64:
-    """Return the code the span before has in this role when its value has the same bytes, else 0."""
-    if row == 0 or values.text_size[role, row - 1] != size:
-        return np.uint64(0)
-    if not same_bytes(data, values.text_at[role, row - 1], at, size):
-        return np.uint64(0)
-    return np.uint64(values.codes[role, row - 1])
+def _hold_number(number: float, place: int, row: int, names: Names, values: Values) -> None:
+    values.numbers[names.roles[place] - names.texts[0], row] = number
+    _hold(place, row, names, values)
 
 
 @inlined
 def _store(
-    data: Bytes, at: int, end: int, value: AnyValue, place: int, row: int, level: int, names: Names, values: Values
+    data: Bytes, at: int, end: int, value: AnyValue, place: int, row: int, names: Names, values: Values, digits: Bytes
 ) -> None:
-    role, rank = names.roles[place], names.ranks[place]
-    if values.holders[level, role] == row and rank >= values.ranks[level, role]:
+    if _is_taken(place, row, names, values):
         return
-    if role < names.texts[0]:
-        code = _repeated_code(data, at, end - at, role, row, values)
-        if code == np.uint64(0):
-            code = _text_code(data, value, names.key, values.digits)
-        if code == np.uint64(0):
-            return
-        values.codes[role, row] = code
-        values.text_at[role, row], values.text_size[role, row] = at, end - at
+    if names.roles[place] < names.texts[0]:
+        code = text_code(data, value, names.key, digits)
+        if code != np.uint64(0):
+            _hold_text(code, at, end, place, row, names, values)
     else:
-        number = _number(data, value)
-        if np.isnan(number):
-            return
-        values.numbers[role - names.texts[0], row] = number
-    values.holders[level, role], values.ranks[level, role] = row, rank
+        number = number_of(data, value)
+        if not np.isnan(number):
+            _hold_number(number, place, row, names, values)
 
 
 @borrowing
@@ -277,78 +180,146 @@ def _key_is_reserved(data: Bytes, at: int, end: int) -> bool:
     return reserved
 
 
-@inlined
-def _take(data: Bytes, at: int, end: int, place: int, row: int, level: int, names: Names, values: Values) -> int:
+@borrowing
+def _take(data: Bytes, at: int, end: int, place: int, row: int, names: Names, values: Values, room: Room) -> int:
     """Check a value and store it where its key has a role."""
-    checked, value = read_any_value(data, at, end, values.stack)
+    checked, value = read_any_value(data, at, end, room.stack)
     if checked < 0:
         return checked - 10
     if place >= 0:
-        _store(data, at, end, value, place, row, level, names, values)
+        _store(data, at, end, value, place, row, names, values, room.digits)
         return 0
     return place
 
 
 @borrowing
-def _read_any_order(
-    data: Bytes, at: int, end: int, index: int, row: int, level: int, names: Names, values: Values
+def read_attribute(
+    data: Bytes, at: int, end: int, index: int, row: int, names: Names, values: Values, room: Room
 ) -> int:
-    """Read a KeyValue whose fields may come in any order and any number; the last of each counts."""
+    """Read one KeyValue into the columns; its fields may come in any order and any number. The last key counts, and the last value that holds any.
+
+    Args:
+        data: (b,) uint8 request.
+        at: First byte of the KeyValue.
+        end: One past its last byte.
+        index: Its position among the span's attributes; `PREDICTED` for those of a resource.
+        row: Row to fill.
+        names: Role table.
+        values: Columns being filled.
+        room: Room to work in.
+
+    Returns:
+        `NO_ROLE`, `RESERVED`, 0 for an attribute with a role, or a wire error below `RESERVED - 10`.
+    """
+    stop = end
     key_start = key_end = value_start = value_end = at
     while at < end:
         number, wire, at = read_tag(data, at, end)
         if at < 0:
             return at - 10
         if wire == LENGTH and 1 <= number <= 2:
-            start, stop = read_length(data, at, end)
+            start, after = read_length(data, at, end)
             if start < 0:
                 return start - 10
             if number == 1:
-                key_start, key_end = start, stop
+                if not valid_utf8(data, start, after):
+                    return BAD_UTF8 - 10
+                key_start, key_end = start, after
             else:
-                value_start, value_end = start, stop
-            at = stop
+                checked, value = read_any_value(data, start, after, room.stack)
+                if checked < 0:
+                    return checked - 10
+                if value.kind != NOTHING or value_start == value_end:
+                    value_start, value_end = start, after
+            at = after
         else:
             at = step_over(data, at, end, wire)
             if at < 0:
                 return at - 10
-    if not valid_utf8(data, key_start, key_end):
-        return BAD_UTF8 - 10
-    place = _place_of(data, key_start, key_end, index, names, values.seen)
-    return _take(data, value_start, value_end, place, row, level, names, values)
+    place = _find_name(data, key_start, key_end, names)
+    _remember(data, key_start, key_end, stop, index, place, room.seen)
+    return _take(data, value_start, value_end, place, row, names, values, room)
 
 
 @inlined
-def read_attribute(
-    data: Bytes, at: int, end: int, index: int, row: int, level: int, names: Names, values: Values
-) -> int:
-    """Read one KeyValue into the columns.
+def _familiar_value(data: Bytes, at: int, end: int, head: np.uint64, index: int, seen: Ints) -> tuple[int, int]:
+    """Return where the value and the attribute end when all before it is as at this place in the span before, else 0, 0.
+
+    Senders repeat one order of attributes, so this mostly holds; such a key was checked and looked up before.
+    """
+    if index >= PREDICTED or signed(head & np.uint64(_HEAD_MASK)) != seen[1, index]:
+        return 0, 0
+    key_size = signed(head >> np.uint64(_KEY_SIZE_AT) & np.uint64(0x7F))
+    stop = at + 2 + signed(head >> np.uint64(8) & np.uint64(0x7F))
+    start = at + 6 + key_size  # behind the value's tag and its length
+    if stop > end or start > stop or data[start - 1] != stop - start:
+        return 0, 0
+    if not same_run(data, seen[0, index], at + 4, key_size + 1):  # the value's tag, too
+        return 0, 0
+    return start, stop
+
+
+@inlined
+def _recent_place(data: Bytes, end: int, role: int) -> int:
+    """Return where a text's code is remembered; its last eight bytes, or what lies before it, tell."""
+    word = load_u64(data, end - 8) * np.uint64(0x9E3779B97F4A7C15)
+    return role * RECENT + signed(word >> np.uint64(60))
+
+
+@inlined
+def _familiar_text(data: Bytes, at: int, end: int, place: int, names: Names, room: Room) -> np.uint64:
+    """Return the code of an AnyValue that holds a string and nothing else; 0 when it is not UTF-8."""
+    role, recent = names.roles[place], room.recent
+    slot = _recent_place(data, end, role)
+    if recent[slot, 1] == end - at and same_run(data, recent[slot, 0], at, end - at):
+        return np.uint64(recent[slot, 2])
+    if not valid_utf8(data, at + 2, end):
+        return np.uint64(0)
+    code = siphash13(data, at + 2, end, names.key[0], names.key[1])
+    recent[slot, 0], recent[slot, 1], recent[slot, 2] = at, end - at, signed(code)
+    return code
+
+
+@inlined
+def read_familiar(
+    data: Bytes, at: int, end: int, head: np.uint64, index: int, row: int, names: Names, values: Values, room: Room
+) -> tuple[int, int]:
+    """Read an attribute that has the key of the one at its place in the span before.
 
     Args:
         data: (b,) uint8 request.
-        at: First byte of the KeyValue.
-        end: One past its last byte.
+        at: First byte of the attribute's tag, at least the third of the request.
+        end: One past the span's last byte.
+        head: The eight bytes at `at`.
         index: Its position among the span's attributes.
-        row: Column to fill.
-        level: 0 for a span's attribute, 1 for a resource's.
+        row: Row to fill.
         names: Role table.
         values: Columns being filled.
+        room: Room to work in.
 
     Returns:
-        `NO_ROLE`, `RESERVED`, 0 for an attribute with a role, or a wire error below `RESERVED - 10`.
+        Where the attribute ends, and what `read_attribute` returns; 0 and 0 for one that is to be read by that.
     """
-    value_at = _predicted(data, at, end, index, values.seen)
-    if value_at >= 0 and value_at < end and data[value_at] == _VALUE_TAG:
-        start, stop = read_length(data, value_at + 1, end)
-        if stop == end and start >= 0:
-            return _take(data, start, stop, int(values.seen[2, index]), row, level, names, values)
-    return _read_any_order(data, at, end, index, row, level, names, values)
-
-
-@borrowing
-def read_resource_attribute(data: Bytes, at: int, end: int, row: int, names: Names, values: Values) -> int:
-    """Read one KeyValue of a resource; as `read_attribute`."""
-    return read_attribute(data, at, end, PREDICTED, row, 1, names, values)
+    start, stop = _familiar_value(data, at, end, head, index, room.seen)
+    if start == 0:
+        return 0, 0
+    place = int(room.seen[2, index])
+    size = stop - start
+    if size > 2 and data[start] == STRING_TAG and data[start + 1] == size - 2:
+        if place < 0:
+            return stop, place if valid_utf8(data, start + 2, stop) else BAD_UTF8 - 10
+        if names.roles[place] < names.texts[0] and not _is_taken(place, row, names, values):
+            code = _familiar_text(data, start, stop, place, names, room)
+            if code == np.uint64(0):
+                return stop, BAD_UTF8 - 10
+            _hold_text(code, start, stop, place, row, names, values)
+            return stop, 0
+    elif size == 9 and place >= 0 and data[start] == DOUBLE_TAG and names.roles[place] >= names.texts[0]:
+        number = load_f64(data, start + 1)
+        if not (np.isnan(number) or _is_taken(place, row, names, values)):
+            _hold_number(number, place, row, names, values)
+        return stop, 0
+    return stop, _take(data, start, stop, place, row, names, values, room)
 
 
 @borrowing

@@ -57,18 +57,18 @@ def _step_beside(data: Bytes, at: int, end: int, level: int, number: int, wire: 
 def locate_frames(data: Bytes, frames: Frames, found: Ints, stack: Ints) -> int:
     """Count the frames of a request and note those for which there is room.
 
-    Call it with empty arrays to learn the sizes, then with arrays of those sizes.
+    Where there was not room for all, call it again with arrays of the sizes found.
 
     Args:
         data: (b,) uint8 encoded ExportTraceServiceRequest.
         frames: Arrays to fill.
-        found: (4,) int64 zeros; counts resources, scopes and spans, and the last holds where the field begins that
-            was read last.
+        found: (4,) int64 to fill: resources, scopes and spans, and where the field begins that was read last.
         stack: (2, MAX_DEPTH) int64 room for `validate`.
 
     Returns:
         0, or a negative error of `wire`.
     """
+    found[:] = 0
     ends = (data.size, 0, 0)
     level, at = 0, 0
     while True:

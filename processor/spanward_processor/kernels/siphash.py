@@ -7,7 +7,8 @@ The senders choose the strings, so an unkeyed hash would let them collide codes 
 import numpy as np
 
 from spanward_processor.kernels.jit import Bytes, borrowing, inlined
-from spanward_processor.kernels.memory import load_tail, load_u64
+from spanward_processor.kernels.memory import load_u64
+from spanward_processor.kernels.runs import short_word
 
 _Words = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
 
@@ -54,7 +55,7 @@ def siphash13(data: Bytes, start: int, end: int, k0: np.uint64, k1: np.uint64) -
         v0, v1, v2, v3 = _round(v0, v1, v2, v3)
         v0 ^= word
         at += 8
-    word = load_tail(data, at, end) | (np.uint64((end - start) & 0xFF) << np.uint64(56))
+    word = short_word(data, at, end) | (np.uint64((end - start) & 0xFF) << np.uint64(56))
     v3 ^= word
     v0, v1, v2, v3 = _round(v0, v1, v2, v3)
     v0 ^= word

@@ -7,9 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.attributes import RESERVED, Names, Values, read_attribute, read_resource_attribute
+from spanward_processor.kernels.attributes import (
+    ATTRIBUTE_TAG,
+    PREDICTED,
+    RESERVED,
+    Names,
+    Room,
+    Values,
+    read_attribute,
+    read_familiar,
+)
 from spanward_processor.kernels.frames import END, PARENT, START, Frames
-from spanward_processor.kernels.jit import Bytes, Ints, borrowing, inlined
+from spanward_processor.kernels.jit import Bytes, Ints, borrowing, inlined, signed
 from spanward_processor.kernels.memory import load_u64
 from spanward_processor.kernels.validate import EVENT, LINK, message_field
 from spanward_processor.kernels.wire import (
@@ -96,27 +105,37 @@ def _read_span_part(data: Bytes, at: int, end: int, number: int, row: int, facts
 
 
 @borrowing
-def _fill_from_resource(first: int, last: int, values: Values) -> None:
+def _fill_from_resource(first: int, last: int, resource: Values, values: Values) -> None:
     """Start the spans `first` to `last` with what their resource says; columns are absent before."""
-    base = values.numbers.shape[1] - 1
     texts = values.codes.shape[0]
-    for role in range(values.holders.shape[1]):
-        if values.holders[1, role] != base:
+    for role in range(values.holders.size):
+        if resource.holders[role] < 0:
             continue
         for row in range(first, last):
             if role < texts:
-                values.codes[role, row] = values.codes[role, base]
-                values.text_at[role, row] = values.text_at[role, base]
-                values.text_size[role, row] = values.text_size[role, base]
+                values.codes[role, row] = resource.codes[role, 0]
+                values.text_at[role, row] = resource.text_at[role, 0]
+                values.text_size[role, row] = resource.text_size[role, 0]
             else:
-                values.numbers[role - texts, row] = values.numbers[role - texts, base]
+                values.numbers[role - texts, row] = resource.numbers[role - texts, 0]
 
 
 @inlined
-def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: Values, facts: Facts) -> int:
+def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: Values, facts: Facts, room: Room) -> int:
     facts.trace_at[row] = -1
     index = 0
     while at < end:
+        head = load_u64(data, at) if at + 8 <= end else np.uint64(0)
+        first = signed(head & np.uint64(0xFF))
+        if first == ATTRIBUTE_TAG:
+            stop, role = read_familiar(data, at, end, head, index, row, names, values, room)
+            if stop > 0:
+                if role < RESERVED:
+                    return role + 10
+                facts.reserved[row] += 1 if role == RESERVED else 0
+                index += 1
+                at = stop
+                continue
         number, wire, at = read_tag(data, at, end)
         if at < 0:
             return at
@@ -124,14 +143,14 @@ def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: V
             start, stop = read_length(data, at, end)
             if start < 0:
                 return start
-            role = read_attribute(data, start, stop, index, row, 0, names, values)
+            role = read_attribute(data, start, stop, index, row, names, values, room)
             if role < RESERVED:
                 return role + 10
             facts.reserved[row] += 1 if role == RESERVED else 0
             index += 1
             at = stop
         elif wire == LENGTH:
-            at = _read_span_part(data, at, end, number, row, facts, values.stack)
+            at = _read_span_part(data, at, end, number, row, facts, room.stack)
         elif wire == FIXED64:
             at = _read_time(data, at, end, number, row, facts)
         else:
@@ -142,11 +161,10 @@ def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: V
 
 
 @borrowing
-def _read_resource(data: Bytes, frame: Ints, names: Names, values: Values) -> None:
-    """Read the attributes of a resource, which `locate_frames` has found well formed, into the last column."""
-    base = values.numbers.shape[1] - 1
-    values.holders[1, :] = -1
-    at, end = frame[2], frame[3]
+def _read_resource(data: Bytes, frame: Ints, names: Names, resource: Values, room: Room) -> None:
+    """Read the attributes of a resource, which `locate_frames` has found well formed."""
+    resource.holders[:] = -1
+    at, end = frame[START], frame[END]
     while at < end:
         number, wire, at = read_tag(data, at, end)
         if number == 1 and wire == LENGTH:
@@ -156,7 +174,7 @@ def _read_resource(data: Bytes, frame: Ints, names: Names, values: Values) -> No
                 field, kind, inner = read_tag(data, inner, stop)
                 if field == 1 and kind == LENGTH:
                     first, last = read_length(data, inner, stop)
-                    read_resource_attribute(data, first, last, base, names, values)
+                    read_attribute(data, first, last, PREDICTED, 0, names, resource, room)
                 inner = step_over(data, inner, stop, kind)
         at = step_over(data, at, end, wire)
 
@@ -170,30 +188,41 @@ def _last_of(resource: int, row: int, frames: Frames) -> int:
 
 
 @borrowing
-def read_spans(data: Bytes, names: Names, values: Values, facts: Facts, frames: Frames, done: Ints) -> int:
+def read_spans(
+    data: Bytes, names: Names, resource: Values, values: Values, facts: Facts, room: Room, frames: Frames, found: Ints
+) -> int:
     """Fill the columns of a request whose frames were located.
 
     Args:
         data: (b,) uint8 encoded ExportTraceServiceRequest.
         names: Role table.
-        values: Attribute columns, one longer than the number of spans.
+        resource: Columns of one row, for what a resource says.
+        values: Attribute columns, a row for each span.
         facts: Columns of what is no attribute.
+        room: Room to work in, whatever it holds.
         frames: Where each message lies.
-        done: (1,) int64 zero; counts the spans read.
+        found: (4,) int64 of which the first becomes the number of spans read, the second that of attributes under the
+            processor's own prefix.
 
     Returns:
         0, or a negative error of `wire`.
     """
+    found[0] = found[1] = 0
+    values.holders[:] = -1
+    values.numbers[:] = np.nan
+    room.seen[:] = 0
+    room.recent[:] = 0
     row = 0
     while row < frames.spans.shape[0]:
-        resource = frames.scopes[frames.spans[row, PARENT], PARENT]
-        last = _last_of(resource, row, frames)
-        _read_resource(data, frames.resources[resource], names, values)
-        _fill_from_resource(row, last, values)
+        parent = frames.scopes[frames.spans[row, PARENT], PARENT]
+        last = _last_of(parent, row, frames)
+        _read_resource(data, frames.resources[parent], names, resource, room)
+        _fill_from_resource(row, last, resource, values)
         while row < last:
-            error = _read_span(data, frames.spans[row, START], frames.spans[row, END], row, names, values, facts)
+            error = _read_span(data, frames.spans[row, START], frames.spans[row, END], row, names, values, facts, room)
             if error < 0:
                 return error
-            done[0] += 1
+            found[0] += 1
+            found[1] += facts.reserved[row]
             row += 1
     return 0

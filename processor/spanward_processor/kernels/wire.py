@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.kernels.jit import Bytes, borrowing, inlined, signed
-from spanward_processor.kernels.memory import load_u64
+from spanward_processor.kernels.runs import after_ascii
 
 VARINT: Final = 0
 FIXED64: Final = 1
@@ -124,16 +124,16 @@ def _utf8_sequence(data: Bytes, at: int, end: int) -> int:
 @borrowing
 def valid_utf8(data: Bytes, start: int, end: int) -> bool:
     """Return whether a run of bytes is well-formed UTF-8; plain ASCII goes eight bytes at a time."""
-    at = start
+    at = after_ascii(data, start, end)
     while at < end:
-        if at + 8 <= end and load_u64(data, at) & np.uint64(0x8080808080808080) == np.uint64(0):
-            at += 8
-        elif data[at] < 128:
+        if data[at] < 128:
             at += 1
         else:
             at = _utf8_sequence(data, at, end)
             if at < 0:
                 return False
+        if at + 8 <= end:
+            at = after_ascii(data, at, end)
     return True
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 from numba.core.dispatcher import Dispatcher
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from scipy.special import fdtrc
 
 import naive
@@ -22,9 +23,8 @@ THROUGH_DECODE: Final = HERE.parent / "test_decode.py"
 THROUGH_JSON: Final = HERE.parent / "receive" / "test_otlp_json.py"
 
 TWINS: Final[dict[str, Callable[..., Any]]] = {
-    "attributes.read_any_value": naive.rows,
     "attributes.read_attribute": naive.rows,
-    "attributes.read_resource_attribute": naive.rows,
+    "attributes.read_familiar": naive.rows,
     "attributes.reserved_ranges": naive_wire.reserved,
     "binning.bin_rows": naive.exponential_bin,
     "binning.exponential_bin": naive.exponential_bin,
@@ -51,6 +51,9 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "memory.load_u64": struct.unpack_from,
     "memory.same_bytes": bytes.__eq__,
     "repeats.mark_repeats": naive.repeats,
+    "runs.after_ascii": bytes.isascii,
+    "runs.same_run": bytes.__eq__,
+    "runs.short_word": int.from_bytes,
     "siphash.mix64": naive.mix64,
     "siphash.siphash13": naive.siphash13,
     "spans.read_spans": naive.rows,
@@ -71,6 +74,9 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "tails.score_rows": naive.row_p,
     "validate.message_field": naive_wire.check,
     "validate.validate": naive_wire.check,
+    "values.number_of": naive.rows,
+    "values.read_any_value": AnyValue.FromString,
+    "values.text_code": naive.rows,
     "wire.read_length": naive_wire.length,
     "wire.read_tag": naive_wire.tag,
     "wire.read_varint": naive_wire.varint,
@@ -97,12 +103,14 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "json_text.word_end": slow_reader,
     "json_wire.write_document": slow_reader,
 }
-"""Kernel to what it must equal; those of `memory` have theirs in the language itself."""
+"""Kernel to what it must equal; those of `memory` and `runs` have theirs in the language itself."""
 
 TESTED_ELSEWHERE: Final = {
     "attributes.read_attribute": THROUGH_DECODE,
-    "attributes.read_resource_attribute": THROUGH_DECODE,
+    "attributes.read_familiar": THROUGH_DECODE,
     "spans.read_spans": THROUGH_DECODE,
+    "values.number_of": THROUGH_DECODE,
+    "values.text_code": THROUGH_DECODE,
     "jit.signed": HERE / "test_tables.py",
 } | {kernel: THROUGH_JSON for kernel in TWINS if kernel.startswith(("bits.", "json_"))}
 
