@@ -14,7 +14,7 @@ import numpy as np
 
 from spanward_processor.annotate import Templates, annotate
 from spanward_processor.decode import UndecodableError, decode
-from spanward_processor.detectors import DETECTORS, Baseline
+from spanward_processor.detectors import DETECTORS, Baseline, Detector
 from spanward_processor.features import Rows, empty_memory, rows_of
 from spanward_processor.findings import Finding
 from spanward_processor.judge import Judge
@@ -96,7 +96,8 @@ class Pipeline:
         )
         baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
         self.panorama = Panorama(self._directory, baseline, self._texts.__getitem__, settings, clock_ns)
-        self._row_detectors = (Baseline.name,)
+        self._scoring: tuple[Detector, ...] = (baseline,)
+        self._row_detectors = tuple(detector.name for detector in self._scoring)
         self._templates = Templates.of({}, self._row_detectors)
         self._stateful = threading.Lock()  # keys, texts and recent inputs; held for microseconds
         self._windowing = threading.Lock()  # open windows; held for as long as it takes to count a request
@@ -118,9 +119,7 @@ class Pipeline:
             self._texts.learn(batch)
             keys = self._directory.assign(batch)
             rows = rows_of(batch, keys, self._roles, self._recent)
-        p = np.ones(len(batch))
-        for detector in self._detectors:
-            np.minimum(p, detector.score(rows), out=p)
+        p = self._score(rows)
         templates = self._templates
         chosen = templates.choose(rows, p <= self._settings.flagged_rows_ratio)
         annotated = int(np.count_nonzero(chosen >= 0))
@@ -133,6 +132,13 @@ class Pipeline:
             rows=rows if _has_series(rows) else None,
             p=p,
         )
+
+    def _score(self, rows: Rows) -> Floats:
+        """Return (n,) float64 the smallest p-value that a detector of single rows has for each row."""
+        p = self._scoring[0].score(rows)
+        for detector in self._scoring[1:]:
+            p = np.minimum(p, detector.score(rows))
+        return p
 
     def acknowledge(self, processed: Processed) -> int:
         """Count a delivered request's rows in their windows; return how many were late.
