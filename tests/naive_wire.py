@@ -1,7 +1,7 @@
 """Slow, obvious twins of the kernels that read and write the protobuf wire format."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from spanward_processor.kernels.wire import BAD_GROUP, BAD_LENGTH, BAD_TAG, BAD_UTF8, BAD_VARINT
 
@@ -19,8 +19,7 @@ class MalformedError(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """One field: where its tag, its length (or value) and its payload begin, and where it ends."""
 
     number: int
@@ -45,18 +44,18 @@ def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 def tag(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     """Return field number, wire type and the position after a tag."""
-    value, at = varint(data, at, end)
-    if not 8 <= value < 1 << 32:
+    value, after = varint(data, at, end)
+    if not 8 <= value < 1 << 32 or after - at > 5:
         raise MalformedError(BAD_TAG)
-    return value // 8, value % 8, at
+    return value // 8, value % 8, after
 
 
 def length(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Return start and end of a length-delimited payload."""
-    size, at = varint(data, at, end)
-    if at + size > end:
+    size, start = varint(data, at, end)
+    if start + size > end or start - at > 5:
         raise MalformedError(BAD_LENGTH)
-    return at, at + size
+    return start, start + size
 
 
 def step(data: bytes, at: int, end: int, wire: int) -> int:
@@ -111,6 +110,24 @@ def key_value() -> Schema:
     return {1: STRING, 2: _any_value}
 
 
+def _span() -> Schema:
+    return {
+        **dict.fromkeys((3, 5), STRING),
+        9: key_value,
+        11: lambda: SCHEMAS["Event"],
+        13: lambda: SCHEMAS["Link"],
+        15: lambda: SCHEMAS["Status"],
+    }
+
+
+def _scope_spans() -> Schema:
+    return {1: lambda: SCHEMAS["InstrumentationScope"], 2: _span, 3: STRING}
+
+
+def _resource_spans() -> Schema:
+    return {1: lambda: SCHEMAS["Resource"], 2: _scope_spans, 3: STRING}
+
+
 SCHEMAS: Mapping[str, Schema] = {
     "KeyValue": key_value(),
     "AnyValue": _any_value(),
@@ -122,6 +139,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "EntityRef": dict.fromkeys((1, 2, 3, 4), STRING),
     "InstrumentationScope": {1: STRING, 2: STRING, 3: key_value},
     "Resource": {1: key_value, 3: lambda: dict.fromkeys((1, 2, 3, 4), STRING)},
+    "ExportTraceServiceRequest": {1: _resource_spans},
 }
 """What of each message is a string or a message; every other field is only stepped over."""
 
@@ -139,6 +157,16 @@ def check(data: bytes, at: int, end: int, schema: Schema) -> int:
             start, stop = length(data, at, end)
             at = check(data, start, stop, kind())
     return end
+
+
+def depth(data: bytes, at: int, end: int, schema: Schema) -> int:
+    """Return how deep the messages of a well-formed message are nested, itself included."""
+    below = 0
+    for field in fields(data, at, end):
+        kind = schema.get(field.number) if field.wire == 2 else None
+        if callable(kind):
+            below = max(below, depth(data, field.start, field.end, kind()))
+    return 1 + below
 
 
 def answer(read: Callable[[], int]) -> int:
@@ -179,9 +207,13 @@ def frames(request: bytes) -> tuple[list[Frame], list[Frame], list[Frame]]:
 
 def reserved(request: bytes) -> list[tuple[int, int, int]]:
     """Return (span, first byte, one past the last) of every span attribute under the processor's own prefix."""
+    return _reserved(request, frames(request)[2])
+
+
+def _reserved(request: bytes, spans: list[Frame]) -> list[tuple[int, int, int]]:
     return [
         (row, field.tag_at, field.end)
-        for row, (_, _, start, end, _) in enumerate(frames(request)[2])
+        for row, (_, _, start, end, _) in enumerate(spans)
         for field in fields(request, start, end)
         if field.number == 9 and field.wire == 2 and _key(request, field).startswith(RESERVED)
     ]
@@ -203,8 +235,9 @@ def spliced(request: bytes, notes: Mapping[int, bytes]) -> bytes:
 
     Only frames in which something changed get a new length; every other byte is copied.
     """
-    left_out = {(first, last) for _, first, last in reserved(request)}
-    spans = {frame[0]: row for row, frame in enumerate(frames(request)[2])}
+    located = frames(request)[2]
+    left_out = {(first, last) for _, first, last in _reserved(request, located)}
+    spans = {frame[0]: row for row, frame in enumerate(located)}
 
     def rebuild(level: int, at: int, end: int) -> bytes:
         out = b""

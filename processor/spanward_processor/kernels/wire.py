@@ -18,6 +18,8 @@ GROUP_START: Final = 3
 GROUP_END: Final = 4
 FIXED32: Final = 5
 
+_LONGEST_SHORT: Final = 5  # bytes of a tag or a length for the official parsers in C and C++; Go's takes ten, the rest zeros
+
 BAD_VARINT: Final = -1
 BAD_LENGTH: Final = -2
 BAD_TAG: Final = -3
@@ -27,8 +29,8 @@ TOO_DEEP: Final = -6
 
 REASONS: Final = {
     BAD_VARINT: "a varint is cut short or longer than ten bytes",
-    BAD_LENGTH: "a field is longer than the message that holds it",
-    BAD_TAG: "a field has number 0 or an unknown wire type",
+    BAD_LENGTH: "a field is longer than the message that holds it, or its length takes more than five bytes",
+    BAD_TAG: "a field has number 0, an unknown wire type or a tag of more than five bytes",
     BAD_GROUP: "a field is a protobuf group, which OTLP does not have",
     BAD_UTF8: "a string is not valid UTF-8",
     TOO_DEEP: "values are nested too deep",
@@ -60,24 +62,24 @@ def read_varint(data: Bytes, at: int, end: int) -> tuple[np.uint64, int]:
 @inlined
 def read_tag(data: Bytes, at: int, end: int) -> tuple[int, int, int]:
     """Return field number, wire type and next position (negative on error)."""
-    value, at = read_varint(data, at, end)
-    if at < 0:
-        return 0, 0, at
-    if value > np.uint64(0xFFFFFFFF) or value < np.uint64(8):
+    value, after = read_varint(data, at, end)
+    if after < 0:
+        return 0, 0, after
+    if value > np.uint64(0xFFFFFFFF) or value < np.uint64(8) or after - at > _LONGEST_SHORT:
         return 0, 0, BAD_TAG
     number = signed(value)
-    return number >> 3, number & 7, at
+    return number >> 3, number & 7, after
 
 
 @inlined
 def read_length(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Return start and end of a length-delimited payload; start is negative on error."""
-    size, at = read_varint(data, at, end)
-    if at < 0:
-        return at, 0
-    if size > np.uint64(end - at):
+    size, start = read_varint(data, at, end)
+    if start < 0:
+        return start, 0
+    if size > np.uint64(end - start) or start - at > _LONGEST_SHORT:
         return BAD_LENGTH, 0
-    return at, at + signed(size)
+    return start, start + signed(size)
 
 
 @borrowing
