@@ -76,6 +76,7 @@ def read_any_value(data: Bytes, at: int, end: int, stack: Ints) -> tuple[int, An
             at = step_over(data, at, end, wire)
             kind = DOUBLE
         else:
+            kind = OPAQUE if wire == VARINT and number == 8 else kind  # a reference into a table that spans do not have
             at = step_over(data, at, end, wire)
         if at < 0:
             return at, AnyValue(NOTHING, 0, 0, np.uint64(0))
