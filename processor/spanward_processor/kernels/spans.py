@@ -63,7 +63,7 @@ def _read_status(data: Bytes, at: int, end: int, row: int, facts: Facts) -> int:
             return at
         if number == 3 and wire == VARINT:
             code, at = read_varint(data, at, stop)
-            facts.status[row] = np.int64(code)
+            facts.status[row] = np.int64(np.int32(code))  # an enumeration has 32 bits, as for the official parsers
         elif number == 2 and wire == LENGTH:
             at = text_field(data, at, stop)
         else:
