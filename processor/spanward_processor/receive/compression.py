@@ -97,7 +97,7 @@ def _unzstd(data: bytes, most: int) -> bytes:
     """Unpack one frame that tells its size in one go; others twice: first bounded, then to see that they are whole."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
     size = zstandard.frame_content_size(data)
-    if 0 <= size < most:
+    if 0 < size < most:  # of none the library believes the header alone
         try:
             return decompressor.decompress(data, allow_extra_data=False)
         except zstandard.ZstdError:
