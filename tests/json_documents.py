@@ -47,8 +47,26 @@ def slow_reader(signal: Signal, document: bytes) -> Message:
     if not isinstance(tree, dict):
         raise TypeError("must be an object")
     request = REQUESTS[signal]()
+    _check_objects(cast("dict[str, Any]", tree), cast("Descriptor", request.DESCRIPTOR))
     ParseDict(_as_general(tree), request, ignore_unknown_fields=True)
     return request
+
+
+def _check_objects(tree: dict[str, Any], kind: Descriptor) -> None:
+    """Refuse texts and lists in the place of objects, whose characters and elements ParseDict takes for unknown names."""
+    for field in kind.fields:
+        inner = field.message_type
+        for name in {field.json_name, field.name} if inner else ():
+            value: Any = tree.get(name)
+            for each in _elements(value) if field.is_repeated else [value]:
+                if isinstance(each, dict):
+                    _check_objects(cast("dict[str, Any]", each), cast("Descriptor", inner))
+                elif each is not None:
+                    raise TypeError(f"{name}: must be an object")
+
+
+def _elements(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
 
 
 def _refuse(name: str) -> NoReturn:
@@ -73,6 +91,7 @@ def _as_general(value: Any) -> Any:
         _LONE.sub("\ufffd", key): _general_id(item) if key in _IDS and isinstance(item, str) else _as_general(item)
         for key, item in cast("dict[str, Any]", value).items()
         if not key.startswith("[")  # an extension's name in general ProtoJSON, an unknown field in OTLP's
+        and "\0" not in key  # where the general parser takes a name for ended
     }
 
 

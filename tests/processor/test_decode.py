@@ -2,7 +2,6 @@
 
 import random
 
-import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
@@ -10,9 +9,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import naive
+from decoded import assert_equals_twin
 from otlp import TEXTS, alike_requests, damaged, requests
 from spanward import semconv
-from spanward_processor.columns import SpanBatch
 from spanward_processor.decode import UndecodableError, decode
 from spanward_processor.roles import NUMBER_ROLES, role_table
 from spanward_processor.texts import text_at
@@ -20,36 +19,16 @@ from spanward_processor.texts import text_at
 ROLES = role_table(key=bytes(range(16)))
 
 
-def assert_equals_twin(batch: SpanBatch, expected: list[naive.Row]) -> None:
-    """Compare every column with the twin's rows."""
-    assert len(expected) == len(batch)
-    for row, twin in enumerate(expected):
-        assert twin.start_ns == batch.facts.start_ns[row]
-        assert twin.end_ns == batch.facts.end_ns[row]
-        assert twin.status == batch.facts.status[row]
-        assert twin.reserved == batch.facts.reserved[row]
-        at = int(batch.facts.trace_at[row])
-        assert twin.trace_id == (batch.data[at : at + 16].tobytes() if at >= 0 else b"")
-        for role in ROLES.texts:
-            column = ROLES.text(role)
-            text = text_at(batch, column, row) if batch.codes[column, row] else None
-            expected_text = twin.texts.get(role)
-            assert (expected_text[:256] if expected_text else None) == text, role
-        for role in ROLES.numbers:
-            number = float(batch.numbers[ROLES.number(role), row])
-            assert twin.numbers.get(role) == (None if np.isnan(number) else number), role
-
-
 @given(requests())
 def test_columns_equal_the_official_parser(request: bytes) -> None:
     """Whatever the official parser reads, the columns hold."""
-    assert_equals_twin(decode(request, ROLES), naive.rows(request, dict(TEXTS), dict(NUMBER_ROLES)))
+    assert_equals_twin(decode(request, ROLES), naive.rows(request, dict(TEXTS), dict(NUMBER_ROLES)), ROLES)
 
 
 @given(alike_requests())
 def test_columns_of_spans_that_are_alike_equal_the_official_parser(request: bytes) -> None:
     """What is taken over from the span before, keys and repeated values, is what the official parser reads."""
-    assert_equals_twin(decode(request, ROLES), naive.rows(request, dict(TEXTS), dict(NUMBER_ROLES)))
+    assert_equals_twin(decode(request, ROLES), naive.rows(request, dict(TEXTS), dict(NUMBER_ROLES)), ROLES)
 
 
 @settings(max_examples=300)
@@ -62,7 +41,7 @@ def test_mutated_bytes_are_refused_or_read_alike(request: bytes, rng: random.Ran
     except UndecodableError:
         return
 
-    assert_equals_twin(batch, naive.rows(data, dict(TEXTS), dict(NUMBER_ROLES)))
+    assert_equals_twin(batch, naive.rows(data, dict(TEXTS), dict(NUMBER_ROLES)), ROLES)
 
 
 @given(st.binary(max_size=64))
