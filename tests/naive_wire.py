@@ -143,6 +143,15 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 """What of each message is a string or a message; every other field is only stepped over."""
 
+SPAN: Schema = {
+    3: STRING,
+    5: STRING,
+    9: key_value,
+    11: lambda: SCHEMAS["Event"],
+    13: lambda: SCHEMAS["Link"],
+    15: lambda: SCHEMAS["Status"],
+}
+
 
 def check(data: bytes, at: int, end: int, schema: Schema) -> int:
     """Return `end` when the message is well formed, by recursion."""
@@ -217,6 +226,68 @@ def _reserved(request: bytes, spans: list[Frame]) -> list[tuple[int, int, int]]:
         for field in fields(request, start, end)
         if field.number == 9 and field.wire == 2 and _key(request, field).startswith(RESERVED)
     ]
+
+
+def longest_value(data: bytes, at: int, end: int, schema: Schema | None = None) -> int:
+    """Return the bytes of the longest text, bytes value or unknown field of a span, by recursion."""
+    schema = SPAN if schema is None else schema
+    sizes = [0]
+    for field in fields(data, at, end):
+        if field.wire == 2:
+            kind = schema.get(field.number, STRING)
+            if isinstance(kind, str):
+                sizes.append(field.end - field.start)
+            else:
+                sizes.append(longest_value(data, field.start, field.end, kind()))
+    return max(sizes)
+
+
+def excess(request: bytes, most_attributes: int, most_bytes: int) -> list[tuple[int, int]]:
+    """Return for each span 1 and its attributes, 2 and its longest value, or zeros, by what it is over."""
+    found: list[tuple[int, int]] = []
+    for _, _, start, end, _ in frames(request)[2]:
+        attributes = sum(field.number == 9 and field.wire == 2 for field in fields(request, start, end))
+        longest = longest_value(request, start, end)
+        over = (1, attributes) if attributes > most_attributes else (2, longest) if longest > most_bytes else (0, 0)
+        found.append(over)
+    return found
+
+
+def pruned(request: bytes, dropped: Mapping[int, bool]) -> bytes:
+    """Rebuild a request without some spans, and without attributes of ours on resources and scopes.
+
+    Scopes and resources all of whose spans went go too.
+    """
+    spans = {frame[0]: row for row, frame in enumerate(frames(request)[2])}
+
+    def inside(envelope: bytes, attribute: int) -> bytes:
+        return b"".join(
+            envelope[field.tag_at : field.end]
+            for field in fields(envelope, 0, len(envelope))
+            if not (field.number == attribute and field.wire == 2 and _key(envelope, field).startswith(RESERVED))
+        )
+
+    def rebuild(level: int, at: int, end: int) -> tuple[bytes, int, int]:
+        out, here, kept = b"", 0, 0
+        for field in fields(request, at, end):
+            whole, payload = request[field.tag_at : field.end], request[field.start : field.end]
+            if field.wire == 2 and field.number == (1, 2, 2)[level]:
+                new, found, left = rebuild(level + 1, field.start, field.end) if level < 2 else (payload, 1, 1)
+                if level == 2 and dropped.get(spans[field.tag_at], False):
+                    left = 0
+                here, kept = here + found, kept + left
+                if found and not left:
+                    continue
+            elif field.wire == 2 and level > 0 and field.number == 1:
+                new = inside(payload, 1 if level == 1 else 3)
+            else:
+                new = payload
+            if new != payload:
+                whole = request[field.tag_at : field.length_at] + encoded_varint(len(new)) + new
+            out += whole
+        return out, here, kept
+
+    return rebuild(0, 0, len(request))[0]
 
 
 def _key(request: bytes, attribute: Field) -> bytes:

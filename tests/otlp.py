@@ -59,6 +59,8 @@ def requests(draw: st.DrawFn) -> bytes:
         for _ in range(draw(st.integers(0, 2))):
             scope = resource.scope_spans.add()
             scope.scope.name = draw(st.text(max_size=5))
+            for key, value in draw(attributes):
+                scope.scope.attributes.add(key=key, value=value)
             for drawn in draw(st.lists(spans, max_size=3)):
                 _fill(scope.spans.add(), *drawn)
     return request.SerializeToString()

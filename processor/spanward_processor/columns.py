@@ -20,6 +20,7 @@ class SpanBatch:
         text_size: (t, n) int64 length of that AnyValue.
         numbers: (m, n) float64 each number role, NaN where absent.
         reserved: (k, 3) int64 inbound attributes under the processor's own prefix: row, first byte, one past the last.
+        outer_reserved: How many more of them resources and scopes have.
     """
 
     data: Bytes
@@ -30,6 +31,7 @@ class SpanBatch:
     text_size: Ints
     numbers: Floats
     reserved: Ints
+    outer_reserved: int
 
     def __len__(self) -> int:
         """Return the number of spans."""

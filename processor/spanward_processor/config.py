@@ -287,6 +287,8 @@ class LimitsConfig(_Section):
     cells_per_window: Annotated[Count, Field(le=100_000_000)] = 1_000_000
     texts: Annotated[Count, Field(le=10_000_000)] = 65_536
     future_s: NotNegative = 60.0
+    attributes_per_span: Annotated[Count, Field(le=1_000_000)] = 1024
+    string_bytes: Annotated[Count, Field(le=64 << 20)] = 1 << 20
     compression_ratio: Annotated[Number, Field(ge=1, le=100_000)] = 200.0
     header_bytes: Annotated[Count, Field(ge=1024, le=1 << 20)] = 16 << 10
     connections: Annotated[Count, Field(le=1_000_000)] = 1024

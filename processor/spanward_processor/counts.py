@@ -1,8 +1,9 @@
 """What happened to spans, in the only five words for it, and how many of them were written on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spanward_processor.pipeline import Processed
+from spanward_processor.pruning import SPAN_LIMITS
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class Counts:
         forwarded: Spans every backend took, or the journal keeps until it does.
         annotated: Spans forwarded with attributes of ours.
         removed: Inbound attributes under our own prefix, removed.
+        over_limit: Refused spans by the limit that they were over; the rest of their requests was taken.
     """
 
     accepted: int = 0
@@ -28,11 +30,15 @@ class Counts:
     forwarded: int = 0
     annotated: int = 0
     removed: int = 0
+    over_limit: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPAN_LIMITS, 0))
 
     def delivered(self, processed: Processed, late: int) -> None:
-        """Count a request whose sender is told OK."""
+        """Count a request whose sender is told OK, for all of it but what was refused."""
         self.accepted += processed.spans
         self.forwarded += processed.spans
         self.annotated += processed.annotated
         self.removed += processed.removed
         self.late += late
+        self.refused += processed.refusals.spans
+        for limit, spans in processed.refusals.by_limit:
+            self.over_limit[limit] += spans

@@ -38,7 +38,10 @@ def decode(request: bytes, roles: RoleTable) -> SpanBatch:
     """
     data = np.frombuffer(request, np.uint8)
     free = _workspaces(len(roles.texts), len(roles.numbers))
-    space = free.pop() if free else _Workspace.of(len(roles.texts), len(roles.numbers))
+    try:
+        space = free.pop()
+    except IndexError:  # another thread may have taken the last one
+        space = _Workspace.of(len(roles.texts), len(roles.numbers))
     try:
         return _read(data, roles, space)
     finally:
@@ -61,7 +64,7 @@ class _Workspace:
             seen=np.empty((3, PREDICTED), np.int64),
             recent=np.empty((RECENT * texts, 3), np.int64),
         )
-        return cls(room, _empty_values(1, texts, numbers), np.empty(4, np.int64))
+        return cls(room, _empty_values(1, texts, numbers), np.empty(5, np.int64))
 
 
 @cache
@@ -71,7 +74,7 @@ def _workspaces(texts: int, numbers: int) -> list[_Workspace]:  # noqa: ARG001 -
 
 
 def _read(data: Bytes, roles: RoleTable, space: _Workspace) -> SpanBatch:
-    frames = _locate(data, space)
+    frames, outer_reserved = _locate(data, space)
     spans = frames.spans.shape[0]
     facts = Facts(*np.zeros((len(Facts._fields), spans), np.int64))
     values = _empty_values(spans, len(roles.texts), len(roles.numbers))
@@ -88,11 +91,15 @@ def _read(data: Bytes, roles: RoleTable, space: _Workspace) -> SpanBatch:
         text_size=values.text_size,
         numbers=values.numbers,
         reserved=_reserved(data, frames, facts, int(found[1])),
+        outer_reserved=outer_reserved,
     )
 
 
-def _locate(data: Bytes, space: _Workspace) -> Frames:
-    """Find the frames at once where a guess from the request's size leaves room for all, else in a second walk."""
+def _locate(data: Bytes, space: _Workspace) -> tuple[Frames, int]:
+    """Find the frames, and how many attributes of ours resources and scopes have.
+
+    One walk does where a guess from the request's size leaves room for all frames, else a second one follows.
+    """
     found = space.found
     most = _FEW, _FEW, _FEW + data.size // _SMALL_SPAN_BYTES
     while True:
@@ -102,7 +109,7 @@ def _locate(data: Bytes, space: _Workspace) -> Frames:
             raise _undecodable(error, f"in the field at byte {found[3]}")
         needed = int(found[0]), int(found[1]), int(found[2])
         if needed[0] <= most[0] and needed[1] <= most[1] and needed[2] <= most[2]:
-            return Frames(resources[: needed[0]], scopes[: needed[1]], spans[: needed[2]])
+            return Frames(resources[: needed[0]], scopes[: needed[1]], spans[: needed[2]]), int(found[4])
         most = needed
 
 

@@ -73,7 +73,7 @@ class Intake:
             return self._take_in_time(signal, payload, within_s)
         if signal is not Signal.TRACES:
             return self._put(signal, payload, None)
-        return self._joiner.add(payload) if len(payload) < _JOINED_BYTES else self._take_traces(payload)
+        return self._joiner.add(payload) if len(payload) < _JOINED_BYTES else self._take_traces(payload, joined=False)
 
     def _check(self, signal: Signal, payload: bytes) -> None:
         """Refuse malformed metrics and logs, which would else spoil the requests they are delivered with."""
@@ -83,10 +83,10 @@ class Intake:
             self.counts.refused_requests += 1
             raise UndecodableError(f"not an export request of {signal.name.lower()}: {error}") from error
 
-    def _take_traces(self, payload: bytes) -> bytes:
+    def _take_traces(self, payload: bytes, joined: bool) -> bytes:
         """Take a request in the event loop; decoding it takes less than handing it to a thread."""
         try:
-            processed = self.pipeline.process(payload)
+            processed = self.pipeline.process(payload, joined=joined)
         except UndecodableError:
             self.counts.refused_requests += 1
             raise
@@ -94,10 +94,12 @@ class Intake:
 
     def _put(self, signal: Signal, payload: bytes, processed: Processed | None) -> bytes:
         spans = processed.spans if processed else 0
+        if processed and _nothing_left(processed):
+            return self._settle(signal, processed, ())
         try:
             self.delivery.put(signal, processed.payload if processed else payload, spans)
         except RefusedError:
-            self.counts.refused += spans
+            self.counts.refused += spans + (processed.refusals.spans if processed else 0)
             self.counts.refused_requests += 1
             raise
         self.delivery.wake()
@@ -121,12 +123,14 @@ class Intake:
         self, signal: Signal, payload: bytes, processed: Processed | None, within_s: float | None
     ) -> bytes:
         spans = processed.spans if processed else 0
+        if processed and _nothing_left(processed):
+            return self._settle(signal, processed, ())
         try:
             taken = await self.delivery.deliver(
                 signal, processed.payload if processed else payload, spans=spans, within_s=within_s
             )
         except RefusedError:
-            self.counts.refused += spans
+            self.counts.refused += spans + (processed.refusals.spans if processed else 0)
             raise
         return self._settle(signal, processed, taken)
 
@@ -134,18 +138,26 @@ class Intake:
         """Count what was taken; return the reply."""
         if processed:
             self.counts.delivered(processed, self.pipeline.acknowledge(processed))
+            if processed.refusals.spans:
+                return reply(signal, taken, Taken(processed.refusals.spans, processed.refusals.reason))
         return reply(signal, taken) if taken else b""
 
 
-def reply(signal: Signal, taken: Sequence[Taken]) -> bytes:
-    """Return the reply to a sender: empty on full success, else the largest part that any backend rejected.
+def _nothing_left(processed: Processed) -> bool:
+    """Return whether every span of a request was refused, so that there is nothing to deliver."""
+    return processed.spans == 0 and processed.refusals.spans > 0
+
+
+def reply(signal: Signal, taken: Sequence[Taken], ours: Taken = Taken()) -> bytes:  # noqa: B008 - frozen
+    """Return the reply to a sender: empty on full success, else what we and the strictest backend rejected.
 
     Args:
         signal: Which kind was taken.
         taken: What each backend said.
+        ours: What we refused before.
     """
-    rejected = max((part.rejected for part in taken), default=0)
-    message = "; ".join(dict.fromkeys(part.message for part in taken if part.message))
+    rejected = ours.rejected + max((part.rejected for part in taken), default=0)
+    message = "; ".join(dict.fromkeys(part.message for part in (ours, *taken) if part.message))
     if not rejected and not message:
         return b""
     if signal is Signal.TRACES:

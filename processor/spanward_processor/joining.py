@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from spanward_processor.decode import UndecodableError
+from spanward_processor.pruning import MixedError
 
 MOST_BYTES: Final = 512 << 10  # of requests taken as one
 
@@ -17,10 +18,10 @@ class Joiner:
     """Collects requests until the event loop has handled all that was ready to be read.
 
     Args:
-        take: Takes an encoded request; raises what its senders shall be told.
+        take: Takes an encoded request, and whether it is joined; raises what its senders shall be told.
     """
 
-    def __init__(self, take: Callable[[bytes], bytes]) -> None:
+    def __init__(self, take: Callable[[bytes, bool], bytes]) -> None:
         self._take = take
         self._waiting: list[tuple[bytes, asyncio.Future[bytes]]] = []
 
@@ -47,8 +48,11 @@ class Joiner:
 
     def _take_group(self, group: Sequence[tuple[bytes, asyncio.Future[bytes]]]) -> None:
         try:
-            reply = self._take(b"".join([payload for payload, _ in group]) if len(group) > 1 else group[0][0])
-        except UndecodableError as error:
+            if len(group) > 1:
+                reply = self._take(b"".join([payload for payload, _ in group]), True)
+            else:
+                reply = self._take(group[0][0], False)
+        except (UndecodableError, MixedError) as error:
             self._take_apart(group, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             for _, answer in group:
@@ -58,8 +62,8 @@ class Joiner:
                 if not answer.done():
                     answer.set_result(reply)
 
-    def _take_apart(self, group: Sequence[tuple[bytes, asyncio.Future[bytes]]], error: UndecodableError) -> None:
-        """Take each alone, so that only the one at fault is refused."""
+    def _take_apart(self, group: Sequence[tuple[bytes, asyncio.Future[bytes]]], error: Exception) -> None:
+        """Take each alone, so that only the one at fault is refused, or told what of it is."""
         if len(group) == 1:
             _fail(group[0][1], error)
             return

@@ -21,6 +21,7 @@ from spanward_processor.judge import Judge
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.panorama import Panorama
+from spanward_processor.pruning import MixedError, Refusals, find_refusals, pruned
 from spanward_processor.roles import role_table
 from spanward_processor.settings import Detection, Limits
 from spanward_processor.texts import Texts
@@ -35,11 +36,12 @@ class Processed:
 
     Args:
         payload: What to forward: the very bytes that came when no row was annotated.
-        spans: Spans in it.
+        spans: Spans in it; refused ones are not.
         annotated: Spans that were annotated.
         removed: Inbound attributes under the processor's own prefix that were removed.
         rows: Its rows, to be counted once it is delivered; None when it holds no inference span.
         p: (n,) float64 p-value of each row.
+        refusals: Spans that did not come in.
     """
 
     payload: bytes
@@ -48,6 +50,7 @@ class Processed:
     removed: int
     rows: Rows | None
     p: Floats
+    refusals: Refusals
 
 
 class Pipeline:
@@ -69,6 +72,7 @@ class Pipeline:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._settings = settings
+        self._limits = limits
         self._roles = role_table(settings.slices, settings.roles)
         # a key is named once and for all, so what names keys comes first: one request teaches only so many texts
         named = ("service", "model", "version", *settings.slices, "decision", "client")
@@ -105,16 +109,24 @@ class Pipeline:
 
     # --- a request on its way ------------------------------------------------------------------------------------------
 
-    def process(self, request: bytes) -> Processed:
+    def process(self, request: bytes, *, joined: bool = False) -> Processed:
         """Decode, score and annotate one request; thread-safe.
 
         Args:
             request: Encoded ExportTraceServiceRequest.
+            joined: Whether it is made of several senders' requests.
 
         Raises:
             UndecodableError: The bytes are malformed.
+            MixedError: It is joined, and some of its spans are refused.
         """
         batch = decode(request, self._roles)
+        refusals, outer_reserved = find_refusals(batch, self._limits), batch.outer_reserved
+        if refusals.spans and joined:
+            raise MixedError
+        if refusals.spans or outer_reserved:
+            request = pruned(batch, refusals)
+            batch = decode(request, self._roles)
         with self._stateful:
             self._texts.learn(batch)
             keys = self._directory.assign(batch)
@@ -128,9 +140,10 @@ class Pipeline:
             payload=annotate(batch, templates, chosen, p) if changed else request,
             spans=len(batch),
             annotated=annotated,
-            removed=len(batch.reserved),
+            removed=len(batch.reserved) + outer_reserved,
             rows=rows if _has_series(rows) else None,
             p=p,
+            refusals=refusals,
         )
 
     def _score(self, rows: Rows) -> Floats:

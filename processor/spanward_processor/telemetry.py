@@ -97,6 +97,9 @@ class SelfTelemetry:
             "otelcol_exporter_sent_spans": exported(lambda sent: sent.spans),
             "otelcol_exporter_send_failed_spans": exported(lambda sent: sent.failed_spans),
             "spanward.receiver.refused_requests": lambda _: [Observation(counts.refused_requests)],
+            "spanward.spans.refused": lambda _: [
+                Observation(spans, {"limit": limit}) for limit, spans in counts.over_limit.items()
+            ],
             "spanward.spans.late": lambda _: [Observation(counts.late)],
             "spanward.spans.annotated": lambda _: [Observation(counts.annotated)],
             "spanward.attributes.removed": lambda _: [Observation(counts.removed)],

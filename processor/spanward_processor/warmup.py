@@ -25,12 +25,13 @@ from spanward_processor.signals import Signal
 
 _log = logging.getLogger(__name__)
 
-STAGES: Final = ("decode, score and count", "close a window", "annotate", "read JSON")
+STAGES: Final = ("decode, score and count", "close a window", "annotate", "refuse spans", "read JSON")
 """What is compiled, in order."""
 
 _START_NS: Final = 1_700_000_000_000_000_000
 _SPANS: Final = 64
 _WINDOWS: Final = 12  # half of them to learn, half of them strange
+_MOST_ATTRIBUTES: Final = 32  # more than spans here have
 _COMPILED_WITHIN_S: Final = 600.0
 
 
@@ -89,8 +90,8 @@ def warm_up(progress: Callable[[str, float], None]) -> float:
         flagged_rows_ratio=1.0,
         learning=Learning(windows=1, rows=1),
     )
-    pipeline = Pipeline(detection, Limits())
-    for stage, work in zip(STAGES, (_first_request, _close_windows, _annotate, _read_json), strict=True):
+    pipeline = Pipeline(detection, Limits(attributes_per_span=_MOST_ATTRIBUTES))
+    for stage, work in zip(STAGES, (_first_request, _close_windows, _annotate, _refuse, _read_json), strict=True):
         started = time.perf_counter()
         work(pipeline)
         progress(stage, time.perf_counter() - started)
@@ -113,6 +114,15 @@ def _close_windows(pipeline: Pipeline) -> None:
 def _annotate(pipeline: Pipeline) -> None:
     """Annotate rows that carry the finding that the last windows opened, and remove attributes of ours."""
     pipeline.process(_request(_WINDOWS, size=1000, reserved=True))
+
+
+def _refuse(pipeline: Pipeline) -> None:
+    """Refuse a span that is over a limit, among others."""
+    request = ExportTraceServiceRequest.FromString(_request(0))
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    for number in range(_MOST_ATTRIBUTES):
+        span.attributes.add(key=str(number))
+    pipeline.process(request.SerializeToString())
 
 
 def _read_json(pipeline: Pipeline) -> None:

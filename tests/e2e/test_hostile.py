@@ -10,7 +10,10 @@ from typing import Any, cast
 
 import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 import running
 from spans import any_value, encoded, eventually, nested, request, span, spans_of
@@ -141,19 +144,25 @@ def _nested_bytes(depth: int) -> bytes:
     return _field(1, _field(2, _field(2, _field(9, _field(1, b"k") + _field(2, value)))))
 
 
-def test_a_hundred_thousand_attributes_are_kept(served: Served) -> None:
-    """A span may be absurd; it is forwarded as it came."""
-    made = span({f"attribute-{number}": number for number in range(100_000)})
-    sent = encoded(made)
+def test_a_hundred_thousand_attributes_are_refused_and_their_neighbours_taken(served: Served) -> None:
+    """An absurd span costs nobody else anything: the request goes on without it."""
+    backend, processor = served
+    absurd = span({f"attribute-{number}": number for number in range(100_000)})
+    kept = [span({"place": "before"}), span({"place": "after"})]
+    before = processor.counts.refused
 
-    assert last_received(served, sent) == sent
+    reply = running.export(processor.receiver_address, encoded(kept[0], absurd, kept[1]))
+
+    assert ExportTraceServiceResponse.FromString(reply).partial_success.rejected_spans == 1
+    assert spans_of(backend.traces[-1]) == kept
+    assert processor.counts.refused == before + 1
 
 
 @pytest.mark.parametrize("name", [semconv.MODEL_NAME, semconv.DECISION, semconv.CHANNEL, semconv.CLIENT_ID, "other"])
-def test_huge_texts_are_kept_on_the_span_and_cut_in_what_we_remember(name: str, served: Served) -> None:
-    """Three megabytes where a name belongs are forwarded, and not kept in memory."""
+def test_long_texts_are_kept_on_the_span_and_cut_in_what_we_remember(name: str, served: Served) -> None:
+    """A megabyte where a name belongs is forwarded, and not kept in memory."""
     _, processor = served
-    sent = encoded(span({name: "x" * (3 << 20)}))
+    sent = encoded(span({name: "x" * (1 << 20)}))
 
     assert last_received(served, sent) == sent
     processor.pipeline.flush()
@@ -291,6 +300,27 @@ def test_forged_verdicts_are_removed_wherever_they_stand(place: str, served: Ser
 
     assert spans_of(backend.traces[before[0]]) == [expected, made]
     assert processor.counts.removed == before[1] + len(forged)
+
+
+@pytest.mark.parametrize("place", ["resource", "scope", "both"])
+def test_forged_verdicts_on_resources_and_scopes_are_removed(place: str, served: Served) -> None:
+    """Many consumers show a resource's attributes as the span's own; there nobody may claim to have been judged either."""
+    backend, processor = served
+    sent, expected = request([span()]), ExportTraceServiceRequest()
+    expected.CopyFrom(sent)
+    resource = sent.resource_spans[0]
+    if place != "scope":
+        resource.resource.attributes.add(key=semconv.ANOMALY_SCORE).value.double_value = 9.0
+    if place != "resource":
+        resource.scope_spans[0].scope.attributes.add(key=semconv.ANOMALY_SCORE).value.double_value = 9.0
+    if place != "resource":
+        expected.resource_spans[0].scope_spans[0].scope.SetInParent()
+    before = processor.counts.removed
+
+    running.export(processor.receiver_address, sent.SerializeToString())
+
+    assert backend.traces[-1].SerializeToString() == expected.SerializeToString()
+    assert processor.counts.removed == before + (2 if place == "both" else 1)
 
 
 def test_many_clients_at_once_are_all_served(served: Served) -> None:

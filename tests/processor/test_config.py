@@ -296,6 +296,8 @@ BOUNDS: dict[str, dict[str, tuple[float | None, float | None]]] = {
         "cells_per_window": (1, 100_000_000),
         "texts": (1, 10_000_000),
         "future_s": (0, 1e9),
+        "attributes_per_span": (1, 1_000_000),
+        "string_bytes": (1, 64 << 20),
         "compression_ratio": (1, 100_000),
         "header_bytes": (1024, 1 << 20),
         "connections": (1, 1_000_000),

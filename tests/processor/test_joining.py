@@ -7,19 +7,22 @@ import pytest
 
 from spanward_processor.decode import UndecodableError
 from spanward_processor.joining import MOST_BYTES, Joiner
+from spanward_processor.pruning import MixedError
 
 
 class Taker:
-    """Remembers what it was given as one; refuses what holds `bad` or `full`."""
+    """Remembers what it was given as one; refuses what holds `bad` or `full`, and `mixed` among others."""
 
     def __init__(self) -> None:
         self.groups: list[bytes] = []
 
-    def __call__(self, payload: bytes) -> bytes:
+    def __call__(self, payload: bytes, joined: bool) -> bytes:
         """Take a request."""
         self.groups.append(payload)
         if b"bad" in payload:
             raise UndecodableError("malformed")
+        if b"mixed" in payload and joined:
+            raise MixedError
         if b"full" in payload:
             raise RuntimeError("no room")
         return b"reply"
@@ -64,6 +67,14 @@ def test_a_malformed_request_refuses_only_itself() -> None:
 
     assert [isinstance(each, UndecodableError) for each in told] == [False, True, False]
     assert taker.groups[1:] == [b"a", b"bad", b"c"]
+
+
+def test_a_request_that_is_taken_in_part_is_taken_alone() -> None:
+    """What is refused of it is told to its sender only."""
+    taker = Taker()
+
+    assert answers(taker, [b"a", b"mixed", b"c"]) == [b"reply"] * 3
+    assert taker.groups[1:] == [b"a", b"mixed", b"c"]
 
 
 def test_a_malformed_request_alone_is_looked_at_once() -> None:

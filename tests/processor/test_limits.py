@@ -1,24 +1,36 @@
 """Every limit of the configuration holds; each test bears the name of its limit."""
 
+import base64
 import gzip
 import http.client
+import json
 import socket
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 import running
-from spans import encoded, eventually, span
+from spans import any_value, encoded, eventually, span, spans_of
 from spanward import semconv
 from spanward_processor.config import Config
+from spanward_processor.pruning import SPAN_LIMITS
 from spanward_processor.server import Processor
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FAST = {"window_s": 1, "lateness_s": 0}
+NONE_OVER = dict.fromkeys(SPAN_LIMITS, 0)
 BOTH = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"}
 
 
@@ -43,11 +55,19 @@ def place(address: str) -> tuple[str, int]:
 
 
 def post(processor: Processor, sent: bytes, source: str = "127.0.0.1", **headers: str) -> http.client.HTTPResponse:
-    """Export bytes over HTTP on a connection of its own; return the answer."""
+    """Export bytes over HTTP on a connection of its own; return the answer's head."""
+    return ask(processor, sent, source, **headers)[0]
+
+
+def ask(
+    processor: Processor, sent: bytes, source: str = "127.0.0.1", **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Export bytes over HTTP on a connection of its own; return the answer's head and its body."""
     connection = http.client.HTTPConnection(*place(processor.http_address), timeout=20, source_address=(source, 0))
     try:
         connection.request("POST", "/v1/traces", sent, {"content-type": "application/x-protobuf", **headers})
-        return connection.getresponse()
+        answer = connection.getresponse()
+        return answer, answer.read()
     finally:
         connection.close()
 
@@ -66,6 +86,137 @@ def metric(backend: running.Backend, name: str) -> list[float]:
     newest = backend.metrics[-1].resource_metrics[0].scope_metrics[0].metrics
     points = [point for each in newest if each.name == name for point in (each.sum or each.gauge).data_points]
     return [point.as_int or point.as_double for point in points]
+
+
+def assert_refuses_one_of_three(limits: dict[str, int], refused: Span, rule: str) -> None:
+    """Send a refused span between two others, over gRPC and over HTTP in both encodings, with a journal and without.
+
+    Each time the two others arrive to the byte, and the answer counts the one and says why.
+    """
+    first, last = span({"place": "first"}), span({"place": "last"})
+    sent, kept = encoded(first, refused, last), encoded(first, last)
+    name = next(iter(limits))
+    with running.backend() as (backend, port), running.processor(port, receiver=BOTH, limits=limits) as processor:
+        replies = [
+            running.export(processor.receiver_address, sent),
+            ask(processor, sent)[1],
+            ParseDict(post_json(processor, sent), ExportTraceServiceResponse()).SerializeToString(),
+        ]
+        counts = processor.counts
+
+    for reply in replies:
+        partial = ExportTraceServiceResponse.FromString(reply).partial_success
+        assert partial.rejected_spans == 1
+        assert partial.error_message.startswith(f"limits.{name}: {rule}")
+        assert "in span 2 of 3" in partial.error_message
+    assert [each.SerializeToString() for each in backend.traces] == [kept] * 3
+    assert (counts.accepted, counts.refused, counts.over_limit) == (6, 3, NONE_OVER | {name: 3})
+
+
+def post_json(processor: Processor, sent: bytes) -> dict[str, object]:
+    """Export a request over HTTP in JSON; return the decoded answer."""
+    document = MessageToDict(ExportTraceServiceRequest.FromString(sent), use_integers_for_enums=True)
+    for resource in document["resourceSpans"]:
+        for each in (each for scope in resource["scopeSpans"] for each in scope["spans"]):
+            each |= {name: base64.b64decode(each[name]).hex() for name in ("traceId", "spanId")}
+    body = json.dumps(document).encode()
+    answer: dict[str, object] = json.loads(ask(processor, body, **{"content-type": "application/json"})[1])
+    return answer
+
+
+def test_attributes_per_span() -> None:
+    """A span with one attribute too many is refused alone; one with as many as allowed is taken."""
+    most = {f"a{number}": number for number in range(39)}  # and the model's name
+    refused = span(most | {"one more": 1})
+
+    assert_refuses_one_of_three(
+        {"attributes_per_span": 40}, refused, "a span must have at most 40 attributes, got 41 in span 2"
+    )
+    with running.processor(limits={"attributes_per_span": 40}) as processor:
+        assert running.export(processor.receiver_address, encoded(span(most), span(most))) == b""
+
+
+@pytest.mark.parametrize("place", ["attribute", "bytes", "list", "name", "event", "link", "status"])
+def test_string_bytes(place: str) -> None:
+    """A span with a value that is too long, wherever in it, is refused alone."""
+    text = "x" * 1_001
+    held = any_value(text)
+    values = {"attribute": held, "bytes": any_value(text.encode()), "list": inside_list(held)}
+    refused = span({"k": values[place]} if place in values else {}, name=text if place == "name" else "")
+    if place == "event":
+        refused.events.add().attributes.add(key="k").value.CopyFrom(held)
+    if place == "link":
+        refused.links.add(trace_state=text)
+    refused.status.message = text if place == "status" else ""
+
+    assert_refuses_one_of_three(
+        {"string_bytes": 1_000}, refused, "a text or bytes value must have at most 1000 bytes, got 1001 in span 2"
+    )
+
+
+def inside_list(value: AnyValue) -> AnyValue:
+    """Return a list that holds a value."""
+    outer = AnyValue()
+    outer.array_value.values.add().CopyFrom(value)
+    return outer
+
+
+def test_values_as_long_as_allowed_are_taken() -> None:
+    """The limit itself is allowed, and many values that are long only together."""
+    sent = encoded(span({f"k{number}": "x" * 1_000 for number in range(20)}))
+    with running.backend() as (backend, port), running.processor(port, limits={"string_bytes": 1_000}) as processor:
+        assert running.export(processor.receiver_address, sent) == b""
+
+    assert backend.traces[0].SerializeToString() == sent
+
+
+def test_refused_spans_stay_out_of_the_journal(tmp_path: Path) -> None:
+    """With a journal the sender is told the same at once, and only the rest is kept and delivered."""
+    journal = {"folder": str(tmp_path)}
+    long, short = span({"k": "x" * 5_000}), span({"k": "short"})
+    with (
+        running.backend() as (backend, port),
+        running.processor(port, limits={"string_bytes": 1_000}, journal=journal) as processor,
+    ):
+        told = running.export(processor.receiver_address, encoded(long, short))
+        nothing_left = running.export(processor.receiver_address, encoded(long, long))
+        assert eventually(lambda: len(backend.traces) > 0)
+        assert eventually(lambda: processor.delivery.backends[0].sent.spans == 1)
+
+    assert ExportTraceServiceResponse.FromString(told).partial_success.rejected_spans == 1
+    assert ExportTraceServiceResponse.FromString(nothing_left).partial_success.rejected_spans == 2
+    assert [spans_of(each) for each in backend.traces] == [[short]]
+
+
+def test_a_refused_span_is_told_to_its_own_sender_only() -> None:
+    """Of requests that come together, and are taken as one, each sender hears about its own."""
+    long, short = encoded(span({"k": "x" * 5_000})), encoded(span({"k": "short"}))
+    with running.processor(limits={"string_bytes": 1_000}) as processor:
+        with grpc.insecure_channel(processor.receiver_address) as channel:
+            call = cast("Any", channel).unary_unary(METHOD)
+            sent = [long if number % 5 == 0 else short for number in range(50)]
+            replies = [each.result() for each in [call.future(each, timeout=20) for each in sent]]
+        counts = processor.counts
+
+    rejected = [ExportTraceServiceResponse.FromString(reply).partial_success.rejected_spans for reply in replies]
+    assert rejected == [int(each is long) for each in sent]
+    assert (counts.accepted, counts.refused) == (40, 10)
+
+
+def test_a_span_over_both_limits_counts_once() -> None:
+    """The reasons of one request stand side by side, and their spans add up to what is rejected."""
+    limits = {"attributes_per_span": 10, "string_bytes": 1_000}
+    many = {f"a{number}": "x" for number in range(20)}
+    with running.processor(limits=limits) as processor:
+        spans = [span(many | {"k": "x" * 5_000}), span(many), span({"k": "x" * 5_000}), span()]
+        reply = running.export(processor.receiver_address, encoded(*spans))
+        counts = processor.counts
+    partial = ExportTraceServiceResponse.FromString(reply).partial_success
+
+    assert partial.rejected_spans == 3
+    assert "limits.attributes_per_span" in partial.error_message
+    assert "limits.string_bytes" in partial.error_message
+    assert counts.over_limit == {"attributes_per_span": 2, "string_bytes": 1}
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])

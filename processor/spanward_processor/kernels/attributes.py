@@ -169,7 +169,8 @@ def _store(
 
 
 @borrowing
-def _key_is_reserved(data: Bytes, at: int, end: int) -> bool:
+def key_is_reserved(data: Bytes, at: int, end: int) -> bool:
+    """Return whether a well-formed KeyValue's key, of several the last, is under the processor's own prefix."""
     reserved = False
     while at < end:
         number, wire, at = read_tag(data, at, end)
@@ -342,6 +343,6 @@ def reserved_ranges(data: Bytes, spans: Ints, reserved: Ints, ranges: Ints) -> N
             at = step_over(data, at, end, wire)
             if wire == LENGTH and number == 9:
                 start, _ = read_length(data, start, end)
-                if _key_is_reserved(data, start, at):
+                if key_is_reserved(data, start, at):
                     ranges[found, 0], ranges[found, 1], ranges[found, 2] = row, tag_at, at
                     found += 1

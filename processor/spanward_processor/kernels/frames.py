@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from spanward_processor.kernels.attributes import key_is_reserved
 from spanward_processor.kernels.jit import Bytes, Ints, borrowing
 from spanward_processor.kernels.validate import RESOURCE, SCOPE, message_field
 from spanward_processor.kernels.wire import LENGTH, read_length, read_tag, step_over, text_field
@@ -17,6 +18,9 @@ LENGTH_AT: Final = 1
 START: Final = 2
 END: Final = 3
 PARENT: Final = 4
+
+RESOURCE_ATTRIBUTES: Final = 1
+SCOPE_ATTRIBUTES: Final = 3
 
 _CHILD: Final = np.array([1, 2, 2], np.int64)  # request.resource_spans, resource_spans.scope_spans, scope_spans.spans
 
@@ -42,6 +46,20 @@ def _record(rows: Ints, row: int, tag_at: int, length_at: int, start: int, end: 
 
 
 @borrowing
+def _reserved_in(data: Bytes, at: int, end: int, field: int) -> int:
+    """Return how many attributes of a well-formed Resource or InstrumentationScope are under the processor's own prefix."""
+    found = 0
+    at, end = read_length(data, at, end)
+    while at < end:
+        number, wire, at = read_tag(data, at, end)
+        if number == field and wire == LENGTH:
+            start, stop = read_length(data, at, end)
+            found += 1 if key_is_reserved(data, start, stop) else 0
+        at = step_over(data, at, end, wire)
+    return found
+
+
+@borrowing
 def _step_beside(data: Bytes, at: int, end: int, level: int, number: int, wire: int, stack: Ints) -> int:
     """Step over a field that is not the child frame; check it where it is a string or a message."""
     if wire != LENGTH or level == 0:
@@ -62,7 +80,8 @@ def locate_frames(data: Bytes, frames: Frames, found: Ints, stack: Ints) -> int:
     Args:
         data: (b,) uint8 encoded ExportTraceServiceRequest.
         frames: Arrays to fill.
-        found: (4,) int64 to fill: resources, scopes and spans, and where the field begins that was read last.
+        found: (5,) int64 to fill: resources, scopes and spans; where the field begins that was read last; how many
+            attributes under the processor's own prefix resources and scopes have.
         stack: (2, MAX_DEPTH) int64 room for `validate`.
 
     Returns:
@@ -82,9 +101,12 @@ def locate_frames(data: Bytes, frames: Frames, found: Ints, stack: Ints) -> int:
         if at < 0:
             return at
         if wire != LENGTH or number != _CHILD[level]:
-            at = _step_beside(data, at, end, level, number, wire, stack)
-            if at < 0:
-                return at
+            after = _step_beside(data, at, end, level, number, wire, stack)
+            if after < 0:
+                return after
+            if number == 1 and wire == LENGTH and level > 0:
+                found[4] += _reserved_in(data, at, end, RESOURCE_ATTRIBUTES if level == 1 else SCOPE_ATTRIBUTES)
+            at = after
             continue
         start, stop = read_length(data, at, end)
         if start < 0:

@@ -42,6 +42,7 @@ class Facts(NamedTuple):
         status: (n,) int64 status code: 0 unset, 1 ok, 2 error.
         trace_at: (n,) int64 offset of the 16-byte trace id, -1 where it is absent or of another length.
         reserved: (n,) int64 how many attributes under the processor's own prefix came in.
+        attributes: (n,) int64 how many attributes came in.
     """
 
     start_ns: Ints
@@ -49,6 +50,7 @@ class Facts(NamedTuple):
     status: Ints
     trace_at: Ints
     reserved: Ints
+    attributes: Ints
 
 
 @borrowing
@@ -157,6 +159,7 @@ def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: V
             at = step_over(data, at, end, wire)
         if at < 0:
             return at
+    facts.attributes[row] = index
     return end
 
 

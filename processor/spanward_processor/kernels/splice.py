@@ -34,7 +34,8 @@ class Notes(NamedTuple):
 
 
 @borrowing
-def _varint_size(value: int) -> int:
+def varint_size(value: int) -> int:
+    """Return the bytes of the shortest varint."""
     size = 1
     while value >= 128:
         value >>= 7
@@ -43,7 +44,8 @@ def _varint_size(value: int) -> int:
 
 
 @borrowing
-def _write_varint(out: Bytes, at: int, value: int) -> int:
+def write_varint(out: Bytes, at: int, value: int) -> int:
+    """Write the shortest varint; return the position after it."""
     while value >= 128:
         out[at] = np.uint8((value & 0x7F) | 0x80)
         value >>= 7
@@ -56,7 +58,7 @@ def _write_varint(out: Bytes, at: int, value: int) -> int:
 def _growth(frame: Ints, inside: int) -> int:
     """Return by how many bytes a frame grows when its payload grows by `inside`."""
     old = int(frame[START] - frame[LENGTH_AT])
-    return inside + _varint_size(int(frame[END] - frame[START]) + inside) - old
+    return inside + varint_size(int(frame[END] - frame[START]) + inside) - old
 
 
 @borrowing
@@ -104,7 +106,7 @@ def plan_growth(frames: Frames, removed: Ints, notes: Notes, growth: Ints) -> in
 def _open_frame(out: Bytes, at: int, data: Bytes, done: int, frame: Ints, inside: int) -> tuple[int, int]:
     """Copy up to a frame's length and write the new length; return the next positions in `out` and `data`."""
     at = copy_bytes(out, at, data, done, frame[LENGTH_AT])
-    return _write_varint(out, at, frame[END] - frame[START] + inside), frame[START]
+    return write_varint(out, at, frame[END] - frame[START] + inside), frame[START]
 
 
 @borrowing

@@ -21,14 +21,15 @@ STATUS: Final = int64(7)
 ENTITY: Final = int64(8)
 SCOPE: Final = int64(9)
 RESOURCE: Final = int64(10)
+SPAN: Final = int64(11)
 
 _STRING: Final = -1
-_FIELDS: Final = 8
+FIELDS: Final = 16
 MAX_DEPTH: Final = 88  # with the levels above, under the official parsers' 100
 
 
 def _schema() -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    schema = np.zeros((RESOURCE + 1, _FIELDS), np.int64)
+    schema = np.zeros((SPAN + 1, FIELDS), np.int64)
     schema[KEY_VALUE, [1, 2]] = _STRING, ANY_VALUE
     schema[ANY_VALUE, [1, 5, 6]] = _STRING, ARRAY, KEY_VALUES
     schema[ARRAY, 1] = ANY_VALUE
@@ -39,10 +40,11 @@ def _schema() -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     schema[ENTITY, [1, 2, 3, 4]] = _STRING
     schema[SCOPE, [1, 2, 3]] = _STRING, _STRING, KEY_VALUE
     schema[RESOURCE, [1, 3]] = KEY_VALUE, ENTITY
+    schema[SPAN, [3, 5, 9, 11, 13, 15]] = _STRING, _STRING, KEY_VALUE, EVENT, LINK, STATUS
     return schema
 
 
-_SCHEMA: Final = _schema()
+SCHEMA: Final = _schema()
 
 
 @borrowing
@@ -67,7 +69,7 @@ def validate(data: Bytes, at: int, end: int, message: int, stack: Ints) -> int:
         number, wire, at = read_tag(data, at, limit)
         if at < 0:
             return at
-        kind = _SCHEMA[stack[1, depth], number] if wire == LENGTH and number < _FIELDS else 0
+        kind = SCHEMA[stack[1, depth], number] if wire == LENGTH and number < FIELDS else 0
         if kind <= 0:
             at = text_field(data, at, limit) if kind == _STRING else step_over(data, at, limit, wire)
             if at < 0:

@@ -91,6 +91,7 @@ def test_rows_equal_their_twin(count: int, seed: int) -> None:
         status=random.integers(0, 4, count),
         trace_at=random.choice([-1, 0, 3], count) if count else ints([]),
         reserved=np.zeros(count, np.int64),
+        attributes=np.zeros(count, np.int64),
     )
     codes = random.choice(np.array([0, 9, 2**64 - 1], np.uint64), (3, count))
     numbers = random.choice([math.nan, math.inf, 0.0, 0.3, 7.0, -2.0], (5, count))
@@ -127,7 +128,7 @@ def test_rows_equal_their_twin(count: int, seed: int) -> None:
 def test_a_trace_id_outside_the_request_raises() -> None:
     """An offset past the request raises."""
     zero = np.zeros(1, np.int64)
-    facts = Facts(zero, zero, zero, ints([1]), zero)
+    facts = Facts(zero, zero, zero, ints([1]), zero, zero)
 
     with pytest.raises(IndexError):
         bin_rows(

@@ -15,11 +15,11 @@ from spanward_processor.kernels.frames import Frames, locate_frames
 def located(request: bytes) -> tuple[int, Frames]:
     """Count, make room, and fill."""
     frames = no_frames()
-    found = np.zeros(4, np.int64)
+    found = np.zeros(5, np.int64)
     error = locate_frames(bytes_of(request), frames, found, stack())
     if not error:
         frames = Frames(*(np.empty((rows, 5), np.int64) for rows in found[:3]))
-        error = locate_frames(bytes_of(request), frames, np.zeros(4, np.int64), stack())
+        error = locate_frames(bytes_of(request), frames, np.zeros(5, np.int64), stack())
     return error, frames
 
 

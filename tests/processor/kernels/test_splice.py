@@ -13,7 +13,7 @@ from arrays import bytes_of
 from otlp import requests
 from spanward import semconv
 from spanward_processor.decode import decode
-from spanward_processor.kernels.splice import Notes, plan_growth, splice
+from spanward_processor.kernels.splice import Notes, plan_growth, splice, varint_size, write_varint
 from spanward_processor.roles import role_table
 
 ROLES = role_table(key=bytes(16))
@@ -75,6 +75,15 @@ def test_unknown_fields_stay(request: bytes, junk: bytes) -> None:
     notes, expected = notes_of(dict.fromkeys(range(count), 0), count)
 
     assert spliced(whole, notes) == naive_wire.spliced(whole, expected)
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_varints_equal_their_twin(value: int) -> None:
+    """The shortest form of any length, as `naive_wire.encoded_varint` has it."""
+    out = np.zeros(10, np.uint8)
+
+    assert write_varint(out, 0, value) == varint_size(value)
+    assert out[: varint_size(value)].tobytes() == naive_wire.encoded_varint(value)
 
 
 def test_too_little_room_raises() -> None:

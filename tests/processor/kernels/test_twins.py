@@ -43,6 +43,9 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "deviance.deviances": naive.deviance,
     "deviance.learn_rates": naive.merged,
     "deviance.rate_deviances": naive.rate_deviance,
+    "attributes.key_is_reserved": naive_wire.reserved,
+    "excess.find_excess": naive_wire.excess,
+    "excess.longest_value": naive_wire.longest_value,
     "frames.locate_frames": naive_wire.frames,
     "jit.signed": naive.signed,
     "memory.copy_bytes": bytes.__getitem__,
@@ -50,6 +53,8 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "memory.load_tail": int.from_bytes,
     "memory.load_u64": struct.unpack_from,
     "memory.same_bytes": bytes.__eq__,
+    "prune.plan_pruning": naive_wire.pruned,
+    "prune.write_pruned": naive_wire.pruned,
     "repeats.mark_repeats": naive.repeats,
     "runs.after_ascii": bytes.isascii,
     "runs.same_run": bytes.__eq__,
@@ -59,6 +64,8 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "spans.read_spans": naive.rows,
     "splice.plan_growth": naive_wire.spliced,
     "splice.splice": naive_wire.spliced,
+    "splice.varint_size": naive_wire.encoded_varint,
+    "splice.write_varint": naive_wire.encoded_varint,
     "tables.add_cell": naive.merged,
     "tables.add_at": naive.merged,
     "tables.assign_keys": naive.Keys.of,
@@ -106,6 +113,7 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
 """Kernel to what it must equal; those of `memory` and `runs` have theirs in the language itself."""
 
 TESTED_ELSEWHERE: Final = {
+    "attributes.key_is_reserved": HERE / "test_prune.py",
     "attributes.read_attribute": THROUGH_DECODE,
     "attributes.read_familiar": THROUGH_DECODE,
     "spans.read_spans": THROUGH_DECODE,
