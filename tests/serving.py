@@ -6,26 +6,34 @@ import ssl
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 from starlette.types import ASGIApp
 
+from spanward_processor.http1 import Patience
 from spanward_processor.listening import WebServer, address_of, bind
+
+PATIENCE = Patience()
 
 
 @contextmanager
-def serving(app: ASGIApp, tls: ssl.SSLContext | None = None) -> Generator[str]:
+def serving(
+    app: ASGIApp, tls: ssl.SSLContext | None = None, patience: Patience = PATIENCE, **options: Any
+) -> Generator[str]:
     """Serve an application on loopback as the processor serves its receiver; yield HOST:PORT.
 
     Args:
         app: What is served.
         tls: How it is encrypted.
+        patience: What connections may take.
+        options: Of the server.
     """
     bound = bind("127.0.0.1:0")
     started, stop = threading.Event(), threading.Event()
     failure: list[BaseException] = []
 
     async def serve(bound: socket.socket) -> None:
-        server = WebServer(app, tls=tls)
+        server = WebServer(app, tls=tls, patience=patience, **options)
         await server.begin(bound)
         started.set()
         await asyncio.to_thread(stop.wait)

@@ -1,5 +1,6 @@
 """What the pages say, held against the code: names, defaults, files, commands, and the README's example as it stands."""
 
+import importlib
 import os
 import re
 import shlex
@@ -163,6 +164,34 @@ def test_every_limit_is_in_the_page_on_security() -> None:
 
     assert written == {f"limits.{name}": value for name, value in Config().limits}
     assert all(row[2] for row in rows(SECURITY, "limit"))
+
+
+def test_every_fixed_bound_is_true_and_tested() -> None:
+    """Its table gives each bound the value it has in the code, and names a test that there is."""
+    for bound, value, what, beyond, test in rows(SECURITY, "bound"):
+        path, _, name = test.partition("::")
+        assert constant(bound) == yaml.safe_load(value), bound
+        assert what, bound
+        assert beyond, bound
+        assert f"def {name}(" in (ROOT / "tests" / path).read_text(), test
+
+
+def constant(name: str) -> object:
+    """Return what a dotted name of the processor stands for; of a class, what its instances have by default."""
+    parts = name.split(".")
+    for size in range(len(parts), 0, -1):
+        if _is_module(parts[:size]):
+            found: object = importlib.import_module(".".join(("spanward_processor", *parts[:size])))
+            for part in parts[size:]:
+                found = getattr(found, part)
+                found = found() if isinstance(found, type) else found
+            return found
+    raise AssertionError(f"{name} is nothing of the processor's")
+
+
+def _is_module(parts: list[str]) -> bool:
+    path = ROOT / "processor" / "spanward_processor" / Path(*parts)
+    return path.with_suffix(".py").exists()
 
 
 def test_every_role_is_named() -> None:

@@ -18,7 +18,7 @@ from spanward_processor.receive.tokens import Tokens
 from spanward_processor.tls import client_context
 
 _BURST_S: Final = 2  # seconds' worth of requests that a peer may send at once
-_MOST_PEERS: Final = 10_000
+MOST_PEERS: Final = 10_000
 
 
 def delivery_of(config: Config, rng: random.Random) -> Delivery:
@@ -65,7 +65,7 @@ def gate_of(config: Config) -> Gate:
     path = config.receiver.tokens_file
     return Gate(
         tokens=Tokens(path, time.monotonic) if path else None,
-        rates=PeerRates(rate, max(1, int(_BURST_S * rate)), _MOST_PEERS, time.monotonic) if rate else None,
+        rates=PeerRates(rate, max(1, int(_BURST_S * rate)), MOST_PEERS, time.monotonic) if rate else None,
     )
 
 

@@ -8,9 +8,13 @@ from collections.abc import Generator
 from typing import Final
 
 import uvicorn
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
+from spanward_processor.http1 import Connection, Patience
+
 _BACKLOG: Final = 1024
+_BUSY: Final = PlainTextResponse("too many connections", 503, {"retry-after": "1"})
 
 
 class PortTakenError(Exception):
@@ -51,12 +55,12 @@ def address_of(bound: socket.socket) -> str:
 
 
 class WebServer(uvicorn.Server):
-    """uvicorn under our command: without signal handlers of its own, and with header and connection limits.
+    """uvicorn under our command: without signal handlers of its own, and with limits of time, headers and connections.
 
     Args:
         app: What is served.
-        connections: Open connections beyond which 503 is answered; None sets no bound.
-        header_bytes: Largest header of a request.
+        busy: Answers requests when there are too many connections.
+        patience: What connections may take.
         tls: How it is encrypted.
     """
 
@@ -64,8 +68,8 @@ class WebServer(uvicorn.Server):
         self,
         app: ASGIApp,
         *,
-        connections: int | None = None,
-        header_bytes: int = 16 << 10,
+        busy: ASGIApp = _BUSY,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
         tls: ssl.SSLContext | None = None,
     ) -> None:
         config = uvicorn.Config(
@@ -73,22 +77,41 @@ class WebServer(uvicorn.Server):
             http="h11",  # it bounds the header; llhttp does not
             ws="none",
             lifespan="off",
-            log_level="warning",
+            log_level="error",  # what peers do wrong is answered, not logged line by line
             access_log=False,
             server_header=False,
             proxy_headers=False,  # anybody may write X-Forwarded-For; rates go by the real address
-            limit_concurrency=None if connections is None else connections + 1,  # uvicorn counts the one that asks
-            h11_max_incomplete_event_size=header_bytes,
+            h11_max_incomplete_event_size=patience.header_bytes,
             timeout_graceful_shutdown=1,
-            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         )
         super().__init__(config)
+        self._busy = busy
+        self._patience = patience
+        self._tls = tls
         self._serving: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Leave signals alone."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on the sockets by connections of ours; uvicorn calls this."""
+        await super().startup(sockets=[])
+        self.started = False
+        for bound in sockets or ():
+            self.servers.append(await self._serve_on(bound))
+        self.started = True
+
+    async def _serve_on(self, bound: socket.socket) -> asyncio.Server:
+        def connection() -> Connection:
+            uvicorns = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+            return Connection(self._patience, self._busy, **uvicorns)
+
+        handshake_s = None if self._tls is None else self._patience.handshake_s
+        return await asyncio.get_running_loop().create_server(
+            connection, sock=bound, ssl=self._tls, ssl_handshake_timeout=handshake_s, backlog=_BACKLOG
+        )
 
     async def begin(self, bound: socket.socket) -> None:
         """Serve on a socket, and return once it is served."""

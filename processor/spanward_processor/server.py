@@ -21,6 +21,7 @@ from spanward_processor.delivery import Journalled
 from spanward_processor.emit import Emitter
 from spanward_processor.findings import Finding
 from spanward_processor.h2.server import GrpcServer
+from spanward_processor.http1 import Patience
 from spanward_processor.intake import Intake
 from spanward_processor.journal.log import Journal
 from spanward_processor.listening import WebServer, address_of, bind
@@ -138,7 +139,10 @@ class Processor:
             buffered_bytes=limits.in_flight_bytes,
         )
         self._http = WebServer(
-            app, connections=limits.connections, header_bytes=limits.header_bytes, tls=self._certificate("http/1.1")
+            app,
+            busy=app.busy(limits.connections),
+            patience=Patience(header_bytes=limits.header_bytes, connections=limits.connections),
+            tls=self._certificate("http/1.1"),
         )
         self.http_address = address_of(bound)
         await self._http.begin(bound)

@@ -7,6 +7,7 @@ from typing import Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
@@ -43,6 +44,11 @@ def encoded(code: Code, message: str, delay_s: float | None = None) -> bytes:
     return encoded_status
 
 
+def as_json(status: bytes) -> bytes:
+    """Return an encoded google.rpc.Status in JSON."""
+    return MessageToJson(Status.FromString(status), indent=None).encode()
+
+
 def retry_delay_s(details: bytes) -> float | None:
     """Return the delay that an encoded google.rpc.Status asks for, seconds; None when it does not."""
     try:
@@ -65,4 +71,4 @@ def may_retry(code: int, delay_s: float | None) -> bool:
     return code in RETRYABLE or (code == Code.RESOURCE_EXHAUSTED and delay_s is not None)
 
 
-__all__ = ["RETRYABLE", "Code", "encoded", "may_retry", "retry_delay_s"]
+__all__ = ["RETRYABLE", "Code", "as_json", "encoded", "may_retry", "retry_delay_s"]

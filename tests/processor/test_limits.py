@@ -221,19 +221,29 @@ def test_a_span_over_both_limits_counts_once() -> None:
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
 def test_message_bytes(compression: grpc.Compression) -> None:
-    """A larger message is refused, also one that is small only while compressed; the largest allowed one is taken."""
+    """A larger message is refused, also one that is small only while compressed; the largest allowed one is taken.
+
+    Over HTTP too.
+    """
     fitting = encoded(span({"text": "x" * 99_000}))
     limits = {"message_bytes": len(fitting), "compression_ratio": 1_000}  # equal bytes pack more than 200-fold
-    with running.backend() as (backend, port), running.processor(port, limits=limits) as processor:
+    with running.backend() as (backend, port), running.processor(port, receiver=BOTH, limits=limits) as processor:
+        longer = encoded(span({"text": "x" * 99_001}))
         with grpc.insecure_channel(processor.receiver_address, compression=compression) as channel:
             call = cast("Any", channel).unary_unary(METHOD)
             call(fitting, timeout=20)
             with pytest.raises(grpc.RpcError) as refusal:
-                call(encoded(span({"text": "x" * 99_001})), timeout=20)
+                call(longer, timeout=20)
             call(fitting, timeout=20)
+        packed = compression is grpc.Compression.Gzip
+        headers = {"content-encoding": "gzip"} if packed else {}
+        statuses = [
+            post(processor, gzip.compress(each) if packed else each, **headers).status for each in (fitting, longer)
+        ]
 
         assert cast("Any", refusal.value).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert len(backend.traces) == 2
+        assert statuses == [200, 413]
+        assert len(backend.traces) == 3
 
 
 def _told_to_come_back(error: Any) -> bool:
@@ -244,7 +254,7 @@ def _told_to_come_back(error: Any) -> bool:
 
 
 def test_in_flight_requests() -> None:
-    """With a backend that hangs, one request too many is told to come back; later it is taken."""
+    """With a backend that hangs, one request too many is told to come back, over gRPC and HTTP; later it is taken."""
     _hold_two_refuse_third({"in_flight_requests": 2}, encoded(span()))
 
 
@@ -256,13 +266,14 @@ def test_in_flight_bytes() -> None:
 
 
 def _hold_two_refuse_third(limits: dict[str, int], sent: bytes) -> None:
-    with running.backend() as (backend, port), running.processor(port, limits=limits) as processor:
+    with running.backend() as (backend, port), running.processor(port, receiver=BOTH, limits=limits) as processor:
         backend.answering.clear()
         with grpc.insecure_channel(processor.receiver_address) as channel:
             call = cast("Any", channel).unary_unary(METHOD)
             held = [call.future(sent, timeout=60) for _ in range(2)]
             assert eventually(lambda: backend.asked == 2)
             refusal = refusal_of(processor, sent)
+            answer, body = ask(processor, sent)
             assert processor.counts.accepted == 0
             backend.answering.set()
             taken = [each.result() for each in held]
@@ -271,6 +282,8 @@ def _hold_two_refuse_third(limits: dict[str, int], sent: bytes) -> None:
     assert refusal.code() is grpc.StatusCode.UNAVAILABLE
     assert "limits.in_flight_" in refusal.details()
     assert _told_to_come_back(refusal)
+    assert (answer.status, "limits.in_flight_" in Status.FromString(body).message) == (503, True)
+    assert int(answer.headers["retry-after"]) >= 1
     assert taken == [b"", b""]
 
 

@@ -9,7 +9,6 @@ import math
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final, Protocol
 
-from google.protobuf.json_format import MessageToJson
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,7 +22,7 @@ from spanward_processor.receive.gate import Gate
 from spanward_processor.receive.grpc import BACKEND_RETRY_S, BUSY_RETRY_S
 from spanward_processor.receive.otlp_json import from_protobuf, to_protobuf
 from spanward_processor.signals import Signal
-from spanward_processor.status import Code, encoded
+from spanward_processor.status import Code, as_json, encoded
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +31,7 @@ _JSON: Final = "application/json"
 _ENCODINGS: Final = ("gzip", "deflate", "zstd")
 _PATHS: Final = {"/v1/traces": Signal.TRACES, "/v1/metrics": Signal.METRICS, "/v1/logs": Signal.LOGS}
 _INLINE_JSON_BYTES: Final = 128 << 10  # below it a thread's hand-over costs more than it gains
+BODY_S: Final = 30.0  # longest time for a body to come
 _LINGER_S: Final = 2.0  # how long a refused body is read and thrown away, so that its sender lives to see the answer
 
 _CODES: Final = {
@@ -62,9 +62,9 @@ def http_app(
     most_bytes: int,
     most_ratio: float,
     header_bytes: int = 16 << 10,
-    body_s: float = 30.0,
+    body_s: float = BODY_S,
     buffered_bytes: int = 64 << 20,
-) -> ASGIApp:
+) -> "HttpReceiver":
     """Return the application that receives OTLP over HTTP.
 
     Args:
@@ -76,7 +76,7 @@ def http_app(
         body_s: Longest time a body may take to come, seconds.
         buffered_bytes: Bodies held by all requests together while they come in, bytes; one is always let in.
     """
-    return _Receiver(intake, gate, most_bytes, most_ratio, header_bytes, body_s, BodyRoom(buffered_bytes))
+    return HttpReceiver(intake, gate, most_bytes, most_ratio, header_bytes, body_s, BodyRoom(buffered_bytes))
 
 
 class _Failure(Exception):  # noqa: N818 - an answer
@@ -99,7 +99,9 @@ class _Failure(Exception):  # noqa: N818 - an answer
         super().__init__(message)
 
 
-class _Receiver:
+class HttpReceiver:
+    """The application; see `http_app`."""
+
     def __init__(
         self,
         intake: Intake,
@@ -120,8 +122,8 @@ class _Receiver:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an ASGI application."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        headers = _headers(scope)
+        content_type = _content_type(headers)
         body = Body(receive)
         try:
             reply = await self._take(scope, headers, content_type, body)
@@ -133,6 +135,16 @@ class _Receiver:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the sender gets an answer it may come back from
             await self._refuse(send, _failure(error), content_type, headers, body)
+
+    def busy(self, connections: int) -> ASGIApp:
+        """Return the application that answers instead while more connections are open than that."""
+        failure = _come_back(f"more connections are open than limits.connections allows, {connections}", BUSY_RETRY_S)
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            headers = _headers(scope)
+            await self._refuse(send, failure, _content_type(headers), headers, Body(receive))
+
+        return answer
 
     async def _take(self, scope: Scope, headers: Mapping[str, str], content_type: str, body: Body) -> bytes:
         signal = self._admit(scope, headers)
@@ -183,9 +195,17 @@ class _Receiver:
         if failure.retry_s is not None:
             extra.append(("retry-after", str(max(1, math.ceil(failure.retry_s)))))
         content_type = content_type if content_type == _PROTOBUF else _JSON
-        answer = _status(failure)
-        encoded_answer = answer.SerializeToString() if content_type == _PROTOBUF else _json(answer)
+        status = _status(failure).SerializeToString()
+        encoded_answer = status if content_type == _PROTOBUF else as_json(status)
         await _send(send, failure.status, content_type, encoded_answer, extra, None if keep else body)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _content_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _from_json(signal: Signal, document: bytes) -> bytes:
@@ -239,10 +259,6 @@ def _status(failure: _Failure) -> Status:
         violation = BadRequest.FieldViolation(field="body", description=failure.message)
         status.details.add().Pack(BadRequest(field_violations=[violation]))
     return status
-
-
-def _json(message: Status) -> bytes:
-    return MessageToJson(message, indent=None).encode()
 
 
 async def _send(
