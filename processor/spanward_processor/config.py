@@ -207,6 +207,7 @@ class ForwardingConfig(_Section):
     joined_bytes: Annotated[Count, Field(le=64 << 20)] = 512 << 10
     in_flight: Annotated[Count, Field(le=1024)] = 4
     drain_s: NotNegative = 10.0
+    permanent_codes: settings.PermanentCodes = settings.PermanentCodes.WAIT
 
     def as_settings(self) -> settings.Forwarding:
         """Return what delivery is told."""

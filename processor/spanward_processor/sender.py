@@ -13,7 +13,7 @@ from spanward_processor.backends import Backend
 from spanward_processor.exporters.base import Refusal, Verdict
 from spanward_processor.journal.log import Reader
 from spanward_processor.journal.record import Record
-from spanward_processor.settings import Forwarding
+from spanward_processor.settings import Forwarding, PermanentCodes
 
 _log = logging.getLogger(__name__)
 
@@ -122,13 +122,17 @@ class Sender:
                 if refusal.verdict in {Verdict.NEVER, Verdict.TOO_LARGE}:
                     await self._give_way(records, refusal)
                     return
-                if refusal.verdict is Verdict.FOREIGN:
+                if refusal.verdict is Verdict.FOREIGN or self._final(refusal):
                     self._give_up(records, refusal)
                     return
                 await asyncio.sleep(self._forwarding.delay_s(attempt, refusal.delay_s, self._rng))
                 attempt += 1
             else:
                 return
+
+    def _final(self, refusal: Refusal) -> bool:
+        """Return whether the operator lets OTLP's list of permanent codes count, and this is one of them."""
+        return refusal.verdict is Verdict.BARRED and self._forwarding.permanent_codes is PermanentCodes.GIVE_UP
 
     async def _give_way(self, records: Sequence[Record], refusal: Refusal) -> None:
         """Find the request at fault by halves, so that none is lost because of its neighbours, and give only it up."""

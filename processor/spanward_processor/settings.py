@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from spanward import semconv
@@ -71,6 +72,13 @@ class Limits:
     string_bytes: int = 1 << 20
 
 
+class PermanentCodes(StrEnum):
+    """What becomes of data that a backend refuses by a code which OTLP calls permanent, and which is not about the data."""
+
+    WAIT = "wait"  # it may be taken once the operator, or time, has mended the backend
+    GIVE_UP = "give_up"  # as OTLP says
+
+
 @dataclass(frozen=True, slots=True)
 class Forwarding:
     """How patient we are with backends.
@@ -82,6 +90,7 @@ class Forwarding:
         joined_bytes: With a journal: bytes up to which waiting requests are delivered as one.
         in_flight: With a journal: requests under way to one backend.
         drain_s: How long a stopping processor goes on delivering, seconds.
+        permanent_codes: With a journal: what codes mean that OTLP calls permanent though the data is not at fault.
     """
 
     max_wait_s: float = 30.0
@@ -90,6 +99,7 @@ class Forwarding:
     joined_bytes: int = 512 << 10
     in_flight: int = 4
     drain_s: float = 10.0
+    permanent_codes: PermanentCodes = PermanentCodes.WAIT
 
     def delay_s(self, attempt: int, asked_s: float | None, rng: random.Random) -> float:
         """Return how long to wait after a failure, seconds: full jitter, or what the backend asked for if that is longer.

@@ -25,7 +25,7 @@ class Verdict(StrEnum):
     """What a failed attempt means for the next."""
 
     LATER = "later"  # the backend or the network is at fault: the same request may be taken yet
-    BARRED = "barred"  # credentials or address are wrong: it may be taken once the operator has mended that
+    BARRED = "barred"  # OTLP calls it permanent, but the data is not at fault: credentials, address, a failure inside
     NEVER = "never"  # the data is at fault
     TOO_LARGE = "too large"  # smaller pieces may be taken
     FOREIGN = "foreign"  # the backend takes no such signal at all, as a store of traces takes no logs

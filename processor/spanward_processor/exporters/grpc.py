@@ -67,6 +67,4 @@ def _verdict(signal: Signal, answer: Answer, delay_s: float | None) -> Verdict:
         return Verdict.FOREIGN
     if answer.status == Code.RESOURCE_EXHAUSTED and delay_s is None and _TOO_LARGE in answer.message:
         return Verdict.TOO_LARGE
-    # RESOURCE_EXHAUSTED without a delay is how widespread backends limit rates: giving up on it would lose data.
-    retryable = may_retry(answer.status, delay_s) or answer.status == Code.RESOURCE_EXHAUSTED
-    return Verdict.LATER if retryable else Verdict.BARRED
+    return Verdict.LATER if may_retry(answer.status, delay_s) else Verdict.BARRED

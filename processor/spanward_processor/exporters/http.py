@@ -27,6 +27,7 @@ _MOST_REASON_CHARACTERS: Final = 300
 _USER_AGENT: Final = f"spanward/{version('spanward')}"
 
 _TOO_LARGE: Final = 413
+_RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _NO_SUCH_PATH: Final = frozenset({404, 405, 501})
 _DATA_MAY_BE_GOOD: Final = frozenset({401, 403, 404, 405, 406, 407, 408, 415, 421, 425, 429})
 """4xx answers that the configuration or the moment earned, not the data: credentials, path, encoding, proxy, pace."""
@@ -96,7 +97,7 @@ class HttpExporter:
 
     def _refusal(self, signal: Signal, response: aiohttp.ClientResponse, reply: bytes) -> Refusal:
         status = response.status
-        verdict = Verdict.LATER
+        verdict = Verdict.LATER if status in _RETRYABLE else Verdict.BARRED
         if status == _TOO_LARGE:
             verdict = Verdict.TOO_LARGE
         elif status in _NO_SUCH_PATH and signal is not Signal.TRACES:  # spans wait for a mended address

@@ -42,7 +42,7 @@ def _served() -> Generator[str]:
     [
         (Signal.LOGS, Verdict.FOREIGN),
         (Signal.METRICS, Verdict.FOREIGN),
-        (Signal.TRACES, Verdict.LATER),
+        (Signal.TRACES, Verdict.BARRED),
     ],
 )
 def test_a_path_that_is_not_there_is_foreign_for_all_but_traces(signal: Signal, verdict: Verdict) -> None:

@@ -191,13 +191,14 @@ def test_success_whose_body_never_comes_is_a_success() -> None:
 @pytest.mark.parametrize(
     ("status", "verdict"),
     [
-        *((status, Verdict.LATER) for status in (401, 403, 404, 405, 408, 415, 429, 500, 501, 502, 503, 504, 302, 307)),
+        *((status, Verdict.LATER) for status in (429, 502, 503, 504)),
+        *((status, Verdict.BARRED) for status in (401, 403, 404, 405, 408, 415, 500, 501, 302, 307)),
         *((status, Verdict.NEVER) for status in (400, 409, 422)),
         (413, Verdict.TOO_LARGE),
     ],
 )
 def test_status_decides_what_comes_next(status: int, verdict: Verdict) -> None:
-    """Only the data's own fault gives data up; nothing is followed to another place."""
+    """OTLP's list decides what may be tried again, and only the data's own fault gives data up; no redirect is followed."""
     backend = Backend(status=status, headers=[("location", "http://192.0.2.1/")])
     refusal = refusal_of(backend)
 
