@@ -4,18 +4,36 @@ import spanward
 
 spanward.configure(service_name="support")
 
-@spanward.inference(model="router", version="1.0")
+@spanward.inference("router", version="1.0")
 def classify(text: str) -> dict[str, object]:
     return {"label": "billing", "score": 0.97}
 """
 
-from importlib.metadata import version as _version
-
 from spanward.api import configure, shutdown
-from spanward.call import Tokens
+from spanward.call import Call
 from spanward.config import Settings
-from spanward.decorator import inference
+from spanward.decorator import Inference, inference
+from spanward.loading import model_loading
+from spanward.outcome import Outcome, Tokens
+from spanward.request import RequestContext, current_request, request_context
+from spanward.runtime import handoff
+from spanward.tracing import VERSION
 
-__version__ = _version("spanward")
+__version__ = VERSION
 
-__all__ = ["Settings", "Tokens", "__version__", "configure", "inference", "shutdown"]
+__all__ = [
+    "Call",
+    "Inference",
+    "Outcome",
+    "RequestContext",
+    "Settings",
+    "Tokens",
+    "__version__",
+    "configure",
+    "current_request",
+    "handoff",
+    "inference",
+    "model_loading",
+    "request_context",
+    "shutdown",
+]

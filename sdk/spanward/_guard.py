@@ -8,11 +8,14 @@ from typing import Final
 _log = logging.getLogger("spanward")
 _told: Final[set[str]] = set()
 
+SPANWARD_ERRORS: Final = "SPANWARD_ERRORS"
+"""`raise` or `log`; where it is not set, errors are raised under pytest and logged elsewhere."""
+
 
 class Guard:
     """Swallows an exception of ours, and says so once per place.
 
-    Under pytest it swallows nothing: a test shall see our mistakes.
+    Under pytest it swallows nothing, unless `SPANWARD_ERRORS=log`: a test shall see our mistakes.
 
     Args:
         place: What was being done, for the log.
@@ -30,9 +33,20 @@ class Guard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Swallow an `Exception`; anything else, as KeyboardInterrupt, goes on."""
-        if not isinstance(error, Exception):
-            return False
-        if "PYTEST_CURRENT_TEST" in os.environ:
+        return isinstance(error, Exception) and self._swallows(error)
+
+    def swallow(self, error: Exception) -> None:
+        """Do the same for an exception that was caught: a `try` costs nothing where nothing fails, a `with` does.
+
+        Raises:
+            Exception: The very one, where errors are to be raised.
+        """
+        if not self._swallows(error):
+            raise error
+
+    def _swallows(self, error: Exception) -> bool:
+        asked = os.environ.get(SPANWARD_ERRORS)
+        if asked == "raise" or (not asked and "PYTEST_CURRENT_TEST" in os.environ):
             return False
         if self._place not in _told:
             _told.add(self._place)

@@ -5,15 +5,18 @@ import os
 import threading
 from typing import Final
 
+from opentelemetry import metrics as otel_metrics
 from opentelemetry import trace
 from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from spanward import semconv
-from spanward.config import Settings, resolve
-from spanward.exporters import exporters
+from spanward.config import OFF, Settings, resolve
+from spanward.exporters import exporters, metric_exporters
 from spanward.hashing import Hasher
 
 _log = logging.getLogger("spanward")
@@ -21,12 +24,14 @@ _lock: Final = threading.Lock()
 
 
 class _State:
-    """What configure() made: the hasher in force, and the provider if it was ours to make."""
+    """What configure() made: the hasher and the metrics in force, and the providers where they were ours to make."""
 
-    __slots__ = ("hasher", "provider")
+    __slots__ = ("hasher", "meters", "metrics", "provider")
 
     def __init__(self) -> None:
         self.hasher: Hasher | None = None
+        self.metrics: str | None = None
+        self.meters: MeterProvider | None = None
         self.provider: TracerProvider | None = None
 
 
@@ -39,8 +44,9 @@ def configure(
     endpoint: str | None = None,
     hashing_key: bytes | str | None = None,
     key_id: str | None = None,
+    metrics: str | None = None,
 ) -> Settings:
-    """Set the hashing key and, where nobody has yet, the global TracerProvider.
+    """Set the hashing key and, where nobody has yet, the global TracerProvider and MeterProvider.
 
     A TracerProvider that is already set is used as it is: it is not replaced and gets no second exporter, so `service_name`
     and `endpoint` then have no effect, and a warning says so. Otherwise one is made with a batch processor and an OTLP
@@ -52,24 +58,32 @@ def configure(
         endpoint: OTLP endpoint, as `http://localhost:4317`; default `OTEL_EXPORTER_OTLP_ENDPOINT`.
         hashing_key: 16 to 64 bytes or characters; default `SPANWARD_HASHING_KEY` or `SPANWARD_HASHING_KEY_FILE`.
         key_id: Name of the key in spans; default `SPANWARD_KEY_ID`, else derived from the key.
+        metrics: `off`, `duration` of calls, or `all`, which adds token counts; default `SPANWARD_METRICS`, else `duration`.
 
     Returns:
         What was asked for, by arguments and environment.
 
     Raises:
         TypeError: The key is neither bytes nor text.
-        ValueError: The key is too short or too long, its file cannot be read, or a variable names an exporter or protocol
-            that is not there.
+        ValueError: The key is too short or too long, its file cannot be read, or a variable names metrics, an exporter or a
+            protocol that are not there.
     """
-    settings = resolve(service_name=service_name, endpoint=endpoint, hashing_key=hashing_key, key_id=key_id)
+    settings = resolve(
+        service_name=service_name, endpoint=endpoint, hashing_key=hashing_key, key_id=key_id, metrics=metrics
+    )
     with _lock:
         if settings.hashing_key is not None or _state.hasher is None:
             _state.hasher = Hasher.of(settings)
+        if metrics is not None or _state.metrics is None:
+            _state.metrics = settings.metrics
         if os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true":
             return settings
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             _state.provider = _provider(settings)
             trace.set_tracer_provider(_state.provider)
+            if settings.metrics != OFF and _are_meters_unset():
+                _state.meters = _meter_provider(settings)
+                otel_metrics.set_meter_provider(_state.meters)
         elif service_name is not None or endpoint is not None:
             _log.warning("a TracerProvider is set already and stays: service_name and endpoint have no effect")
     return settings
@@ -84,31 +98,53 @@ def _provider(settings: Settings) -> TracerProvider:
     return provider
 
 
+def _are_meters_unset() -> bool:
+    # OpenTelemetry exports the class that stands in for a missing TracerProvider, and not this one.
+    return type(otel_metrics.get_meter_provider()).__name__ == "_ProxyMeterProvider"
+
+
+def _meter_provider(settings: Settings) -> MeterProvider:
+    readers = [PeriodicExportingMetricReader(exporter) for exporter in metric_exporters(settings.endpoint)]
+    named = {semconv.SERVICE_NAME: settings.service_name} if settings.service_name else {}
+    return MeterProvider(readers, Resource.create(named))
+
+
+def metrics_mode() -> str:
+    """Return which metrics are recorded; before configure() what the environment says."""
+    found = _state.metrics
+    if found is None:
+        with _lock:
+            found = _state.metrics = _state.metrics or _settings_of_environment().metrics
+    return found
+
+
 def hasher() -> Hasher:
     """Return the hasher in force; before configure() that of the environment's key, or of a random one."""
     found = _state.hasher
     if found is None:
         with _lock:
-            found = _state.hasher = _state.hasher or _unconfigured()
+            found = _state.hasher = _state.hasher or Hasher.of(_settings_of_environment())
     return found
 
 
-def _unconfigured() -> Hasher:
+def _settings_of_environment() -> Settings:
     try:
-        return Hasher.of(resolve())
-    except (
-        ValueError
-    ) as error:  # configure() would have raised it; here a model is being asked, and it must be answered
+        return resolve()
+    except ValueError as error:
+        # configure() would have raised it; here a model is being asked, and it must be answered.
         _log.warning("%s", error)
-        return Hasher.of(Settings())
+        return Settings()
 
 
 def shutdown() -> None:
-    """Deliver what is waiting and stop the provider that configure() made; a provider of the user's is left alone.
+    """Deliver what is waiting and stop the providers that configure() made; a provider of the user's is left alone.
 
     OpenTelemetry lets a process set its provider once, so after this no more spans leave it. The hashing key stays in force.
     """
     with _lock:
         provider, _state.provider = _state.provider, None
+        meters, _state.meters = _state.meters, None
     if provider is not None:
         provider.shutdown()
+    if meters is not None:
+        meters.shutdown()

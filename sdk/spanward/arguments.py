@@ -58,3 +58,7 @@ class Parameters:
                 break
             placed.append(others.pop(name))
         return (*placed, others) if others else tuple(placed)
+
+
+NO_PARAMETERS: Final = Parameters((), skip_first=False)
+"""Of what is no function."""

@@ -1,221 +1,400 @@
-"""One observed call: what is said of it before, and after it."""
+"""One call of a model under way: what is said of it before, during and after it, and the one span that tells it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from collections.abc import AsyncIterable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from threading import get_ident
+from time import perf_counter_ns, thread_time_ns
+from typing import Any, Final, TypeVar, cast
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.context import Context, attach, get_current
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from spanward import semconv
 from spanward._guard import Guard
-from spanward.api import hasher
-from spanward.arguments import Parameters
-from spanward.canonical import NotCanonicalError
-from spanward.extract import Outcome, kind_of, outcome_of, real
-from spanward.size import size_of
+from spanward.api import hasher, metrics_mode
+from spanward.config import ALL, OFF
+from spanward.extract import outcome_of
+from spanward.inputs import tell_input
+from spanward.items import MOST_EVENTS, Attributes, Items, attributes_of_item
+from spanward.merging import add_missing, add_part, constants_of_part, is_same_model
+from spanward.metrics import record
+from spanward.observation import CLIENT_DOMAIN, Observation, tell_client, tell_dimensions
+from spanward.outcome import Outcome, Tokens, kind_of, real
+from spanward.request import CLAIMED, current_request
+from spanward.results import LONGEST_TEXT, tell_form, tell_outcome, tell_tokens
+from spanward.runtime import PAUSES, take_wait_ns
+from spanward.tracing import CALL, SPAN, SUPPRESSED, detach, global_tracer
 
-LONGEST_TEXT: Final = 256  # characters of an attribute we take from the user
-CLIENT_DOMAIN: Final = "\0client"  # no model has such a name, so that no input hash equals a client's
-CLAIMED: Final = "claimed"  # a client name that no transport has authenticated
+__all__ = ["CLIENT_DOMAIN", "LONGEST_TEXT", "Call", "begin", "error_type"]
 
-Attributes = dict[str, AttributeValue]
-OfCall = str | Callable[..., object] | None
-"""A constant, or a function of the call's arguments."""
-OfResult = Callable[[Any], object] | None
-"""A function of the result."""
+AnyIterable = TypeVar("AnyIterable", bound=Iterable[Any] | AsyncIterable[Any])
 
 _FAILED: Final = Status(StatusCode.ERROR)  # without a description: it would hold the message
+_NONE: Final = object()
+NS_PER_S: Final = 1e9
+_NO_ARGUMENTS: Final[Mapping[str, Any]] = {}
 
-# One guard for each thing that may fail on its own, so that what else is known of the call is still told.
 _starting: Final = Guard("starting a span")
-_asking_channel: Final = Guard("asking for the channel")
-_asking_dimensions: Final = Guard("asking for dimensions")
-_asking_client: Final = Guard("asking for the client")
-_hashing: Final = Guard("hashing an input")
-_reading: Final = Guard("reading a result")
-_asking_decision: Final = Guard("asking for the decision")
-_asking_score: Final = Guard("asking for the score")
-_asking_tokens: Final = Guard("asking for tokens")
 _telling: Final = Guard("telling what is known of a call")
 _ending: Final = Guard("ending a span")
+_measuring: Final = Guard("recording metrics")
+_setting: Final = Guard("taking what was said of a call")
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Token counts of one call, as the model's own tokenizer counted them.
-
-    Args:
-        input: Tokens taken.
-        output: Tokens generated.
-        source: `exact`, or `estimated`.
-    """
-
-    input: int | None = None
-    output: int | None = None
-    source: str = "exact"
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What is fixed about the calls of one decorated function.
-
-    Args:
-        tracer: Makes the spans.
-        name: Span name.
-        domain: What inputs are hashed for: the model.
-        constants: Attributes known before any call.
-        parameters: Of the function.
-        input: Which of the arguments are the input.
-        channel: Function of the call's arguments that names the ingestion channel.
-        dimensions: Function of the call's arguments that gives further slices.
-        client: Function of the call's arguments that names the caller.
-        decision: Function of the result.
-        score: Function of the result.
-        tokens: Function of the result.
-    """
-
-    tracer: Tracer
-    name: str
-    domain: str
-    constants: Mapping[str, AttributeValue]
-    parameters: Parameters
-    input: Callable[..., object] | None
-    channel: Callable[..., object] | None
-    dimensions: Callable[..., Mapping[str, object]] | None
-    client: Callable[..., object] | None
-    decision: OfResult
-    score: OfResult
-    tokens: Callable[[Any], Tokens] | None
-
-    def begin(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> "Call":
-        """Start the span of a call; when it is not recording nothing is hashed."""
-        span: Span = trace.INVALID_SPAN
-        attributes: Attributes = {}
-        with _starting:
-            span = self.tracer.start_span(self.name, kind=SpanKind.INTERNAL, attributes=self.constants)
-        if span.is_recording():
-            self._ask_caller(attributes, args, kwargs)
-            with _hashing:
-                values = (self.input(*args, **kwargs),) if self.input else self.parameters.inputs(args, kwargs)
-                _add_input(attributes, values, self.domain)
-        return Call(self, span, attributes)
-
-    def _ask_caller(self, attributes: Attributes, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
-        if self.channel:
-            with _asking_channel:
-                _add(attributes, semconv.CHANNEL, self.channel(*args, **kwargs))
-        if self.dimensions:
-            with _asking_dimensions:
-                for dimension, value in self.dimensions(*args, **kwargs).items():
-                    _add(attributes, semconv.DIMENSION_PREFIX + dimension, value)
-        if self.client:
-            with _asking_client:
-                if (client := self.client(*args, **kwargs)) is not None:
-                    attributes[semconv.CLIENT_ID] = hasher().hash(str(client), CLIENT_DOMAIN)
-                    attributes[semconv.CLIENT_TRUST] = CLAIMED
-
-    def add_result(self, attributes: Attributes, result: object) -> None:
-        """Add what a result tells: what the common forms do, and on top of it what the extractors say.
-
-        A list for a batch holds one result per item, and none of them speaks for the call.
-        """
-        with _reading:
-            if attributes.get(semconv.BATCH_SIZE, 1) == 1 or not isinstance(cast("Any", result), list):
-                _add_outcome(attributes, outcome_of(result))
-        if self.decision:
-            with _asking_decision:
-                _add(attributes, semconv.DECISION, self.decision(result))
-        if self.score:
-            with _asking_score:
-                if (score := real(self.score(result))) is not None:
-                    attributes[semconv.SCORE] = score
-                    attributes[semconv.SCORE_KIND] = kind_of(score)
-        if self.tokens:
-            with _asking_tokens:
-                _add_tokens(attributes, self.tokens(result))
-
-
-@dataclass(frozen=True, slots=True)
 class Call:
-    """One call under way.
+    """One call under way. `spanward.inference` makes it; it ends once, and what comes later changes nothing.
 
     Args:
         observation: What is fixed about it.
-        span: Its span.
-        attributes: What is known so far; set all at once at the end, since the SDK takes a lock each time.
+        span: Its span; the outer call's where it is a part of that.
+        recording: Whether anybody will see what is told.
+        outer: The call it is a part of: one of the same model, whose span tells of both.
+        owns: Whether it is this call that ends the span.
     """
 
-    observation: Observation
-    span: Span
-    attributes: Attributes
+    __slots__ = (
+        "_cpu_from_ns",
+        "_ended",
+        "_gc_ns",
+        "_outer",
+        "_parts",
+        "_result",
+        "_rows",
+        "_started_ns",
+        "_thread",
+        "_wait_ns",
+        "cpu_ns",
+        "facts",
+        "following",
+        "identity",
+        "items",
+        "load_ns",
+        "observation",
+        "owns",
+        "recording",
+        "span",
+    )
 
-    def end(self, result: object) -> None:
-        """End the span of a call that returned."""
-        with _telling:
-            if self.span.is_recording():
-                self.observation.add_result(self.attributes, result)
-                self.span.set_attributes(self.attributes)
-        with _ending:
-            self.span.end()
+    def __init__(
+        self, observation: Observation, span: Span, *, recording: bool, outer: "Call | None" = None, owns: bool = True
+    ) -> None:
+        self.observation = self.identity = observation
+        self.span = span
+        self.recording = recording
+        self.owns = owns
+        self.facts: Attributes = {}
+        self.items: Items | None = None
+        self.following = False
+        self.cpu_ns = self.load_ns = 0
+        self._outer = outer
+        self._parts: Attributes | None = None
+        self._result: object = _NONE
+        self._rows: int | None = None
+        self._ended = False
+        self._thread = 0
+        self._wait_ns = 0
+        self._cpu_from_ns = 0
+        self._gc_ns = PAUSES.total_ns
+        self._started_ns = perf_counter_ns()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._ended
+
+    def set(
+        self,
+        *,
+        input: object = _NONE,  # noqa: A002 - what it is
+        result: object = _NONE,
+        decision: object = None,
+        score: object = None,
+        kind: str | None = None,
+        margin: float | None = None,
+        entropy: float | None = None,
+        tokens: Tokens | None = None,
+        version: str | None = None,
+        revision: str | None = None,
+        channel: object = None,
+        client: object = None,
+        trust: str = CLAIMED,
+        dimensions: Mapping[str, object] | None = None,
+    ) -> None:
+        """Say something of the call; what is said here wins over what is found otherwise. Nothing is ever raised.
+
+        Args:
+            input: What the model takes; only its size and keyed hash leave.
+            result: What it answers, to be read as the result of a decorated function is.
+            decision: Label, class or top item.
+            score: Confidence in it.
+            kind: What the score is; by default `probability` where it can be one, else `score`.
+            margin: First less second probability.
+            entropy: Entropy of the distribution, nats.
+            tokens: Token counts.
+            version: Version of the model, as the server returned it.
+            revision: Revision of the model.
+            channel: Ingestion channel.
+            client: Who asks; only its keyed hash leaves.
+            trust: `authenticated` where the transport vouches for the client.
+            dimensions: Further slices of low cardinality.
+        """
+        if not self.recording:
+            return
+        facts = self.facts
+        try:
+            if input is not _NONE:
+                self._rows = tell_input(facts, (input,), self.observation.domain, hasher())
+            if result is not _NONE:
+                self._result = result
+            if score is not None and (number := real(score)) is not None:
+                facts[semconv.SCORE] = number
+                facts[semconv.SCORE_KIND] = kind or kind_of(number)
+            if tokens is not None:
+                facts.pop(semconv.TOKENS_SOURCE, None)
+                tell_tokens(facts, tokens)
+            for name, number in ((semconv.MARGIN, margin), (semconv.ENTROPY, entropy)):
+                if number is not None:
+                    facts[name] = float(number)
+            for name, value in (
+                (semconv.DECISION, decision),
+                (semconv.MODEL_VERSION, version),
+                (semconv.MODEL_REVISION, revision),
+                (semconv.CHANNEL, channel),
+            ):
+                if value is not None:
+                    facts[name] = str(value)[:LONGEST_TEXT]
+            tell_client(facts, client, trust)
+            tell_dimensions(facts, dimensions or {})
+        except Exception as error:  # noqa: BLE001 - values may be of any class
+            _setting.swallow(error)
+
+    def item(self, outcome: Outcome) -> None:
+        """Count one item of a batch or a stream; where items are events it becomes one.
+
+        Args:
+            outcome: What is known of it.
+        """
+        if not self.recording:
+            return
+        items = self.items = self.items or Items()
+        if self.observation.item_events and items.count < MOST_EVENTS:
+            self.span.add_event(semconv.ITEM_EVENT, attributes_of_item(items.count, outcome))
+        items.add(outcome)
+
+    def follow(self, stream: AnyIterable) -> AnyIterable:
+        """Let the call last until a stream ends; leaving the `with` block then does not end it.
+
+        Args:
+            stream: What the model answers: an iterator, an async iterator, or an iterable.
+
+        Returns:
+            The stream, observed; it passes for the one that was given.
+        """
+        from spanward.stream import followed
+
+        return cast("AnyIterable", followed(self, stream))
+
+    @contextmanager
+    def active(self) -> Generator[None]:
+        """Make it the current call, and its span the current span, inside the block; nothing is ended by it."""
+        token = attach(self.context())
+        try:
+            yield
+        finally:
+            detach(token)
+
+    def context(self) -> Context:
+        """Return the current context with this call and its span in it."""
+        return Context({**get_current(), SPAN: self.span, CALL: self})
+
+    def watch_cpu(self) -> None:
+        """Measure the CPU time of this thread from here to the end."""
+        if self.recording and self.owns:
+            self._thread = get_ident()
+            self._cpu_from_ns = thread_time_ns()
+
+    def leave_cpu(self) -> None:
+        """Measure no further: from here on steps are measured one by one."""
+        if self._cpu_from_ns and self._thread == get_ident():
+            self.cpu_ns += thread_time_ns() - self._cpu_from_ns
+        self._cpu_from_ns = 0
+
+    def takes(self, observation: Observation) -> bool:
+        """Return whether a call inside this one is a part of it: it is of the same model, or one of both has no name."""
+        return not self._ended and is_same_model(self.identity, observation)
+
+    def ask(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, asked: bool) -> None:
+        """Gather what is known before the model is asked.
+
+        Args:
+            args: Positional arguments of the call.
+            kwargs: Keyword arguments of the call.
+            asked: Whether they are the model's input.
+        """
+        facts, observation = self.facts, self.observation
+        if observation.asks:
+            observation.tell_caller(facts, args, kwargs)
+        if (request := current_request()) is not None:
+            observation.tell_request(facts, request)
+        if asked:
+            self._rows = observation.tell_input(facts, args, kwargs)
+        self._wait_ns = take_wait_ns()
+
+    def begin_part(self, observation: Observation) -> "Call":
+        """Return a call that is a part of this one; a call without a model's name takes that of its first part."""
+        if self.identity.model is None and observation.model is not None:
+            self.rename(observation)
+        if self.recording:
+            self._parts = self._parts or {}
+            self._parts.update(constants_of_part(self.observation, observation))
+        part = Call(observation, self.span, recording=self.recording, outer=self, owns=False)
+        part.identity = self.identity
+        return part
+
+    def rename(self, observation: Observation) -> None:
+        """Take the name of another observation, and so do the calls this is a part of."""
+        self.identity = observation
+        if self._outer is not None:
+            self._outer.rename(observation)
+        elif self.recording:
+            self.span.update_name(observation.span_name)
+
+    def add_part(self, facts: Attributes) -> None:
+        """Add what a part tells, its tokens to those of other parts."""
+        if self.recording:
+            self._parts = self._parts or {}
+            add_part(self._parts, facts)
+
+    def add_loading(self, took_ns: int) -> None:
+        """Add the time that loading a model took inside this call."""
+        if self._outer is not None:
+            self._outer.add_loading(took_ns)
+        self.load_ns += took_ns
+
+    def end(self, result: object = _NONE, *, end_time: int | None = None) -> None:
+        """End a call that returned; what it returned is read, and not kept.
+
+        Args:
+            result: What the model answers.
+            end_time: When it ended, nanoseconds since the epoch; default now.
+        """
+        self._end(result if result is not _NONE else self._result, None, end_time)
 
     def fail(self, error: BaseException) -> None:
-        """End the span of a call that raised; the message stays here, it may hold the input."""
-        with _telling:
-            self.attributes[semconv.ERROR_TYPE] = error_type(error)
-            self.span.set_attributes(self.attributes)
+        """End a call that raised; the message stays here, it may hold the input."""
+        if not self._ended:
+            self.facts[semconv.ERROR_TYPE] = error_type(error)
+        self._end(_NONE, error, None)
+
+    def _end(self, result: object, error: BaseException | None, end_time: int | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        duration_ns = perf_counter_ns() - self._started_ns
+        self.leave_cpu()
+        try:
+            if self.recording:
+                self._tell(result, error)
+            elif self.owns and result is not _NONE and metrics_mode() == ALL:
+                self._read(result)
+        except Exception as failure:  # noqa: BLE001
+            _telling.swallow(failure)
+        if not self.owns:
+            return
+        try:
+            self.span.end(end_time)
+        except Exception as failure:  # noqa: BLE001 - a processor of the user's may raise
+            _ending.swallow(failure)
+        try:
+            if (mode := metrics_mode()) != OFF:
+                record(mode, self.identity, self.span, self.facts, duration_ns)
+        except Exception as failure:  # noqa: BLE001
+            _measuring.swallow(failure)
+
+    def _tell(self, result: object, error: BaseException | None) -> None:
+        """Gather what is known in the order of its weight, and give all of it to the span at once: each time is a lock."""
+        facts = self.facts
+        if result is not _NONE:
+            self._read(result)
+        if self.items is not None:
+            self._tell_items(self.items)
+        if self._parts is not None:
+            add_missing(facts, self._parts)
+        if self._outer is not None:
+            self._outer.add_part(facts)
+        if not self.owns:
+            return
+        if (request := current_request()) is not None and request.tokens is not None:
+            tell_tokens(facts, request.tokens)
+        self._tell_runtime(facts)
+        if error is not None:
             self.span.set_status(_FAILED)
-        with _ending:
-            self.span.end()
+        self.span.set_attributes(facts)
+
+    def _read(self, result: object) -> None:
+        readers = self.observation.readers
+        if not readers.silent:
+            readers.tell(self.facts, result)
+        items = tell_form(self.facts, result, self._rows, readers)
+        if items is not None and self.observation.item_events:
+            for index, one in zip(range(MOST_EVENTS), cast("Iterable[object]", result), strict=False):
+                self.span.add_event(semconv.ITEM_EVENT, attributes_of_item(index, outcome_of(one)))
+
+    def _tell_items(self, items: Items) -> None:
+        """Tell the statistics of items; an only one speaks for the call."""
+        if items.count == 1 and items.last is not None:
+            tell_outcome(self.facts, items.last)
+            return
+        items.tell(self.facts)
+        if not self.following:
+            self.facts.setdefault(semconv.BATCH_SIZE, items.count)
+
+    def _tell_runtime(self, facts: Attributes) -> None:
+        if self.cpu_ns:
+            facts[semconv.RUNTIME_CPU_S] = self.cpu_ns / NS_PER_S
+        if (paused := PAUSES.total_ns - self._gc_ns) > 0:
+            facts[semconv.RUNTIME_GC_PAUSE_S] = paused / NS_PER_S
+        if self._wait_ns:
+            facts[semconv.RUNTIME_WAIT_S] = self._wait_ns / NS_PER_S
+        if self.load_ns:
+            facts[semconv.RUNTIME_MODEL_LOAD_S] = self.load_ns / NS_PER_S
+
+
+def begin(
+    observation: Observation,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] = _NO_ARGUMENTS,
+    *,
+    asked: bool = True,
+) -> Call:
+    """Begin a call: start its span, or make it a part of the call it is in; when nobody records nothing is hashed.
+
+    Args:
+        observation: What is fixed about it.
+        args: Positional arguments of the call.
+        kwargs: Keyword arguments of the call.
+        asked: Whether the arguments are the model's input.
+    """
+    above = get_current()
+    outer = cast("Call | None", above.get(CALL))
+    if outer is not None and outer.takes(observation):
+        return outer.begin_part(observation)
+    if above.get(SUPPRESSED):
+        return Call(observation, trace.get_current_span(above), recording=False, owns=False)
+    span: Span = trace.INVALID_SPAN
+    try:
+        tracer = observation.tracer or global_tracer()
+        span = tracer.start_span(observation.span_name, above, SpanKind.INTERNAL, observation.constants)
+    except Exception as error:  # noqa: BLE001 - a sampler or processor of the user's may raise
+        _starting.swallow(error)
+    call = Call(observation, span, recording=span.is_recording())
+    if call.recording:
+        call.ask(args, kwargs, asked=asked)
+    return call
 
 
 def error_type(error: BaseException) -> str:
     """Return the qualified name of an exception's class, as `error.type` asks."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _add(attributes: Attributes, name: str, value: object) -> None:
-    if value is not None:
-        attributes[name] = str(value)[:LONGEST_TEXT]
-
-
-def _add_input(attributes: Attributes, values: Sequence[object], domain: str) -> None:
-    size = size_of(values)
-    attributes[semconv.FEATURES_COUNT] = size.count
-    if size.sparsity is not None:
-        attributes[semconv.FEATURES_SPARSITY] = size.sparsity
-    if size.shape is not None:
-        attributes[semconv.FEATURES_SHAPE] = size.shape
-    if size.batch is not None:
-        attributes[semconv.BATCH_SIZE] = size.batch
-    used = hasher()
-    try:
-        attributes[semconv.FEATURES_HASH] = used.hash(values[0] if len(values) == 1 else values, domain)
-    except NotCanonicalError:
-        return
-    attributes[semconv.FEATURES_KEY_ID] = used.key_id
-    if len(values) == 1 and isinstance(values[0], str):
-        # The SDK's type stubs do not list bytes yet; OTLP and the exporter do.
-        attributes[semconv.FEATURES_FINGERPRINT] = cast("str", used.fingerprint(values[0]))
-
-
-def _add_outcome(attributes: Attributes, outcome: Outcome) -> None:
-    if outcome.decision is not None:
-        attributes[semconv.DECISION] = outcome.decision
-    if outcome.score is not None:
-        attributes[semconv.SCORE] = outcome.score
-        attributes[semconv.SCORE_KIND] = outcome.kind
-    if outcome.margin is not None:
-        attributes[semconv.MARGIN] = outcome.margin
-    if outcome.entropy is not None:
-        attributes[semconv.ENTROPY] = outcome.entropy
-
-
-def _add_tokens(attributes: Attributes, tokens: Tokens) -> None:
-    if tokens.input is not None:
-        attributes[semconv.GEN_AI_USAGE_INPUT_TOKENS] = int(tokens.input)
-    if tokens.output is not None:
-        attributes[semconv.GEN_AI_USAGE_OUTPUT_TOKENS] = int(tokens.output)
-    attributes[semconv.TOKENS_SOURCE] = tokens.source

@@ -9,6 +9,12 @@ from typing import Final
 SHORTEST_KEY: Final = 16  # bytes
 LONGEST_KEY: Final = 64  # bytes, BLAKE2b's own limit
 
+OFF: Final = "off"
+DURATION: Final = "duration"
+ALL: Final = "all"
+METRICS: Final = (OFF, DURATION, ALL)
+"""Which metrics can be asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -19,12 +25,14 @@ class Settings:
         endpoint: OTLP/gRPC endpoint; None leaves it to `OTEL_EXPORTER_OTLP_ENDPOINT`.
         hashing_key: Key of input hashes, 16 to 64 bytes; None for a random one of this process.
         key_id: Name of the key in spans; None derives one from the key.
+        metrics: Which metrics are recorded: `off`, `duration`, or `all`, which adds token counts.
     """
 
     service_name: str | None = None
     endpoint: str | None = None
     hashing_key: bytes | None = field(default=None, repr=False)
     key_id: str | None = None
+    metrics: str = DURATION
 
 
 def resolve(
@@ -33,6 +41,7 @@ def resolve(
     endpoint: str | None = None,
     hashing_key: bytes | str | None = None,
     key_id: str | None = None,
+    metrics: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Return the settings that hold.
@@ -42,10 +51,24 @@ def resolve(
 
     Raises:
         TypeError: The key is neither bytes nor text.
-        ValueError: The key is shorter than 16 or longer than 64 bytes, or its file cannot be read.
+        ValueError: The key is shorter than 16 or longer than 64 bytes, its file cannot be read, or there are no such metrics.
     """
     key = _checked("hashing_key", hashing_key) if hashing_key is not None else _key_from(environment)
-    return Settings(service_name, endpoint, key, key_id or environment.get("SPANWARD_KEY_ID") or None)
+    return Settings(
+        service_name,
+        endpoint,
+        key,
+        key_id or environment.get("SPANWARD_KEY_ID") or None,
+        _metrics_of(metrics, environment),
+    )
+
+
+def _metrics_of(argument: str | None, environment: Mapping[str, str]) -> str:
+    asked = argument or environment.get("SPANWARD_METRICS") or DURATION
+    if asked not in METRICS:
+        source = "metrics" if argument else "SPANWARD_METRICS"
+        raise ValueError(f"{source}: must be one of {', '.join(METRICS)}, got {asked!r}")
+    return asked
 
 
 def _key_from(environment: Mapping[str, str]) -> bytes | None:

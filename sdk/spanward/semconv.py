@@ -29,6 +29,15 @@ GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
 GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
 GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
+GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - of a count
+GEN_AI_CLIENT_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
+GEN_AI_CLIENT_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - a metric
 
 # --- Spanward: what served ------------------------------------------------------------------------------------------
 MODEL_NAME: Final = "spanward.model.name"
@@ -46,7 +55,22 @@ FEATURES_COUNT: Final = "spanward.features.count"
 FEATURES_SPARSITY: Final = "spanward.features.sparsity"
 FEATURES_SHAPE: Final = "spanward.features.shape"
 TOKENS_SOURCE: Final = "spanward.tokens.source"
+
+# --- Spanward: batches and streams ----------------------------------------------------------------------------------
 BATCH_SIZE: Final = "spanward.batch.size"
+BATCH_SCORE_MEAN: Final = "spanward.batch.score.mean"
+BATCH_SCORE_MIN: Final = "spanward.batch.score.min"
+BATCH_SCORE_MAX: Final = "spanward.batch.score.max"
+BATCH_DECISIONS: Final = "spanward.batch.decisions"
+BATCH_DECISION_COUNTS: Final = "spanward.batch.decision_counts"
+ITEM_EVENT: Final = "spanward.item"
+ITEM_INDEX: Final = "spanward.item.index"
+STREAM_ITEMS: Final = "spanward.stream.items"
+STREAM_END: Final = "spanward.stream.end"
+STREAM_FIRST_ITEM_S: Final = "spanward.stream.first_item_s"
+STREAM_BETWEEN_ITEMS_MEAN_S: Final = "spanward.stream.between_items_mean_s"
+STREAM_BETWEEN_ITEMS_MAX_S: Final = "spanward.stream.between_items_max_s"
+STREAM_CONSUMER_S: Final = "spanward.stream.consumer_s"
 
 # --- Spanward: the answer -------------------------------------------------------------------------------------------
 SCORE: Final = "spanward.score"
@@ -60,6 +84,15 @@ CHANNEL: Final = "spanward.channel"
 DIMENSION_PREFIX: Final = "spanward.dimension."
 CLIENT_ID: Final = "spanward.client.id"
 CLIENT_TRUST: Final = "spanward.client.trust"
+
+# --- Spanward: what the process did besides -------------------------------------------------------------------------
+RUNTIME_CPU_S: Final = "spanward.runtime.cpu_s"
+RUNTIME_GC_PAUSE_S: Final = "spanward.runtime.gc_pause_s"
+RUNTIME_WAIT_S: Final = "spanward.runtime.wait_s"
+RUNTIME_MODEL_LOAD_S: Final = "spanward.runtime.model_load_s"
+LOADING_MODEL_NAME: Final = "spanward.loading.model.name"
+LOADING_MODEL_VERSION: Final = "spanward.loading.model.version"
+LOADING_MODEL_REVISION: Final = "spanward.loading.model.revision"
 
 # --- Spanward: written by the processor only; an inbound one is removed and counted ---------------------------------
 ANOMALY_PREFIX: Final = "spanward.anomaly."

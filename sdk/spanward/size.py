@@ -2,27 +2,30 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
+
+from spanward.outcome import in_host_memory
 
 _DEEPEST: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How large an input is.
+class Size(NamedTuple):
+    """How large an input is; a named tuple, since one is made for every call.
 
     Args:
-        count: Characters of texts, numbers of arrays and sequences, 1 for a scalar; of several arguments the sum.
+        length: Characters of texts, numbers of arrays and sequences, 1 for a scalar; of several arguments the sum.
         sparsity: Share of zeros, where the input is numbers.
         shape: Of a single array, as `1x768`.
         batch: Items, where the only argument is a list of texts or mappings.
+        rows: Where the only argument is a list, or an array of two dimensions or more, the length of its first: what may
+            be the items of a batch.
     """
 
-    count: int = 0
+    length: int = 0
     sparsity: float | None = None
     shape: str | None = None
     batch: int | None = None
+    rows: int | None = None
 
 
 def size_of(values: Sequence[object]) -> Size:
@@ -41,7 +44,8 @@ def size_of(values: Sequence[object]) -> Size:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape and hasattr(value, "dtype"):
         return _size_of_array(value, cast("tuple[int, ...]", shape))
-    return Size(_count(value))
+    rows = cast("int", shape[0]) if isinstance(shape, tuple) and len(cast("tuple[int, ...]", shape)) > 1 else None
+    return Size(_count(value), rows=rows)
 
 
 def _size_of_items(items: list[object] | tuple[object, ...]) -> Size:
@@ -51,18 +55,19 @@ def _size_of_items(items: list[object] | tuple[object, ...]) -> Size:
     if _are_numbers(kinds):
         return Size(len(items), items.count(0) / len(items))
     batch = len(items) if all(issubclass(kind, (str, Mapping)) for kind in kinds) else None
-    return Size(_count(items), batch=batch)
+    return Size(_count(items), batch=batch, rows=len(items))
 
 
 def _size_of_array(value: Any, shape: tuple[int, ...]) -> Size:
-    count, name = math.prod(shape), "x".join(map(str, shape))
-    if getattr(value.dtype, "kind", "f") not in {"b", "i", "u", "f"}:  # numpy's kinds of numbers; tensors name none
-        return Size(count, shape=name)
+    count, name, rows = math.prod(shape), "x".join(map(str, shape)), shape[0] if len(shape) > 1 else None
+    # numpy's kinds of numbers; tensors name none. To count the zeros of one on a device would wait for the device.
+    if getattr(value.dtype, "kind", "f") not in {"b", "i", "u", "f"} or not in_host_memory(value):
+        return Size(count, shape=name, rows=rows)
     try:
         zeros = int((value == 0).sum())
     except (AttributeError, TypeError, ValueError):
-        return Size(count, shape=name)
-    return Size(count, zeros / count if count else None, name)
+        return Size(count, shape=name, rows=rows)
+    return Size(count, zeros / count if count else None, name, rows=rows)
 
 
 def _count(value: object, depth: int = 0) -> int:

@@ -196,12 +196,16 @@ def test_the_http_protocol_is_honoured(by: str) -> None:
         else:
             run(PROGRAM.format(arguments=f"endpoint='{endpoint}'"), **environment)
 
-    ((path, body),) = got
-    assert path == "/v1/traces"
-    assert received([ExportTraceServiceRequest.FromString(body)])[1] == "inference m"
+    bodies = dict(got)
+    assert bodies.keys() == {"/v1/traces", "/v1/metrics"}
+    assert received([ExportTraceServiceRequest.FromString(bodies["/v1/traces"])])[1] == "inference m"
 
 
-@pytest.mark.parametrize("switch", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}], ids=str)
+@pytest.mark.parametrize(
+    "switch",
+    [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}],
+    ids=str,
+)
 def test_telemetry_can_be_switched_off(switch: dict[str, str]) -> None:
     """The standard switches send nothing and start no thread, and the user's code works."""
     program = (

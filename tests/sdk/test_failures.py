@@ -67,6 +67,7 @@ def test_a_failing_extractor_never_reaches_the_user(argument: str, place: str, l
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"spanward failed while {place} (KeyError); your code goes on untouched\n"
     told = {semconv.DECISION, semconv.SCORE, semconv.SCORE_KIND, semconv.MODEL_NAME, semconv.CODE_FUNCTION_NAME}
+    told |= {semconv.RUNTIME_CPU_S}
     told |= {
         name
         for name in (

@@ -1,0 +1,117 @@
+"""How a stream goes on: how many items, how long each took, and what they say."""
+
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from spanward import semconv
+from spanward.extract import outcome_of
+from spanward.outcome import NOTHING, Outcome, shape_of
+from spanward.results import tell_outcome
+
+if TYPE_CHECKING:
+    from spanward.call import Call
+
+NS_PER_S: Final = 1e9
+_SILENT: Final = frozenset({str, bytes, int, float, bool, type(None)})  # pieces of an answer, which say nothing alone
+
+
+class Progress:
+    """How a stream has gone so far.
+
+    Args:
+        keeps: Whether items are kept, for functions of the user's that read them all.
+    """
+
+    __slots__ = (
+        "_begun_ns",
+        "_between_ns",
+        "_consumer_ns",
+        "_cpu_ns",
+        "_first_ns",
+        "_kept",
+        "_longest_ns",
+        "_said",
+        "count",
+        "last_ns",
+    )
+
+    def __init__(self, *, keeps: bool) -> None:
+        self.count = 0
+        self.last_ns = self._begun_ns = perf_counter_ns()
+        self._kept: list[object] | None = [] if keeps else None
+        self._said = NOTHING
+        self._first_ns = self._between_ns = self._longest_ns = self._consumer_ns = self._cpu_ns = 0
+
+    def resume(self, now_ns: int, cpu_ns: int = 0) -> None:
+        """Begin a step; the time since the last one was the consumer's."""
+        self._consumer_ns += now_ns - self.last_ns
+        self._cpu_ns = cpu_ns
+
+    def pause(self, cpu_ns: int = 0) -> int:
+        """End a step, and return the CPU time it took."""
+        self.last_ns = perf_counter_ns()
+        return cpu_ns - self._cpu_ns
+
+    def note(self, call: "Call", item: object, since_ns: int) -> None:
+        """Count an item.
+
+        Args:
+            call: The call it belongs to.
+            item: What the step made.
+            since_ns: When the step began, `perf_counter_ns`.
+        """
+        self.count += 1
+        took_ns = self.last_ns - since_ns
+        if self.count == 1:
+            self._first_ns = self.last_ns - self._begun_ns
+        else:
+            self._between_ns += took_ns
+            self._longest_ns = max(self._longest_ns, took_ns)
+        if not call.recording:
+            return
+        if self._kept is not None:
+            self._kept.append(item)
+        if type(item) in _SILENT or shape_of(item) is not None:
+            return
+        outcome = outcome_of(item)
+        if outcome.decision is not None or outcome.score is not None:
+            call.item(outcome)
+        self._said = _joined(self._said, outcome)
+
+    def tell(self, call: "Call", how: str) -> None:
+        """Tell of a stream that has ended.
+
+        Args:
+            call: The call it belongs to.
+            how: How it ended.
+        """
+        if not call.recording:
+            return
+        facts = call.facts
+        facts[semconv.STREAM_ITEMS] = self.count
+        facts[semconv.STREAM_END] = how
+        facts[semconv.STREAM_CONSUMER_S] = self._consumer_ns / NS_PER_S
+        if self.count:
+            facts[semconv.STREAM_FIRST_ITEM_S] = self._first_ns / NS_PER_S
+            if semconv.GEN_AI_OPERATION_NAME in call.observation.constants:
+                facts[semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = self._first_ns / NS_PER_S
+        if self.count > 1:
+            facts[semconv.STREAM_BETWEEN_ITEMS_MEAN_S] = self._between_ns / (self.count - 1) / NS_PER_S
+            facts[semconv.STREAM_BETWEEN_ITEMS_MAX_S] = self._longest_ns / NS_PER_S
+        if self._kept is not None:
+            call.observation.readers.tell(facts, self._kept)
+        tell_outcome(facts, self._said)
+
+
+def _joined(before: Outcome, after: Outcome) -> Outcome:
+    """Return what two chunks of one response say: of each thing what was said last."""
+    tokens = after.tokens or before.tokens
+    if after.tokens and before.tokens:
+        said: dict[str, Any] = {name: count for name, count in after.tokens._asdict().items() if count is not None}
+        tokens = before.tokens._replace(**said)
+    return Outcome(
+        tokens=tokens,
+        served=after.served or before.served,
+        response_id=after.response_id or before.response_id,
+        finish_reasons=after.finish_reasons or before.finish_reasons,
+    )

@@ -1,0 +1,92 @@
+"""What the process did to a call besides the model: collecting garbage, and letting it wait for a thread.
+
+Each reading costs less than a microsecond. Pauses are counted for the whole process, since a collection holds the
+interpreter's lock: whichever thread runs it, all wait.
+"""
+
+import gc
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+from functools import update_wrapper
+from threading import get_ident
+from time import perf_counter_ns
+from typing import Any, Final, ParamSpec, TypeVar, cast
+
+from spanward.request import current_request
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class GarbagePauses:
+    """How long collections of garbage have taken since `watch` was called first."""
+
+    __slots__ = ("_since_ns", "_watching", "total_ns")
+
+    def __init__(self) -> None:
+        self.total_ns = 0
+        self._since_ns = 0
+        self._watching = False
+
+    @property
+    def collecting(self) -> bool:
+        """Whether a collection is under way: then code runs inside of others' locks."""
+        return self._since_ns != 0
+
+    def watch(self) -> None:
+        """Begin to measure; once is enough."""
+        if not self._watching:
+            self._watching = True
+            gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._since_ns = perf_counter_ns()
+        elif self._since_ns:
+            self.total_ns += perf_counter_ns() - self._since_ns
+            self._since_ns = 0
+
+
+PAUSES: Final = GarbagePauses()
+
+_TOLD: Final = -1
+_handed_ns: Final[ContextVar[int]] = ContextVar("spanward handed over", default=0)
+
+
+def take_wait_ns() -> int:
+    """Return how long the running function waited for its thread, nanoseconds; 0 if it did not, or if that was told.
+
+    Known of functions under `handoff`, and of those that run in another thread than the one that received the request: of
+    them from its receipt on.
+    """
+    waited = _handed_ns.get()
+    if waited == _TOLD:
+        return 0
+    if waited == 0:
+        request = current_request()
+        if request is None or request.thread == get_ident():
+            return 0
+        waited = perf_counter_ns() - request.received_ns
+    _handed_ns.set(_TOLD)
+    return waited
+
+
+def handoff(function: Callable[P, R]) -> Callable[P, R]:
+    """Prepare a function for another thread: spans nest as if it were called here, and its wait is measured.
+
+    `executor.submit(spanward.handoff(classify), text)`. The first model call inside says as `spanward.runtime.wait_s` how
+    long it took from here until a thread was free. Each call of what is returned runs in its own copy of this context.
+
+    Args:
+        function: What is to run there.
+    """
+    context, since_ns = copy_context(), perf_counter_ns()
+
+    def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        _handed_ns.set(perf_counter_ns() - since_ns)
+        return cast("Callable[..., R]", function)(*args, **kwargs)
+
+    def handed(*args: P.args, **kwargs: P.kwargs) -> R:
+        return context.copy().run(run, args, kwargs)
+
+    return update_wrapper(handed, function)

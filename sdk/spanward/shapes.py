@@ -1,0 +1,152 @@
+"""A decorator for every shape of callable: each keeps what Python can tell of it."""
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from types import CoroutineType, MethodType
+from typing import Any, Final, cast
+
+from opentelemetry.context import attach
+
+from spanward.call import Call, begin
+from spanward.observation import Observation
+from spanward.stream import AsyncStream, Stream, followed, is_stream
+from spanward.tracing import detach
+
+AnyFunction = Callable[..., Any]
+
+_WHOLE: Final = frozenset({dict, list, tuple, str, float, int, bool, type(None)})  # no streams, told at a glance
+
+
+def observe(function: AnyFunction, observation: Observation) -> AnyFunction:
+    """Return a callable that does what a function does, and is observed.
+
+    Args:
+        function: A function, method, partial, or an object that can be called.
+        observation: What is fixed about its calls.
+    """
+    called = _called(function)
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        return StreamFunction(function, observation)
+    if inspect.iscoroutinefunction(called):
+        return _named_as(function, _coroutine_function(function, observation))
+    return _named_as(function, _function(function, observation))
+
+
+def _called(function: AnyFunction) -> AnyFunction:
+    """Return the function that runs when an object is called: of a partial that inside, of an instance its `__call__`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isroutine(function):
+        return function
+    return cast("AnyFunction", cast("Any", type(function)).__call__)
+
+
+def _named_as(function: AnyFunction, observed: AnyFunction) -> AnyFunction:
+    """Give a wrapper name, documentation and signature; of a function its own attributes too."""
+    return functools.update_wrapper(observed, function, updated=("__dict__",) if inspect.isroutine(function) else ())
+
+
+def _function(function: AnyFunction, observation: Observation) -> AnyFunction:
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        call = begin(observation, args, kwargs)
+        token = attach(call.context())
+        call.watch_cpu()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            detach(token)
+            call.fail(error)
+            raise
+        detach(token)
+        if type(result) in _WHOLE:
+            call.end(result)
+            return result
+        return finish(call, result)
+
+    return observed
+
+
+def _coroutine_function(function: AnyFunction, observation: Observation) -> Callable[..., Coroutine[Any, Any, Any]]:
+    async def observed(*args: Any, **kwargs: Any) -> Any:
+        call = begin(observation, args, kwargs)
+        token = attach(call.context())
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            detach(token)
+            call.fail(error)
+            raise
+        detach(token)
+        return finish(call, result)
+
+    return observed
+
+
+def finish(call: Call, result: Any) -> Any:
+    """End a call with what was returned, or let it last as long as that does, and return it.
+
+    Args:
+        call: The call.
+        result: What the function returned; a stream or a coroutine is not the answer yet.
+    """
+    stream = call.observation.stream
+    if stream or (stream is None and is_stream(result)):
+        return followed(call, result)
+    if isinstance(result, CoroutineType):
+        call.leave_cpu()
+        return _awaited(call, cast("Coroutine[Any, Any, Any]", result))
+    call.end(result)
+    return result
+
+
+async def _awaited(call: Call, result: Coroutine[Any, Any, Any]) -> Any:
+    token = attach(call.context())
+    try:
+        answer = await result
+    except BaseException as error:
+        detach(token)
+        call.fail(error)
+        raise
+    detach(token)
+    return finish(call, answer)
+
+
+class StreamFunction:
+    """A generator function, sync or async, whose calls are observed from the call on.
+
+    A function that itself yields would begin with the first item only. Python's `inspect` takes this one for what it wraps,
+    since it has that one's code object and the other attributes by which it knows functions.
+
+    Args:
+        function: The function.
+        observation: What is fixed about its calls.
+    """
+
+    def __init__(self, function: AnyFunction, observation: Observation) -> None:
+        called = cast("Any", _called(function))
+        self._function = function
+        self._observation = observation
+        self._follow = AsyncStream if inspect.isasyncgenfunction(called) else Stream
+        code = inspect.unwrap(called)
+        self.__code__ = code.__code__
+        self.__defaults__ = code.__defaults__
+        self.__kwdefaults__ = code.__kwdefaults__
+        self.__name__ = self.__qualname__ = type(function).__name__
+        _named_as(function, cast("AnyFunction", self))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function; the call ends with its stream."""
+        inner = self._function(*args, **kwargs)
+        call = begin(self._observation, args, kwargs)
+        call.following = True
+        return self._follow(call, inner)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __reduce__(self) -> str:
+        return self.__qualname__
+
+    def __repr__(self) -> str:
+        return f"<function {self.__qualname__} at {id(self):#x}>"

@@ -1,0 +1,322 @@
+"""Streams: a call lasts until its stream ends, and is current only while the stream makes its next item.
+
+Between two steps nothing of ours is attached where the consumer runs, so nothing can be detached in the wrong place. What
+the stream's own code attached between two steps, as a span around a `yield`, is kept for its next step.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from threading import Thread
+from time import perf_counter_ns, thread_time_ns, time_ns
+from types import AsyncGeneratorType, GeneratorType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from opentelemetry.context import Context, attach, get_current
+
+from spanward._guard import Guard
+from spanward.outcome import class_of
+from spanward.progress import Progress
+from spanward.runtime import PAUSES
+from spanward.tracing import detach
+
+if TYPE_CHECKING:
+    from spanward.call import Call
+
+COMPLETE: Final = "complete"
+ABANDONED: Final = "abandoned"
+CANCELLED: Final = "cancelled"
+FAILED: Final = "failed"
+
+_CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled"})  # asyncio's, and trio's; importing neither
+
+_following: Final = Guard("following a stream")
+_abandoning: Final = Guard("ending an abandoned stream")
+
+
+def is_stream(result: object) -> bool:
+    """Return whether a result is a stream that is followed without being asked to.
+
+    Generators are, and other iterators that can be closed, as the clients of model servers return; files are not, nor are
+    `map`, `zip` and their like.
+    """
+    if isinstance(result, (GeneratorType, AsyncGeneratorType)):
+        return True
+    kind = class_of(result)
+    if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):
+        return (hasattr(kind, "close") or hasattr(kind, "aclose")) and not hasattr(kind, "read")
+    return False
+
+
+def followed(call: "Call", result: Any) -> Any:
+    """Return a stream observed until its end; a result that cannot be iterated ends the call as it is.
+
+    Args:
+        call: The call that made it.
+        result: An iterator, an async iterator, or an iterable of either kind.
+    """
+    kind = class_of(result)
+    asynchronous = hasattr(kind, "__anext__") or hasattr(kind, "__aiter__")
+    if not asynchronous and not hasattr(kind, "__next__") and not hasattr(kind, "__iter__"):
+        call.end(result)
+        return result
+    call.following = True
+    call.leave_cpu()
+    return AsyncStream(call, result) if asynchronous else Stream(call, result)
+
+
+class _Steps:
+    """What both kinds of streams share: which call they belong to, and how it ends."""
+
+    _call: "Call"
+    _inner: Any
+    _context: Context
+    _progress: Progress
+    _stepping: bool
+
+    def __init__(self, call: "Call", inner: Any) -> None:
+        self._call = call
+        self._inner = inner
+        self._context = call.context()
+        self._progress = Progress(keeps=call.recording and not call.observation.readers.silent)
+        self._stepping = False
+
+    @property
+    def __class__(self) -> type:
+        """The class of the stream that is followed: who asks for it gets the answer as without us."""
+        return cast("type", class_of(self._inner))
+
+    @__class__.setter
+    def __class__(self, kind: type) -> None:
+        raise TypeError("the class of a followed stream cannot be set")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def __del__(self) -> None:
+        # Not reached where a constructor failed half way.
+        if "_stepping" in self.__dict__ and not self._call.ended:
+            with _abandoning:
+                self._drop()
+
+    def _enter(self) -> tuple[Any, int]:
+        self._stepping = True
+        return attach(self._context), perf_counter_ns()
+
+    def _leave(self, token: Any) -> None:
+        self._context = get_current()
+        detach(token)
+        self._stepping = False
+
+    def _note(self, item: object, since_ns: int) -> None:
+        try:
+            self._progress.note(self._call, item, since_ns)
+        except Exception as error:  # noqa: BLE001 - an item may be of any class
+            _following.swallow(error)
+
+    def _finish(self, error: BaseException | None, value: object = None) -> None:
+        """End the call after a step that made no item."""
+        how = COMPLETE if error is None else _way_of(error)
+        with _following:
+            self._progress.tell(self._call, how)
+        if error is not None and how != ABANDONED:
+            self._call.fail(error)
+        elif value is not None:
+            self._call.end(value)
+        else:
+            self._call.end()
+
+    def _drop(self) -> None:
+        """End the call of a stream that nobody holds any more, at the time of its last step.
+
+        Inside a garbage collection the thread may hold locks that ending a span asks for, so another thread does it.
+        """
+        call, end_time = self._call, time_ns() - (perf_counter_ns() - self._progress.last_ns)
+        self._progress.tell(call, ABANDONED)
+        if PAUSES.collecting:
+            Thread(target=call.end, kwargs={"end_time": end_time}, daemon=True).start()
+        else:
+            call.end(end_time=end_time)
+
+
+class Stream(_Steps):
+    """An iterator or generator, followed."""
+
+    def __init__(self, call: "Call", inner: Any) -> None:
+        super().__init__(call, inner)
+        self._iterator: Iterator[Any] | None = inner if hasattr(class_of(inner), "__next__") else None
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._iterator is None:
+            if self._call.ended:  # an iterable that is read once more is no longer the call's answer
+                return iter(self._inner)
+            self._iterator = iter(self._inner)
+        return cast("Iterator[Any]", self)
+
+    def __next__(self) -> Any:
+        iterator = self._iterator
+        return self._step(next, self._inner if iterator is None else iterator)
+
+    def send(self, value: object) -> Any:
+        """Resume a generator with a value."""
+        return self._step(self._inner.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an exception where a generator waits."""
+        return self._step(self._inner.throw, *error)
+
+    def close(self) -> Any:
+        """Close the stream; where it has not ended, it is abandoned."""
+        close: Callable[[], Any] = getattr(self._inner, "close", _nothing)
+        if self._stepping or self._call.ended:
+            return close()
+        token, since_ns = self._enter()
+        self._progress.resume(since_ns, thread_time_ns())
+        try:
+            closed = close()
+        except BaseException as error:
+            self._leave_step(token)
+            self._finish(error)
+            raise
+        self._leave_step(token)
+        self._finish(GeneratorExit())
+        return closed
+
+    def __enter__(self) -> Any:
+        entered = self._inner.__enter__()
+        return self if entered is self._inner else entered
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        if not self._call.ended:
+            self._finish(error or GeneratorExit())
+        return self._inner.__exit__(kind, error, trace)
+
+    def _step(self, advance: Callable[..., Any], *args: Any) -> Any:
+        if self._stepping or self._call.ended:
+            return advance(*args)
+        token, since_ns = self._enter()
+        self._progress.resume(since_ns, thread_time_ns())
+        try:
+            item = advance(*args)
+        except StopIteration as stop:
+            self._leave_step(token)
+            self._finish(None, stop.value)
+            raise
+        except BaseException as error:
+            self._leave_step(token)
+            self._finish(error)
+            raise
+        self._leave_step(token)
+        self._note(item, since_ns)
+        return item
+
+    def _leave_step(self, token: Any) -> None:
+        self._leave(token)
+        self._call.cpu_ns += self._progress.pause(thread_time_ns())
+
+    def _drop(self) -> None:
+        # A generator that only we hold closes now: better here, where its `finally` sees its own span, than on its own.
+        inner: object = self._inner
+        if isinstance(inner, GeneratorType) and not PAUSES.collecting:
+            token, _ = self._enter()
+            try:
+                inner.close()
+            finally:
+                self._leave(token)
+        super()._drop()
+
+
+class AsyncStream(_Steps):
+    """An async iterator or async generator, followed."""
+
+    def __init__(self, call: "Call", inner: Any) -> None:
+        super().__init__(call, inner)
+        self._iterator: AsyncIterator[Any] | None = inner if hasattr(class_of(inner), "__anext__") else None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        if self._iterator is None:
+            if self._call.ended:
+                return cast("AsyncIterable[Any]", self._inner).__aiter__()
+            self._iterator = cast("AsyncIterable[Any]", self._inner).__aiter__()
+        return cast("AsyncIterator[Any]", self)
+
+    def __anext__(self) -> Any:
+        iterator = self._iterator
+        return self._step((self._inner if iterator is None else iterator).__anext__)
+
+    def asend(self, value: object) -> Any:
+        """Resume an async generator with a value."""
+        return self._step(self._inner.asend, value)
+
+    def athrow(self, *error: Any) -> Any:
+        """Raise an exception where an async generator waits."""
+        return self._step(self._inner.athrow, *error)
+
+    def aclose(self) -> Any:
+        """Close the stream; where it has not ended, it is abandoned."""
+        return self._close(getattr(self._inner, "aclose", None))
+
+    def close(self) -> Any:
+        """Close the stream of a client that names its coroutine so."""
+        return self._close(self._inner.close)
+
+    async def __aenter__(self) -> Any:
+        entered = await self._inner.__aenter__()
+        return self if entered is self._inner else entered
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        if not self._call.ended:
+            self._finish(error or GeneratorExit())
+        return await self._inner.__aexit__(kind, error, trace)
+
+    async def _step(self, advance: Callable[..., Any], *args: Any) -> Any:
+        if self._stepping or self._call.ended:
+            return await advance(*args)
+        token, since_ns = self._enter()
+        self._progress.resume(since_ns)
+        try:
+            item = await advance(*args)
+        except StopAsyncIteration:
+            self._leave(token)
+            self._progress.pause()
+            self._finish(None)
+            raise
+        except BaseException as error:
+            self._leave(token)
+            self._progress.pause()
+            self._finish(error)
+            raise
+        self._leave(token)
+        self._progress.pause()
+        self._note(item, since_ns)
+        return item
+
+    async def _close(self, close: Callable[[], Any] | None) -> Any:
+        if self._stepping or self._call.ended:
+            return await close() if close else None
+        token, since_ns = self._enter()
+        self._progress.resume(since_ns)
+        try:
+            closed = await close() if close else None
+        except BaseException as error:
+            self._leave(token)
+            self._finish(error)
+            raise
+        self._leave(token)
+        self._finish(GeneratorExit())
+        return closed
+
+
+def _way_of(error: BaseException) -> str:
+    if isinstance(error, GeneratorExit):
+        return ABANDONED
+    return CANCELLED if type(error).__name__ in _CANCELLATIONS else FAILED
+
+
+def _nothing() -> None:
+    """Close what has nothing to close."""
