@@ -17,14 +17,14 @@ from spanward.config import ALL, OFF
 from spanward.extract import outcome_of
 from spanward.inputs import tell_input
 from spanward.items import MOST_EVENTS, Attributes, Items, attributes_of_item
-from spanward.merging import add_missing, add_part, constants_of_part, is_same_model
-from spanward.metrics import record
+from spanward.merging import add_missing, add_part, constants_of_part, is_same_model, names_of
+from spanward.metrics import global_instruments
 from spanward.observation import CLIENT_DOMAIN, Observation, tell_client, tell_dimensions
 from spanward.outcome import Outcome, Tokens, kind_of, real
 from spanward.request import CLAIMED, current_request
 from spanward.results import LONGEST_TEXT, tell_form, tell_outcome, tell_tokens
 from spanward.runtime import PAUSES, take_wait_ns
-from spanward.tracing import CALL, SPAN, SUPPRESSED, detach, global_tracer
+from spanward.tracing import CALL, SPAN, SUPPRESSED, detach, global_tracing
 
 __all__ = ["CLIENT_DOMAIN", "LONGEST_TEXT", "Call", "begin", "error_type"]
 
@@ -35,6 +35,7 @@ _NONE: Final = object()
 NS_PER_S: Final = 1e9
 _NO_ARGUMENTS: Final[Mapping[str, Any]] = {}
 
+_hashing: Final = Guard("hashing an input")
 _starting: Final = Guard("starting a span")
 _telling: Final = Guard("telling what is known of a call")
 _ending: Final = Guard("ending a span")
@@ -53,48 +54,31 @@ class Call:
         owns: Whether it is this call that ends the span.
     """
 
-    __slots__ = (
-        "_cpu_from_ns",
-        "_ended",
-        "_gc_ns",
-        "_outer",
-        "_parts",
-        "_result",
-        "_rows",
-        "_started_ns",
-        "_thread",
-        "_wait_ns",
-        "cpu_ns",
-        "facts",
-        "following",
-        "identity",
-        "items",
-        "load_ns",
-        "observation",
-        "owns",
-        "recording",
-        "span",
-    )
+    # What most calls never set is set here once, not for each of them.
+    facts: Attributes
+    items: Items | None = None
+    following = False
+    cpu_ns = 0
+    duration_ns = 0
+    load_ns = 0
+    _counted: Tokens | None = None
+    _cpu_from_ns = 0
+    _ended = False
+    _parts: Attributes | None = None
+    _result: object = _NONE
+    _rows: int | None = None
+    _thread = 0
+    _wait_ns = 0
 
     def __init__(
-        self, observation: Observation, span: Span, *, recording: bool, outer: "Call | None" = None, owns: bool = True
+        self, observation: Observation, span: Span, recording: bool, outer: "Call | None" = None, owns: bool = True
     ) -> None:
         self.observation = self.identity = observation
         self.span = span
         self.recording = recording
         self.owns = owns
-        self.facts: Attributes = {}
-        self.items: Items | None = None
-        self.following = False
-        self.cpu_ns = self.load_ns = 0
+        self.facts = {}
         self._outer = outer
-        self._parts: Attributes | None = None
-        self._result: object = _NONE
-        self._rows: int | None = None
-        self._ended = False
-        self._thread = 0
-        self._wait_ns = 0
-        self._cpu_from_ns = 0
         self._gc_ns = PAUSES.total_ns
         self._started_ns = perf_counter_ns()
 
@@ -232,14 +216,21 @@ class Call:
             kwargs: Keyword arguments of the call.
             asked: Whether they are the model's input.
         """
-        facts, observation = self.facts, self.observation
+        observation = self.observation
+        facts = self.facts = dict(observation.constants)
         if observation.asks:
             observation.tell_caller(facts, args, kwargs)
+        if asked:
+            try:
+                choose = observation.input
+                values = (choose(*args, **kwargs),) if choose else observation.parameters.inputs(args, kwargs)
+                self._rows = tell_input(facts, values, observation.domain, hasher())
+            except Exception as error:  # noqa: BLE001 - a user's function, or an argument of any class
+                _hashing.swallow(error)
         if (request := current_request()) is not None:
             observation.tell_request(facts, request)
-        if asked:
-            self._rows = observation.tell_input(facts, args, kwargs)
-        self._wait_ns = take_wait_ns()
+            self._counted = request.tokens
+        self._wait_ns = take_wait_ns(request)
 
     def begin_part(self, observation: Observation) -> "Call":
         """Return a call that is a part of this one; a call without a model's name takes that of its first part."""
@@ -248,7 +239,7 @@ class Call:
         if self.recording:
             self._parts = self._parts or {}
             self._parts.update(constants_of_part(self.observation, observation))
-        part = Call(observation, self.span, recording=self.recording, outer=self, owns=False)
+        part = Call(observation, self.span, self.recording, self, owns=False)
         part.identity = self.identity
         return part
 
@@ -259,6 +250,7 @@ class Call:
             self._outer.rename(observation)
         elif self.recording:
             self.span.update_name(observation.span_name)
+            self.facts.update(names_of(observation))
 
     def add_part(self, facts: Attributes) -> None:
         """Add what a part tells, its tokens to those of other parts."""
@@ -272,32 +264,28 @@ class Call:
             self._outer.add_loading(took_ns)
         self.load_ns += took_ns
 
-    def end(self, result: object = _NONE, *, end_time: int | None = None) -> None:
-        """End a call that returned; what it returned is read, and not kept.
+    def end(self, result: object = _NONE, *, end_time: int | None = None, error: BaseException | None = None) -> None:
+        """End a call; what it returned is read, and not kept.
 
         Args:
             result: What the model answers.
             end_time: When it ended, nanoseconds since the epoch; default now.
+            error: What it raised, as `fail` has it.
         """
-        self._end(result if result is not _NONE else self._result, None, end_time)
-
-    def fail(self, error: BaseException) -> None:
-        """End a call that raised; the message stays here, it may hold the input."""
-        if not self._ended:
-            self.facts[semconv.ERROR_TYPE] = error_type(error)
-        self._end(_NONE, error, None)
-
-    def _end(self, result: object, error: BaseException | None, end_time: int | None) -> None:
         if self._ended:
             return
         self._ended = True
-        duration_ns = perf_counter_ns() - self._started_ns
-        self.leave_cpu()
+        self.duration_ns = perf_counter_ns() - self._started_ns
+        mode, recording = metrics_mode(), self.recording
+        if self._cpu_from_ns:
+            self.leave_cpu()
         try:
-            if self.recording:
-                self._tell(result, error)
-            elif self.owns and result is not _NONE and metrics_mode() == ALL:
+            if result is _NONE:
+                result = self._result
+            if result is not _NONE and (recording or (mode == ALL and self.owns)):
                 self._read(result)
+            if recording:
+                self._tell(error)
         except Exception as failure:  # noqa: BLE001
             _telling.swallow(failure)
         if not self.owns:
@@ -306,17 +294,24 @@ class Call:
             self.span.end(end_time)
         except Exception as failure:  # noqa: BLE001 - a processor of the user's may raise
             _ending.swallow(failure)
+        if mode == OFF:
+            return
         try:
-            if (mode := metrics_mode()) != OFF:
-                record(mode, self.identity, self.span, self.facts, duration_ns)
+            instruments = self.observation.instruments or global_instruments()
+            instruments.record(mode, self.identity, self.span, self.facts, self.duration_ns / NS_PER_S)
         except Exception as failure:  # noqa: BLE001
             _measuring.swallow(failure)
 
-    def _tell(self, result: object, error: BaseException | None) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End a call that raised; the message stays here, it may hold the input."""
+        if not self._ended:
+            self.facts[semconv.ERROR_TYPE] = error_type(error)
+            self._result = _NONE
+            self.end(error=error)
+
+    def _tell(self, error: BaseException | None) -> None:
         """Gather what is known in the order of its weight, and give all of it to the span at once: each time is a lock."""
         facts = self.facts
-        if result is not _NONE:
-            self._read(result)
         if self.items is not None:
             self._tell_items(self.items)
         if self._parts is not None:
@@ -325,16 +320,23 @@ class Call:
             self._outer.add_part(facts)
         if not self.owns:
             return
-        if (request := current_request()) is not None and request.tokens is not None:
-            tell_tokens(facts, request.tokens)
-        self._tell_runtime(facts)
+        if self._counted is not None:
+            tell_tokens(facts, self._counted)
+        if self.cpu_ns:
+            facts[semconv.RUNTIME_CPU_S] = self.cpu_ns / NS_PER_S
+        if (paused := PAUSES.total_ns - self._gc_ns) > 0:
+            facts[semconv.RUNTIME_GC_PAUSE_S] = paused / NS_PER_S
+        if self._wait_ns:
+            facts[semconv.RUNTIME_WAIT_S] = self._wait_ns / NS_PER_S
+        if self.load_ns:
+            facts[semconv.RUNTIME_MODEL_LOAD_S] = self.load_ns / NS_PER_S
         if error is not None:
             self.span.set_status(_FAILED)
         self.span.set_attributes(facts)
 
     def _read(self, result: object) -> None:
         readers = self.observation.readers
-        if not readers.silent:
+        if readers is not None:
             readers.tell(self.facts, result)
         items = tell_form(self.facts, result, self._rows, readers)
         if items is not None and self.observation.item_events:
@@ -349,16 +351,6 @@ class Call:
         items.tell(self.facts)
         if not self.following:
             self.facts.setdefault(semconv.BATCH_SIZE, items.count)
-
-    def _tell_runtime(self, facts: Attributes) -> None:
-        if self.cpu_ns:
-            facts[semconv.RUNTIME_CPU_S] = self.cpu_ns / NS_PER_S
-        if (paused := PAUSES.total_ns - self._gc_ns) > 0:
-            facts[semconv.RUNTIME_GC_PAUSE_S] = paused / NS_PER_S
-        if self._wait_ns:
-            facts[semconv.RUNTIME_WAIT_S] = self._wait_ns / NS_PER_S
-        if self.load_ns:
-            facts[semconv.RUNTIME_MODEL_LOAD_S] = self.load_ns / NS_PER_S
 
 
 def begin(
@@ -381,14 +373,15 @@ def begin(
     if outer is not None and outer.takes(observation):
         return outer.begin_part(observation)
     if above.get(SUPPRESSED):
-        return Call(observation, trace.get_current_span(above), recording=False, owns=False)
+        return Call(observation, trace.get_current_span(above), False, owns=False)
     span: Span = trace.INVALID_SPAN
     try:
-        tracer = observation.tracer or global_tracer()
-        span = tracer.start_span(observation.span_name, above, SpanKind.INTERNAL, observation.constants)
+        tracing = observation.tracing or global_tracing()
+        constants = observation.constants if tracing.at_start else None
+        span = tracing.tracer.start_span(observation.span_name, above, SpanKind.INTERNAL, constants)
     except Exception as error:  # noqa: BLE001 - a sampler or processor of the user's may raise
         _starting.swallow(error)
-    call = Call(observation, span, recording=span.is_recording())
+    call = Call(observation, span, span.is_recording())
     if call.recording:
         call.ask(args, kwargs, asked=asked)
     return call

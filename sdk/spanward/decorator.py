@@ -13,13 +13,13 @@ from opentelemetry.util.types import AttributeValue
 from spanward import semconv
 from spanward.arguments import Parameters
 from spanward.call import Call, begin
-from spanward.metrics import instruments_of
+from spanward.metrics import Instruments
 from spanward.observation import Observation, OfCall
 from spanward.outcome import Outcome, Tokens
 from spanward.results import LONGEST_TEXT, OfResult, Readers
 from spanward.runtime import PAUSES
 from spanward.shapes import observe
-from spanward.tracing import CALL, detach, tracer_of
+from spanward.tracing import CALL, detach, tracing_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -222,13 +222,25 @@ def inference(
         dimensions=dimensions if callable(dimensions) else None,
         client=client if callable(client) else None,
         client_name=client if isinstance(client, str) else None,
-        readers=Readers(outcome, decision, score, (lambda _: tokens) if isinstance(tokens, Tokens) else tokens),
+        asks=client is not None or callable(channel) or callable(dimensions),
+        readers=_readers(outcome, decision, score, tokens),
         item_events=item_events,
         stream=stream,
-        tracer=tracer_of(tracer_provider) if tracer_provider is not None else None,
-        instruments=instruments_of(meter_provider) if meter_provider is not None else None,
+        tracing=tracing_of(tracer_provider) if tracer_provider is not None else None,
+        instruments=Instruments(meter_provider) if meter_provider is not None else None,
     )
     return Inference(observation)
+
+
+def _readers(
+    outcome: Callable[[Any], Outcome] | None,
+    decision: OfResult,
+    score: OfResult,
+    tokens: Tokens | Callable[[Any], Tokens | None] | None,
+) -> Readers | None:
+    if outcome is None and decision is None and score is None and tokens is None:
+        return None
+    return Readers(outcome, decision, score, (lambda _: tokens) if isinstance(tokens, Tokens) else tokens)
 
 
 def _observation_of(model: str | None, version: str | None, constants: Mapping[str, AttributeValue]) -> Observation:

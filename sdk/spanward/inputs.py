@@ -22,6 +22,23 @@ def tell_input(facts: Attributes, values: Sequence[object], domain: str, hasher:
     Returns:
         How many items the input may have.
     """
+    value, rows = values[0] if len(values) == 1 else values, None
+    if isinstance(value, (str, bytes)):  # the commonest inputs have no size but their length
+        facts[semconv.FEATURES_COUNT] = len(value)
+    else:
+        rows = _tell_size(facts, values)
+    try:
+        facts[semconv.FEATURES_HASH] = hasher.hash(value, domain)
+    except NotCanonicalError:
+        return rows
+    facts[semconv.FEATURES_KEY_ID] = hasher.key_id
+    if isinstance(value, str):
+        # The SDK's type stubs do not list bytes yet; OTLP and the exporter do.
+        facts[semconv.FEATURES_FINGERPRINT] = cast("str", hasher.fingerprint(value))
+    return rows
+
+
+def _tell_size(facts: Attributes, values: Sequence[object]) -> int | None:
     length, sparsity, shape, batch, rows = size_of(values)
     facts[semconv.FEATURES_COUNT] = length
     if sparsity is not None:
@@ -30,12 +47,4 @@ def tell_input(facts: Attributes, values: Sequence[object], domain: str, hasher:
         facts[semconv.FEATURES_SHAPE] = shape
     if batch is not None:
         facts[semconv.BATCH_SIZE] = batch
-    try:
-        facts[semconv.FEATURES_HASH] = hasher.hash(values[0] if len(values) == 1 else values, domain)
-    except NotCanonicalError:
-        return rows
-    facts[semconv.FEATURES_KEY_ID] = hasher.key_id
-    if len(values) == 1 and isinstance(values[0], str):
-        # The SDK's type stubs do not list bytes yet; OTLP and the exporter do.
-        facts[semconv.FEATURES_FINGERPRINT] = cast("str", hasher.fingerprint(values[0]))
     return rows

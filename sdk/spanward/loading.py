@@ -15,7 +15,7 @@ from spanward import semconv
 from spanward._guard import Guard
 from spanward.call import NS_PER_S, Call, error_type
 from spanward.results import LONGEST_TEXT
-from spanward.tracing import CALL, SPAN, detach, global_tracer
+from spanward.tracing import CALL, SPAN, detach, global_tracing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,7 +58,7 @@ class ModelLoading:
     def __enter__(self) -> Self:
         """Begin to load."""
         with _starting:
-            self._span = global_tracer().start_span(f"load {self._name}", kind=SpanKind.INTERNAL)
+            self._span = global_tracing().tracer.start_span(f"load {self._name}", kind=SpanKind.INTERNAL)
         self._token = attach(Context({**get_current(), SPAN: self._span}))
         self._started_ns = perf_counter_ns()
         return self

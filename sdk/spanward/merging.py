@@ -32,13 +32,13 @@ def is_same_model(outer: "Observation", inner: "Observation") -> bool:
 
 
 def constants_of_part(outer: "Observation", inner: "Observation") -> Attributes:
-    """Return what is fixed about a part and not about the whole; its name too, where the whole has none."""
-    unnamed = outer.model is None and inner.model is not None
-    return {
-        name: value
-        for name, value in inner.constants.items()
-        if name not in outer.constants or (unnamed and name in _NAMES)
-    }
+    """Return what is fixed about a part and not about the whole."""
+    return {name: value for name, value in inner.constants.items() if name not in outer.constants}
+
+
+def names_of(observation: "Observation") -> Attributes:
+    """Return the attributes that carry the name of an observation's model."""
+    return {name: value for name, value in observation.constants.items() if name in _NAMES}
 
 
 def add_part(parts: Attributes, facts: Attributes) -> None:

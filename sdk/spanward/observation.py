@@ -1,21 +1,20 @@
 """What is fixed about the calls of one function or block: worked out once, so that a call costs little."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry.trace import Tracer
 from opentelemetry.util.types import AttributeValue
 
 from spanward import semconv
 from spanward._guard import Guard
 from spanward.api import hasher
 from spanward.arguments import NO_PARAMETERS, Parameters
-from spanward.inputs import tell_input
 from spanward.items import Attributes
 from spanward.metrics import Instruments
 from spanward.request import CLAIMED, RequestContext
 from spanward.results import Readers, tell_text
+from spanward.tracing import Tracing
 
 CLIENT_DOMAIN: Final = "\0client"  # no model has such a name, so that no input hash equals a client's
 
@@ -25,7 +24,6 @@ OfCall = str | Callable[..., object] | None
 _asking_channel: Final = Guard("asking for the channel")
 _asking_dimensions: Final = Guard("asking for dimensions")
 _asking_client: Final = Guard("asking for the client")
-_hashing: Final = Guard("hashing an input")
 _asking_request: Final = Guard("asking the request")
 
 
@@ -46,10 +44,11 @@ class Observation:
         dimensions: Function of the call's arguments that gives further slices.
         client: Function of the call's arguments that names the caller.
         client_name: Caller of all calls.
-        readers: Functions of the result.
+        asks: Whether there is any of these four.
+        readers: Functions of the result, where there are any.
         item_events: Whether each item of a batch or stream is an event.
         stream: Whether what is returned is followed as a stream: always, never, or where it is recognised.
-        tracer: Of a provider that was given; None for the global one.
+        tracing: Of a provider that was given; None for the global one.
         instruments: Of a provider that was given; None for the global one.
     """
 
@@ -65,16 +64,12 @@ class Observation:
     dimensions: Callable[..., Mapping[str, object]] | None = None
     client: Callable[..., object] | None = None
     client_name: str | None = None
-    readers: Readers = field(default_factory=Readers)
+    asks: bool = False
+    readers: Readers | None = None
     item_events: bool = False
     stream: bool | None = None
-    tracer: Tracer | None = None
+    tracing: Tracing | None = None
     instruments: Instruments | None = None
-
-    @property
-    def asks(self) -> bool:
-        """Whether anything is asked of a call's arguments besides the input."""
-        return bool(self.channel or self.dimensions or self.client or self.client_name is not None)
 
     def tell_caller(self, facts: Attributes, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Add what the call's arguments say of channel, dimensions and client."""
@@ -93,15 +88,6 @@ class Observation:
                 tell_client(facts, self.client(*args, **kwargs) if self.client else self.client_name)
             except Exception as error:  # noqa: BLE001
                 _asking_client.swallow(error)
-
-    def tell_input(self, facts: Attributes, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
-        """Add size and hash of the input, and return how many items it may have."""
-        try:
-            values = (self.input(*args, **kwargs),) if self.input else self.parameters.inputs(args, kwargs)
-            return tell_input(facts, values, self.domain, hasher())
-        except Exception as error:  # noqa: BLE001 - a user's function, or an argument of any class
-            _hashing.swallow(error)
-            return None
 
     def tell_request(self, facts: Attributes, request: RequestContext) -> None:
         """Add what the request's context says where the call itself says nothing."""

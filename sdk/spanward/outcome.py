@@ -67,13 +67,15 @@ def kind_of(score: float) -> str:
 
 def real(value: object) -> float | None:
     """Return a number as float, numpy's and tensors' too; None of anything else, truth values included."""
+    if type(value) is float:  # nearly always
+        return value
     value = plain(value)
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def label(value: object) -> str | None:
     """Return the name of a class; None of anything that is none, as a long text."""
-    value = plain(value)
+    value = value if type(value) is str else plain(value)
     if isinstance(value, str):
         return value if len(value) <= LONGEST_LABEL else None
     return str(value) if isinstance(value, int) else None

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from spanward.call import Call
 
 NS_PER_S: Final = 1e9
+BRIEF_NS: Final = 100_000
+"""CPU time of what takes less is not measured: reading the clock twice costs a tenth of a span, and tells nothing."""
 _SILENT: Final = frozenset({str, bytes, int, float, bool, type(None)})  # pieces of an answer, which say nothing alone
 
 
@@ -26,11 +28,11 @@ class Progress:
         "_begun_ns",
         "_between_ns",
         "_consumer_ns",
-        "_cpu_ns",
         "_first_ns",
         "_kept",
         "_longest_ns",
         "_said",
+        "_took_ns",
         "count",
         "last_ns",
     )
@@ -40,38 +42,40 @@ class Progress:
         self.last_ns = self._begun_ns = perf_counter_ns()
         self._kept: list[object] | None = [] if keeps else None
         self._said = NOTHING
-        self._first_ns = self._between_ns = self._longest_ns = self._consumer_ns = self._cpu_ns = 0
+        self._first_ns = self._between_ns = self._longest_ns = self._consumer_ns = self._took_ns = 0
 
-    def resume(self, now_ns: int, cpu_ns: int = 0) -> None:
-        """Begin a step; the time since the last one was the consumer's."""
-        self._consumer_ns += now_ns - self.last_ns
-        self._cpu_ns = cpu_ns
+    @property
+    def brief(self) -> bool:
+        """Whether the latest step took so little that its CPU time is not worth the reading."""
+        return 0 < self._took_ns < BRIEF_NS
 
-    def pause(self, cpu_ns: int = 0) -> int:
-        """End a step, and return the CPU time it took."""
-        self.last_ns = perf_counter_ns()
-        return cpu_ns - self._cpu_ns
+    def step(self, since_ns: int) -> None:
+        """Note the time of a step that ends now; the time before it was the consumer's.
 
-    def note(self, call: "Call", item: object, since_ns: int) -> None:
-        """Count an item.
+        Args:
+            since_ns: When it began, `perf_counter_ns`.
+        """
+        now_ns = perf_counter_ns()
+        self._consumer_ns += since_ns - self.last_ns
+        self._took_ns = now_ns - since_ns
+        self.last_ns = now_ns
+
+    def note(self, call: "Call", item: object) -> None:
+        """Count the item that the latest step made.
 
         Args:
             call: The call it belongs to.
-            item: What the step made.
-            since_ns: When the step began, `perf_counter_ns`.
+            item: The item.
         """
         self.count += 1
-        took_ns = self.last_ns - since_ns
         if self.count == 1:
             self._first_ns = self.last_ns - self._begun_ns
         else:
-            self._between_ns += took_ns
-            self._longest_ns = max(self._longest_ns, took_ns)
-        if not call.recording:
-            return
+            self._between_ns += self._took_ns
+            self._longest_ns = max(self._longest_ns, self._took_ns)
         if self._kept is not None:
             self._kept.append(item)
-        if type(item) in _SILENT or shape_of(item) is not None:
+        if type(item) in _SILENT or not call.recording or shape_of(item) is not None:
             return
         outcome = outcome_of(item)
         if outcome.decision is not None or outcome.score is not None:
@@ -98,8 +102,8 @@ class Progress:
         if self.count > 1:
             facts[semconv.STREAM_BETWEEN_ITEMS_MEAN_S] = self._between_ns / (self.count - 1) / NS_PER_S
             facts[semconv.STREAM_BETWEEN_ITEMS_MAX_S] = self._longest_ns / NS_PER_S
-        if self._kept is not None:
-            call.observation.readers.tell(facts, self._kept)
+        if self._kept is not None and (readers := call.observation.readers) is not None:
+            readers.tell(facts, self._kept)
         tell_outcome(facts, self._said)
 
 

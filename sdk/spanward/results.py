@@ -38,11 +38,6 @@ class Readers:
     score: OfResult = None
     tokens: Callable[[Any], Tokens | None] | None = None
 
-    @property
-    def silent(self) -> bool:
-        """Whether there is none."""
-        return self.outcome is None and self.decision is None and self.score is None and self.tokens is None
-
     def tell(self, facts: Attributes, result: object) -> None:
         """Add what the user's functions say of a result; what is there already stays."""
         if self.decision:
@@ -63,26 +58,27 @@ class Readers:
                 _asking_tokens.swallow(error)
 
 
-def tell_form(facts: Attributes, result: object, rows: int | None, readers: Readers) -> Items | None:
+def tell_form(facts: Attributes, result: object, rows: int | None, readers: Readers | None) -> Items | None:
     """Add what the form of a result says; what is there already stays.
 
     Args:
         facts: What is told of the call.
         result: What the model function returned.
         rows: How many items the input may have.
-        readers: The user's functions.
+        readers: The user's functions, where there are any.
 
     Returns:
         The items, where the result is one for each item of a batch: none of them speaks for the call.
     """
     try:
-        if readers.outcome:
+        if readers is not None and readers.outcome:
             tell_outcome(facts, readers.outcome(result))
             return None
         # Most results are a dict or a text, and neither has items.
-        items = None if type(result) in _WHOLE else read_items(result, rows)
+        kind = type(result)
+        items = None if kind in _WHOLE else read_items(result, rows)
         if items is None:
-            if facts.get(semconv.BATCH_SIZE, 1) == 1 or not isinstance(result, list):
+            if kind is not list or facts.get(semconv.BATCH_SIZE, 1) == 1:
                 tell_outcome(facts, outcome_of(result))
             return None
         facts.setdefault(semconv.BATCH_SIZE, items.count)

@@ -12,7 +12,7 @@ from threading import get_ident
 from time import perf_counter_ns
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from spanward.request import current_request
+from spanward.request import RequestContext
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,17 +53,19 @@ _TOLD: Final = -1
 _handed_ns: Final[ContextVar[int]] = ContextVar("spanward handed over", default=0)
 
 
-def take_wait_ns() -> int:
+def take_wait_ns(request: RequestContext | None) -> int:
     """Return how long the running function waited for its thread, nanoseconds; 0 if it did not, or if that was told.
 
     Known of functions under `handoff`, and of those that run in another thread than the one that received the request: of
     them from its receipt on.
+
+    Args:
+        request: The request's context, where there is one.
     """
     waited = _handed_ns.get()
     if waited == _TOLD:
         return 0
     if waited == 0:
-        request = current_request()
         if request is None or request.thread == get_ident():
             return 0
         waited = perf_counter_ns() - request.received_ns

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from time import thread_time_ns
 from types import CoroutineType, MethodType
 from typing import Any, Final, cast
 
@@ -10,6 +11,7 @@ from opentelemetry.context import attach
 
 from spanward.call import Call, begin
 from spanward.observation import Observation
+from spanward.progress import BRIEF_NS
 from spanward.stream import AsyncStream, Stream, followed, is_stream
 from spanward.tracing import detach
 
@@ -48,21 +50,29 @@ def _named_as(function: AnyFunction, observed: AnyFunction) -> AnyFunction:
 
 
 def _function(function: AnyFunction, observation: Observation) -> AnyFunction:
+    brief = False  # as the latest call was
+
     def observed(*args: Any, **kwargs: Any) -> Any:
+        nonlocal brief
         call = begin(observation, args, kwargs)
         token = attach(call.context())
-        call.watch_cpu()
+        since_ns = 0 if brief or not call.recording else thread_time_ns()
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
+            if since_ns:
+                call.cpu_ns = thread_time_ns() - since_ns
             detach(token)
             call.fail(error)
             raise
+        if since_ns:
+            call.cpu_ns = thread_time_ns() - since_ns
         detach(token)
-        if type(result) in _WHOLE:
-            call.end(result)
-            return result
-        return finish(call, result)
+        if type(result) not in _WHOLE:
+            return finish(call, result)
+        call.end(result)
+        brief = call.duration_ns < BRIEF_NS
+        return result
 
     return observed
 
@@ -94,7 +104,6 @@ def finish(call: Call, result: Any) -> Any:
     if stream or (stream is None and is_stream(result)):
         return followed(call, result)
     if isinstance(result, CoroutineType):
-        call.leave_cpu()
         return _awaited(call, cast("Coroutine[Any, Any, Any]", result))
     call.end(result)
     return result

@@ -37,8 +37,6 @@ def size_of(values: Sequence[object]) -> Size:
     if len(values) != 1:
         return Size(sum(_count(value) for value in values))
     value = values[0]
-    if isinstance(value, str):
-        return Size(len(value))
     if isinstance(value, (list, tuple)):
         return _size_of_items(cast("list[object] | tuple[object, ...]", value))
     shape = getattr(value, "shape", None)

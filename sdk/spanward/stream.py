@@ -5,6 +5,7 @@ the stream's own code attached between two steps, as a span around a `yield`, is
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from contextvars import Token
 from threading import Thread
 from time import perf_counter_ns, thread_time_ns, time_ns
 from types import AsyncGeneratorType, GeneratorType, TracebackType
@@ -25,6 +26,9 @@ COMPLETE: Final = "complete"
 ABANDONED: Final = "abandoned"
 CANCELLED: Final = "cancelled"
 FAILED: Final = "failed"
+
+Step = tuple[Token[Context], int, int]
+"""What a step began with: how to detach, when, and the thread's CPU time where that is measured."""
 
 _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled"})  # asyncio's, and trio's; importing neither
 
@@ -63,6 +67,10 @@ def followed(call: "Call", result: Any) -> Any:
     return AsyncStream(call, result) if asynchronous else Stream(call, result)
 
 
+def _unknown() -> int:
+    return 0
+
+
 class _Steps:
     """What both kinds of streams share: which call they belong to, and how it ends."""
 
@@ -71,12 +79,13 @@ class _Steps:
     _context: Context
     _progress: Progress
     _stepping: bool
+    _cpu: Callable[[], int]
 
     def __init__(self, call: "Call", inner: Any) -> None:
         self._call = call
         self._inner = inner
         self._context = call.context()
-        self._progress = Progress(keeps=call.recording and not call.observation.readers.silent)
+        self._progress = Progress(keeps=call.recording and call.observation.readers is not None)
         self._stepping = False
 
     @property
@@ -100,18 +109,23 @@ class _Steps:
             with _abandoning:
                 self._drop()
 
-    def _enter(self) -> tuple[Any, int]:
+    def _enter(self) -> Step:
         self._stepping = True
-        return attach(self._context), perf_counter_ns()
+        cpu_ns = 0 if self._progress.brief else self._cpu()
+        return attach(self._context), perf_counter_ns(), cpu_ns
 
-    def _leave(self, token: Any) -> None:
+    def _leave(self, step: Step) -> None:
+        token, since_ns, cpu_ns = step
         self._context = get_current()
         detach(token)
         self._stepping = False
+        self._progress.step(since_ns)
+        if cpu_ns:
+            self._call.cpu_ns += self._cpu() - cpu_ns
 
-    def _note(self, item: object, since_ns: int) -> None:
+    def _note(self, item: object) -> None:
         try:
-            self._progress.note(self._call, item, since_ns)
+            self._progress.note(self._call, item)
         except Exception as error:  # noqa: BLE001 - an item may be of any class
             _following.swallow(error)
 
@@ -143,6 +157,8 @@ class _Steps:
 class Stream(_Steps):
     """An iterator or generator, followed."""
 
+    _cpu = staticmethod(thread_time_ns)
+
     def __init__(self, call: "Call", inner: Any) -> None:
         super().__init__(call, inner)
         self._iterator: Iterator[Any] | None = inner if hasattr(class_of(inner), "__next__") else None
@@ -171,15 +187,14 @@ class Stream(_Steps):
         close: Callable[[], Any] = getattr(self._inner, "close", _nothing)
         if self._stepping or self._call.ended:
             return close()
-        token, since_ns = self._enter()
-        self._progress.resume(since_ns, thread_time_ns())
+        step = self._enter()
         try:
             closed = close()
         except BaseException as error:
-            self._leave_step(token)
+            self._leave(step)
             self._finish(error)
             raise
-        self._leave_step(token)
+        self._leave(step)
         self._finish(GeneratorExit())
         return closed
 
@@ -197,40 +212,37 @@ class Stream(_Steps):
     def _step(self, advance: Callable[..., Any], *args: Any) -> Any:
         if self._stepping or self._call.ended:
             return advance(*args)
-        token, since_ns = self._enter()
-        self._progress.resume(since_ns, thread_time_ns())
+        step = self._enter()
         try:
             item = advance(*args)
         except StopIteration as stop:
-            self._leave_step(token)
+            self._leave(step)
             self._finish(None, stop.value)
             raise
         except BaseException as error:
-            self._leave_step(token)
+            self._leave(step)
             self._finish(error)
             raise
-        self._leave_step(token)
-        self._note(item, since_ns)
+        self._leave(step)
+        self._note(item)
         return item
-
-    def _leave_step(self, token: Any) -> None:
-        self._leave(token)
-        self._call.cpu_ns += self._progress.pause(thread_time_ns())
 
     def _drop(self) -> None:
         # A generator that only we hold closes now: better here, where its `finally` sees its own span, than on its own.
         inner: object = self._inner
         if isinstance(inner, GeneratorType) and not PAUSES.collecting:
-            token, _ = self._enter()
+            step = self._enter()
             try:
                 inner.close()
             finally:
-                self._leave(token)
+                self._leave(step)
         super()._drop()
 
 
 class AsyncStream(_Steps):
-    """An async iterator or async generator, followed."""
+    """An async iterator or async generator, followed; other tasks take CPU time meanwhile, so that is not measured."""
+
+    _cpu = staticmethod(_unknown)
 
     def __init__(self, call: "Call", inner: Any) -> None:
         super().__init__(call, inner)
@@ -277,37 +289,32 @@ class AsyncStream(_Steps):
     async def _step(self, advance: Callable[..., Any], *args: Any) -> Any:
         if self._stepping or self._call.ended:
             return await advance(*args)
-        token, since_ns = self._enter()
-        self._progress.resume(since_ns)
+        step = self._enter()
         try:
             item = await advance(*args)
         except StopAsyncIteration:
-            self._leave(token)
-            self._progress.pause()
+            self._leave(step)
             self._finish(None)
             raise
         except BaseException as error:
-            self._leave(token)
-            self._progress.pause()
+            self._leave(step)
             self._finish(error)
             raise
-        self._leave(token)
-        self._progress.pause()
-        self._note(item, since_ns)
+        self._leave(step)
+        self._note(item)
         return item
 
     async def _close(self, close: Callable[[], Any] | None) -> Any:
         if self._stepping or self._call.ended:
             return await close() if close else None
-        token, since_ns = self._enter()
-        self._progress.resume(since_ns)
+        step = self._enter()
         try:
             closed = await close() if close else None
         except BaseException as error:
-            self._leave(token)
+            self._leave(step)
             self._finish(error)
             raise
-        self._leave(token)
+        self._leave(step)
         self._finish(GeneratorExit())
         return closed
 

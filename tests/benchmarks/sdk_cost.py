@@ -1,22 +1,30 @@
-"""What one decorated call costs beside a plain span of the OpenTelemetry SDK.
+"""What one observed call costs beside a plain span of the OpenTelemetry SDK, and beside the decorators of others.
 
 Run it on a quiet machine, from the repository's root:
 
     python tests/benchmarks/sdk_cost.py
 
 Every case runs in one process, in blocks that are shuffled anew each round, and is measured in CPU time of the calling thread,
-so that a slow moment of the machine hits all cases alike. All spans are recorded and handed to a processor that drops them.
+so that a slow moment of the machine hits all cases alike. Spans that are recorded go to a processor that drops them, metrics
+to a reader that keeps them. Each x compares with the plain span that carries the same number of attributes.
+OpenInference, Traceloop and Logfire are measured where they are installed; their spans get the same attributes by hand, and
+none of them hashes.
 """
 
 import argparse
 import random
 import statistics
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 
-from opentelemetry import trace
+import peers_of_the_sdk
+from opentelemetry.metrics import MeterProvider as AnyMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.util.types import AttributeValue
 
 import spanward
@@ -26,6 +34,7 @@ TEXT: Final = " ".join(f"word{number:04d}" for number in range(114))[:1024]
 BYTES: Final = TEXT.encode()
 VECTOR: Final = [number / 768 for number in range(768)]
 PLAIN: Final = "plain span, 12 attributes"
+METERED: Final = "decorated, 1 KB bytes, metrics"
 
 ATTRIBUTES: Final[dict[str, AttributeValue]] = {
     semconv.MODEL_NAME: "router",
@@ -43,22 +52,43 @@ ATTRIBUTES: Final[dict[str, AttributeValue]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that is measured.
+
+    Args:
+        call: Does it once.
+        metrics: Which metrics are on meanwhile.
+    """
+
+    call: Callable[[], object]
+    metrics: str = "off"
+
+
 def classify(text: object) -> dict[str, object]:
     """Answer as a model would, at no cost."""
     return {"label": "billing", "score": 0.75}
 
 
-def decorated() -> Callable[[object], object]:
-    """Return the function under the decorator, with as many constants as the plain span has."""
+def decorated(
+    provider: TracerProvider, meters: AnyMeterProvider | None = None
+) -> Callable[[object], dict[str, object]]:
+    """Return the function under the decorator, with as many attributes as the plain span has."""
     decorate = spanward.inference(
-        model="router", version="1.0", framework="scikit-learn", task="text-classification", channel="web"
+        "router",
+        version="1.0",
+        framework="scikit-learn",
+        task="text-classification",
+        channel="web",
+        tracer_provider=provider,
+        meter_provider=meters,
     )
     return decorate(classify)
 
 
-def plain() -> Callable[[object], object]:
+def plain(provider: TracerProvider) -> Callable[[object], dict[str, object]]:
     """Return the function inside a span made by hand, all attributes given at once."""
-    tracer = trace.get_tracer("bench")
+    tracer = provider.get_tracer("bench")
 
     def traced(text: object) -> dict[str, object]:
         with tracer.start_as_current_span("inference router", attributes=ATTRIBUTES):
@@ -67,34 +97,73 @@ def plain() -> Callable[[object], object]:
     return traced
 
 
-def cases() -> dict[str, Callable[[], object]]:
+def in_block(provider: TracerProvider) -> Callable[[], None]:
+    """Return a `with` block whose observation is made once, as a module would."""
+    router = spanward.inference("router", version="1.0", task="text-classification", tracer_provider=provider)
+
+    def ask() -> None:
+        with router as call:
+            call.set(input=BYTES, result=classify(BYTES))
+
+    return ask
+
+
+def stream(provider: TracerProvider) -> Callable[[], None]:
+    """Return a generator function of 100 items under the decorator, and its consumer."""
+
+    def words() -> Iterator[str]:
+        yield from ["word"] * 100
+
+    observed = spanward.inference("writer", tracer_provider=provider)(words)
+
+    def consume() -> None:
+        for _ in observed():
+            pass
+
+    return consume
+
+
+def cases() -> dict[str, Case]:
     """Return what is compared."""
-    observed, traced = decorated(), plain()
+    recording, dropping = TracerProvider(shutdown_on_exit=False), TracerProvider(ALWAYS_OFF, shutdown_on_exit=False)
+    recording.add_span_processor(SpanProcessor())
+    meters = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
+    observed, unseen, metered = decorated(recording), decorated(dropping), decorated(recording, meters)
+    unseen_metered, traced, untraced = decorated(dropping, meters), plain(recording), plain(dropping)
     return {
-        "bare function": lambda: classify(TEXT),
-        PLAIN: lambda: traced(TEXT),
-        "decorated, number": lambda: observed(7),
-        "decorated, 1 KB bytes": lambda: observed(BYTES),
-        "decorated, 1 KB text with fingerprint": lambda: observed(TEXT),
-        "decorated, list of 768 floats": lambda: observed(VECTOR),
+        "bare function": Case(lambda: classify(BYTES)),
+        PLAIN: Case(lambda: traced(BYTES)),
+        "plain span, sampled out": Case(lambda: untraced(BYTES)),
+        "decorated, number": Case(lambda: observed(7)),
+        "decorated, 1 KB bytes": Case(lambda: observed(BYTES)),
+        METERED: Case(lambda: metered(BYTES), "duration"),
+        "decorated, sampled out": Case(lambda: unseen(BYTES)),
+        "decorated, sampled out, metrics": Case(lambda: unseen_metered(BYTES), "duration"),
+        "with block, 1 KB bytes": Case(in_block(recording)),
+        "decorated, 1 KB text with fingerprint": Case(lambda: observed(TEXT)),
+        "decorated, list of 768 floats": Case(lambda: observed(VECTOR)),
+        "stream of 100 items": Case(stream(recording)),
+        **{name: Case(call) for name, call in peers_of_the_sdk.cases(recording, classify, ATTRIBUTES, BYTES).items()},
     }
 
 
-def measure(rounds: int, calls: int, seed: int) -> dict[str, list[float]]:
+def measure(measured: dict[str, Case], rounds: int, calls: int, seed: int) -> dict[str, list[float]]:
     """Return microseconds of CPU per call, one number a round, for each case.
 
     Args:
+        measured: The cases.
         rounds: How often each case has its turn.
         calls: Calls in one turn.
         seed: Seed of the order.
     """
-    measured = cases()
     order, times = list(measured), {name: list[float]() for name in measured}
     rng = random.Random(seed)
     for _ in range(rounds):
         rng.shuffle(order)
         for name in order:
-            call = measured[name]
+            call = measured[name].call
+            spanward.configure(metrics=measured[name].metrics)
+            call()
             start = time.thread_time_ns()
             for _ in range(calls):
                 call()
@@ -108,12 +177,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--calls", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SpanProcessor())
-    trace.set_tracer_provider(provider)
-    spanward.configure(hashing_key=b"a key of the benchmark's")
-    times = measure(asked.rounds, asked.calls, asked.seed)
+    asked: Any = parser.parse_args()
+    measured = cases()
+    spanward.configure(hashing_key=b"a key of the benchmark's", metrics="off")
+    times = measure(measured, asked.rounds, asked.calls, asked.seed)
     least, middle = min(times[PLAIN]), statistics.median(times[PLAIN])
     print(
         f"us of CPU per call, {asked.rounds} rounds of {asked.calls} calls, seed {asked.seed}; x is the plain span's\n"

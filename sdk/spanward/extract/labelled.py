@@ -15,8 +15,15 @@ def of_mapping(result: Any) -> Outcome | None:
     # Most results are a dict, and asking for the abstract Mapping costs five times as much.
     if not isinstance(result, dict) and not isinstance(result, Mapping):
         return None
-    fields = cast("Mapping[object, object]", result)
-    name, number = label(_first(fields, _LABELS)), real(_first(fields, _SCORES))
+    fields, name, number = cast("Mapping[object, object]", result), None, None
+    for key in _LABELS:
+        if key in fields:
+            name = label(fields[key])
+            break
+    for key in _SCORES:
+        if key in fields:
+            number = real(fields[key])
+            break
     if number is not None:
         return Outcome(name, number, kind_of(number))
     return Outcome(name) if name is not None else _of_columns(fields)
@@ -65,10 +72,3 @@ def _best(labels: Sequence[str | None], numbers: Sequence[float | None]) -> Outc
         return NOTHING  # the same label twice is no ranking: it is one result for each of several inputs
     best = max(range(len(scores)), key=scores.__getitem__)
     return Outcome(labels[best], scores[best], kind_of(scores[best]), *spread(scores))
-
-
-def _first(result: Mapping[object, object], keys: Sequence[str]) -> object:
-    for key in keys:
-        if key in result:
-            return result[key]
-    return None
