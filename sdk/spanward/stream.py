@@ -17,7 +17,7 @@ from spanward._guard import Guard
 from spanward.outcome import class_of
 from spanward.progress import Progress
 from spanward.runtime import PAUSES
-from spanward.tracing import detach
+from spanward.tracing import CALL, detach
 
 if TYPE_CHECKING:
     from spanward.call import Call
@@ -77,6 +77,7 @@ class _Steps:
     _call: "Call"
     _inner: Any
     _context: Context
+    _outside: Context
     _progress: Progress
     _stepping: bool
     _cpu: Callable[[], int]
@@ -86,6 +87,7 @@ class _Steps:
         self._inner = inner
         self._context = call.context()
         self._progress = Progress(keeps=call.recording and call.observation.readers is not None)
+        self._outside = get_current()
         self._stepping = False
 
     @property
@@ -118,6 +120,7 @@ class _Steps:
         token, since_ns, cpu_ns = step
         self._context = get_current()
         detach(token)
+        self._outside = get_current()
         self._stepping = False
         self._progress.step(since_ns)
         if cpu_ns:
@@ -144,14 +147,22 @@ class _Steps:
     def _drop(self) -> None:
         """End the call of a stream that nobody holds any more, at the time of its last step.
 
-        Inside a garbage collection the thread may hold locks that ending a span asks for, so another thread does it.
+        Inside a garbage collection the thread may hold locks that ending a span asks for, so another thread does it. And a
+        generator that was collected first has closed a span of its own around a `yield` by restoring what was before that:
+        ours, here where it never was.
         """
         call, end_time = self._call, time_ns() - (perf_counter_ns() - self._progress.last_ns)
+        if get_current().get(CALL) is call:
+            attach(self._outside)
+        self._close_inner()
         self._progress.tell(call, ABANDONED)
         if PAUSES.collecting:
             Thread(target=call.end, kwargs={"end_time": end_time}, daemon=True).start()
         else:
             call.end(end_time=end_time)
+
+    def _close_inner(self) -> None:
+        """Close a generator that only we hold."""
 
 
 class Stream(_Steps):
@@ -164,9 +175,9 @@ class Stream(_Steps):
         self._iterator: Iterator[Any] | None = inner if hasattr(class_of(inner), "__next__") else None
 
     def __iter__(self) -> Iterator[Any]:
+        if self._iterator is not self._inner and self._call.ended:
+            return iter(self._inner)  # an iterable that is read once more is no longer the call's answer
         if self._iterator is None:
-            if self._call.ended:  # an iterable that is read once more is no longer the call's answer
-                return iter(self._inner)
             self._iterator = iter(self._inner)
         return cast("Iterator[Any]", self)
 
@@ -227,16 +238,15 @@ class Stream(_Steps):
         self._note(item)
         return item
 
-    def _drop(self) -> None:
-        # A generator that only we hold closes now: better here, where its `finally` sees its own span, than on its own.
+    def _close_inner(self) -> None:
+        # It closes anyway now: better here, where its `finally` sees its own span, than on its own.
         inner: object = self._inner
-        if isinstance(inner, GeneratorType) and not PAUSES.collecting:
+        if isinstance(inner, GeneratorType):
             step = self._enter()
             try:
                 inner.close()
             finally:
                 self._leave(step)
-        super()._drop()
 
 
 class AsyncStream(_Steps):
@@ -249,9 +259,9 @@ class AsyncStream(_Steps):
         self._iterator: AsyncIterator[Any] | None = inner if hasattr(class_of(inner), "__anext__") else None
 
     def __aiter__(self) -> AsyncIterator[Any]:
+        if self._iterator is not self._inner and self._call.ended:
+            return cast("AsyncIterable[Any]", self._inner).__aiter__()
         if self._iterator is None:
-            if self._call.ended:
-                return cast("AsyncIterable[Any]", self._inner).__aiter__()
             self._iterator = cast("AsyncIterable[Any]", self._inner).__aiter__()
         return cast("AsyncIterator[Any]", self)
 

@@ -17,9 +17,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
-import peers_of_the_sdk
+from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider as AnyMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -35,6 +37,8 @@ BYTES: Final = TEXT.encode()
 VECTOR: Final = [number / 768 for number in range(768)]
 PLAIN: Final = "plain span, 12 attributes"
 METERED: Final = "decorated, 1 KB bytes, metrics"
+
+Function = Callable[[object], Any]
 
 ATTRIBUTES: Final[dict[str, AttributeValue]] = {
     semconv.MODEL_NAME: "router",
@@ -143,8 +147,47 @@ def cases() -> dict[str, Case]:
         "decorated, 1 KB text with fingerprint": Case(lambda: observed(TEXT)),
         "decorated, list of 768 floats": Case(lambda: observed(VECTOR)),
         "stream of 100 items": Case(stream(recording)),
-        **{name: Case(call) for name, call in peers_of_the_sdk.cases(recording, classify, ATTRIBUTES, BYTES).items()},
+        **peer_cases(recording),
     }
+
+
+def peer_cases(provider: TracerProvider) -> dict[str, Case]:
+    """Return a call for each peer that is installed, as its own documentation has it, with the same attributes by hand."""
+
+    def described(text: object) -> dict[str, object]:
+        trace.get_current_span().set_attributes(ATTRIBUTES)
+        return classify(text)
+
+    return {name: Case(lambda peer=peer: peer(BYTES)) for name, peer in _peers(provider, described)}
+
+
+def _peers(provider: TracerProvider, described: Function) -> Iterator[tuple[str, Function]]:
+    if find_spec("openinference"):
+        instrumentation = import_module("openinference.instrumentation")
+        tracer: Any = instrumentation.OITracer(provider.get_tracer("bench"), instrumentation.TraceConfig())
+        yield "OpenInference @tracer.chain", tracer.chain(described)
+    if find_spec("logfire"):
+        logfire: Any = import_module("logfire")
+        instance = logfire.configure(
+            local=True, send_to_logfire=False, console=False, metrics=False, inspect_arguments=False
+        )
+        yield "Logfire @instrument", instance.instrument("classify")(described)
+    if find_spec("traceloop"):
+        yield "Traceloop @task", _traceloop(described)
+
+
+def _traceloop(described: Function) -> Function:
+    sdk: Any = import_module("traceloop.sdk")
+    exporting: Any = import_module("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+
+    class Dropping(exporting.InMemorySpanExporter):
+        def export(self, spans: Any) -> Any:
+            return None
+
+    sdk.Traceloop.init(
+        app_name="bench", exporter=Dropping(), disable_batch=True, instruments=set(), telemetry_enabled=False
+    )
+    return import_module("traceloop.sdk.decorators").task(name="classify")(described)
 
 
 def measure(measured: dict[str, Case], rounds: int, calls: int, seed: int) -> dict[str, list[float]]:
