@@ -19,7 +19,7 @@ from uuid import UUID
 from spanward.normal import normal_text
 
 MOST_BYTES: Final = 16 << 20  # some 20 ms of hashing
-MOST_PARTS: Final = 200_000  # some 100 ms of walking; lists and arrays of numbers are one part
+MOST_PARTS: Final = 50_000  # some 60 ms of walking; a list of only floats or only integers is one part
 MOST_BITS: Final = 4096  # of an integer: writing decimals takes quadratic time
 DEEPEST: Final = 32
 
