@@ -3,11 +3,9 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-SHORTEST_KEY: Final = 16  # bytes
-LONGEST_KEY: Final = 64  # bytes, BLAKE2b's own limit
+from spanward.keys import Algorithm, KeySource, read_algorithm, read_key
 
 OFF: Final = "off"
 DURATION: Final = "duration"
@@ -25,6 +23,9 @@ class Settings:
         endpoint: OTLP/gRPC endpoint; None leaves it to `OTEL_EXPORTER_OTLP_ENDPOINT`.
         hashing_key: Key of input hashes, 16 to 64 bytes; None for a random one of this process.
         key_id: Name of the key in spans; None derives one from the key.
+        hashing_algorithm: `blake2b` or `hmac-sha256`.
+        previous_hashing_key: Key before this one, under which hashes are told too while processes change over.
+        previous_key_id: Its name in spans; None derives one.
         metrics: Which metrics are recorded: `off`, `duration`, or `all`, which adds token counts.
     """
 
@@ -32,6 +33,9 @@ class Settings:
     endpoint: str | None = None
     hashing_key: bytes | None = field(default=None, repr=False)
     key_id: str | None = None
+    hashing_algorithm: Algorithm = "blake2b"
+    previous_hashing_key: bytes | None = field(default=None, repr=False)
+    previous_key_id: str | None = None
     metrics: str = DURATION
 
 
@@ -39,26 +43,43 @@ def resolve(
     *,
     service_name: str | None = None,
     endpoint: str | None = None,
-    hashing_key: bytes | str | None = None,
+    hashing_key: KeySource | None = None,
     key_id: str | None = None,
+    hashing_algorithm: str | None = None,
+    previous_hashing_key: KeySource | None = None,
+    previous_key_id: str | None = None,
     metrics: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Return the settings that hold.
 
-    The key comes from the argument, else from `SPANWARD_HASHING_KEY`, else from the file that
-    `SPANWARD_HASHING_KEY_FILE` names; its id from the argument, else from `SPANWARD_KEY_ID`.
+    What is not given comes from the environment: `SPANWARD_` and the argument's name in capitals, keys also from the files that
+    `SPANWARD_HASHING_KEY_FILE` and `SPANWARD_PREVIOUS_HASHING_KEY_FILE` name, ids from `SPANWARD_KEY_ID` and
+    `SPANWARD_PREVIOUS_KEY_ID`.
 
     Raises:
-        TypeError: The key is neither bytes nor text.
-        ValueError: The key is shorter than 16 or longer than 64 bytes, its file cannot be read, or there are no such metrics.
+        TypeError: A key is neither bytes nor text.
+        ValueError: A key is shorter than 16 or longer than 64 bytes, cannot be read, or both keys are one; or there are no
+            such metrics.
     """
-    key = _checked("hashing_key", hashing_key) if hashing_key is not None else _key_from(environment)
+    key = read_key("hashing_key", hashing_key, environment)
+    previous = read_key("previous_hashing_key", previous_hashing_key, environment)
+    ids = (key_id or environment.get("SPANWARD_KEY_ID"), previous_key_id or environment.get("SPANWARD_PREVIOUS_KEY_ID"))
+    if previous is not None and (key is None or previous == key):
+        msg = "previous_hashing_key: must come with another hashing_key, got " + ("the same" if key else "none")
+        raise ValueError(msg)
+    if previous is not None and ids[0] and ids[0] == ids[1]:
+        msg = f"previous_key_id: must differ from key_id, got {ids[0]!r} for both"
+        raise ValueError(msg)
+    algorithm = read_algorithm(hashing_algorithm, environment)
     return Settings(
         service_name,
         endpoint,
         key,
-        key_id or environment.get("SPANWARD_KEY_ID") or None,
+        ids[0] or None,
+        algorithm,
+        previous,
+        ids[1] or None,
         _metrics_of(metrics, environment),
     )
 
@@ -69,29 +90,3 @@ def _metrics_of(argument: str | None, environment: Mapping[str, str]) -> str:
         source = "metrics" if argument else "SPANWARD_METRICS"
         raise ValueError(f"{source}: must be one of {', '.join(METRICS)}, got {asked!r}")
     return asked
-
-
-def _key_from(environment: Mapping[str, str]) -> bytes | None:
-    if key := environment.get("SPANWARD_HASHING_KEY"):
-        return _checked("SPANWARD_HASHING_KEY", key)
-    path = environment.get("SPANWARD_HASHING_KEY_FILE")
-    if not path:
-        return None
-    try:
-        key_of_file = Path(path).read_bytes().strip()
-    except OSError as error:
-        msg = f"SPANWARD_HASHING_KEY_FILE: must name a readable file, got {path!r} ({error.strerror})"
-        raise ValueError(msg) from error
-    return _checked(f"SPANWARD_HASHING_KEY_FILE {path!r}", key_of_file)
-
-
-def _checked(source: str, key: object) -> bytes:
-    """Return a key as bytes; the error says where it came from and never what it is."""
-    encoded = key.encode() if isinstance(key, str) else key
-    if not isinstance(encoded, bytes):
-        msg = f"{source}: must be bytes or text, got {type(key).__name__}"
-        raise TypeError(msg)
-    if not SHORTEST_KEY <= len(encoded) <= LONGEST_KEY:
-        msg = f"{source}: must be {SHORTEST_KEY} to {LONGEST_KEY} bytes, got {len(encoded)}"
-        raise ValueError(msg)
-    return encoded

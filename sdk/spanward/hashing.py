@@ -1,30 +1,27 @@
 """Keyed hashes of inputs: equal inputs can be recognised, their content cannot.
 
 This is pseudonymisation, not anonymisation: who holds the key can test a guess, and equal inputs stay linkable by design.
-Source: RFC 7693 (BLAKE2), keyed mode with personalisation; Broder, "On the resemblance and containment of documents",
-1997, for the fingerprint.
+Each purpose has a key of its own, derived from the secret, so that nothing hashed for one can be compared with another.
+Source: RFC 7693 (BLAKE2, keyed mode); RFC 2104 (HMAC); NIST SP 800-108r1, section 4 (one key for each purpose).
 """
 
 import hashlib
+import hmac
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-import xxhash
-
 from spanward.canonical import canonical
 from spanward.config import Settings
+from spanward.fingerprint import Cutter, Form
+from spanward.keys import Key
 
 _log = logging.getLogger("spanward")
 
-FINGERPRINT_HASHES: Final = 16
-FINGERPRINT_CHARACTERS: Final = 16_384  # of a longer text the first ones are fingerprinted
-_SHINGLE_WORDS: Final = 3
-_LETTERS: Final = frozenset(b"_0123456789abcdefghijklmnopqrstuvwxyz")
-_APART: Final = bytes(byte if byte in _LETTERS or byte >= 0x80 else 0x20 for byte in range(256))
-"""Leaves words apart by spaces when lower-case UTF-8 is translated by it; text beyond ASCII counts as letters."""
+_MOST_PURPOSES: Final = 1024  # remembered; more are derived each time
+_FORM: Final = "spanward 1"  # of derivation and canonical bytes; another one gives other values
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,78 +29,97 @@ class Hasher:
     """Hashes under one key.
 
     Args:
-        key: 16 to 64 secret bytes; it never leaves the process.
-        key_id: Name of the key in spans; equal hashes mean equal inputs only under one key id.
-        seed: Secret seed that picks which shingles stand for a text.
+        key: It never leaves the process.
+        previous: Hasher under the key before, while both are in use.
     """
 
-    key: bytes = field(repr=False)
-    key_id: str
-    seed: int = field(repr=False)
+    key: Key
+    previous: "Hasher | None" = None
+    _functions: dict[tuple[int, tuple[str, ...]], Callable[[bytes], bytes]] = field(
+        default_factory=dict[tuple[int, tuple[str, ...]], Callable[[bytes], bytes]],
+        init=False,
+        repr=False,
+        compare=False,
+    )
+
+    _cutters: dict[tuple[str, ...], Cutter] = field(
+        default_factory=dict[tuple[str, ...], Cutter], init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return the hasher of the settings; without a key, one of a random key, and a warning."""
-        key = settings.hashing_key
-        if key is None:
-            key = secrets.token_bytes(32)
+        secret = settings.hashing_key
+        if secret is None:
+            secret = secrets.token_bytes(32)
             _log.warning(
                 "no hashing key: input hashes use a random key of this process and cannot be compared with others; "
                 "set SPANWARD_HASHING_KEY or spanward.configure(hashing_key=...)"
             )
-        derived = _keyed(b"", key, b"spanward key id", 4).hex()
-        seed = int.from_bytes(_keyed(b"", key, b"spanward shingle", 8), "big")
-        return cls(key, settings.key_id or derived, seed)
+        algorithm, before = settings.hashing_algorithm, settings.previous_hashing_key
+        previous = None if before is None else cls(Key.of(before, settings.previous_key_id, algorithm))
+        return cls(Key.of(secret, settings.key_id, algorithm), previous)
 
-    def hash(self, value: object, domain: str) -> str:
-        """Return the keyed BLAKE2b-128 of a value, hex.
+    @property
+    def key_id(self) -> str:
+        """Name of the key; equal hashes mean equal inputs only under one."""
+        return self.key.id
+
+    def hash(self, value: object, domain: str, schema: str = "") -> str:
+        """Return 128 bits that stand for a value, hex.
 
         Args:
             value: The input.
-            domain: What the input is for; equal values in different domains do not link.
+            domain: What the input is for: the model.
+            schema: Version of the features, where the user gives one.
 
         Raises:
             NotCanonicalError: The value has no canonical form.
         """
-        return _keyed(canonical(value), self.key, _person(domain), 16).hex()
+        return self._function(16, "features", domain, schema)(canonical(value)).hex()
 
-    def fingerprint(self, text: str) -> bytes:
-        """Return up to 16 keyed 64-bit hashes that mostly survive small edits of a text, packed big-endian.
+    def client(self, name: str) -> str:
+        """Return 128 bits that stand for a caller, hex; they say the same for all models."""
+        return self._function(16, "client")(canonical(name)).hex()
 
-        Shingles of three words are ordered by a seeded hash and the smallest sixteen stand for the text. What is exported
-        of each is a keyed BLAKE2b-64, so that nobody without the key can enumerate shingles.
+    def fingerprint(self, value: object, domain: str, form: Form, schema: str = "") -> bytes:
+        """Return up to 50 sorted 64-bit hashes that mostly survive small changes of a value; none where it has no such form.
 
         Args:
-            text: Any text.
+            value: The input.
+            domain: What the input is for: the model.
+            form: How it is cut in pieces.
+            schema: Version of the features, where the user gives one.
         """
-        words = text[:FINGERPRINT_CHARACTERS].lower().encode("utf-8", "surrogatepass").translate(_APART).split()
-        if not words:
-            return b""
-        seed, digest = self.seed, xxhash.xxh3_64_intdigest
-        shingles = {digest(shingle, seed) for shingle in _shingles(words)}
-        chosen = sorted(shingles)[:FINGERPRINT_HASHES]
-        keyed = hashlib.blake2b(key=self.key, person=b"spanward shingle", digest_size=8)
-        return b"".join([_continued(keyed, value.to_bytes(8, "big")) for value in chosen])
+        labels = (form.label, domain, schema)
+        cutter = self._cutters.get(labels)
+        if cutter is None:
+            cutter = form.cutter(self._function(16, "pieces", *labels))
+            if len(self._cutters) < _MOST_PURPOSES:
+                self._cutters[labels] = cutter
+        # Sorted by what is exported: their order tells nothing of how the pieces were chosen.
+        return b"".join(sorted(map(self._function(8, "fingerprint", *labels), cutter(value))))
+
+    def _function(self, size: int, *purpose: str) -> Callable[[bytes], bytes]:
+        """Return the keyed function of a purpose."""
+        found = self._functions.get((size, purpose))
+        if found is None:
+            derived = _keyed(self.key, self.key.secret, 32)(canonical((_FORM, size, *purpose)))
+            found = _keyed(self.key, derived, size)
+            if len(self._functions) < _MOST_PURPOSES:
+                self._functions[size, purpose] = found
+        return found
 
 
-def _shingles(words: Sequence[bytes]) -> Iterator[bytes]:
-    """Return every run of three words; all words when they are fewer."""
-    runs = zip(words, words[1:], words[2:], strict=False) if len(words) >= _SHINGLE_WORDS else (words,)
-    return map(b" ".join, runs)
+def _keyed(key: Key, secret: bytes, size: int) -> Callable[[bytes], bytes]:
+    """Return a keyed pseudo-random function to so many bytes."""
+    if key.algorithm == "hmac-sha256":
+        return lambda data: hmac.digest(secret, data, "sha256")[:size]
+    begun = hashlib.blake2b(key=secret, digest_size=size)
 
+    def blake2b(data: bytes) -> bytes:
+        continued = begun.copy()  # taking in the key is half of the cost of a short message
+        continued.update(data)
+        return continued.digest()
 
-def _keyed(data: bytes, key: bytes, person: bytes, size: int) -> bytes:
-    return hashlib.blake2b(data, key=key, person=person, digest_size=size).digest()
-
-
-def _continued(keyed: "hashlib.blake2b", data: bytes) -> bytes:
-    """Return the hash of some data under a key that is set up already, which is half of the cost of a short one."""
-    begun = keyed.copy()
-    begun.update(data)
-    return begun.digest()
-
-
-def _person(domain: str) -> bytes:
-    """Return a domain as BLAKE2b's 16-byte personalisation; a longer one by its hash."""
-    encoded = domain.encode()
-    return encoded if len(encoded) <= 16 else hashlib.blake2b(encoded, digest_size=16).digest()
+    return blake2b

@@ -51,6 +51,9 @@ FEATURES_HASH: Final = "spanward.features.hash"
 FEATURES_KEY_ID: Final = "spanward.features.key_id"
 FEATURES_SCHEMA: Final = "spanward.features.schema"
 FEATURES_FINGERPRINT: Final = "spanward.features.fingerprint"
+FEATURES_PREVIOUS_HASH: Final = "spanward.features.previous.hash"  # under the key before, while both are in use
+FEATURES_PREVIOUS_KEY_ID: Final = "spanward.features.previous.key_id"
+FEATURES_PREVIOUS_FINGERPRINT: Final = "spanward.features.previous.fingerprint"
 FEATURES_COUNT: Final = "spanward.features.count"
 FEATURES_SPARSITY: Final = "spanward.features.sparsity"
 FEATURES_SHAPE: Final = "spanward.features.shape"
@@ -83,6 +86,7 @@ DECISION: Final = "spanward.decision"
 CHANNEL: Final = "spanward.channel"
 DIMENSION_PREFIX: Final = "spanward.dimension."
 CLIENT_ID: Final = "spanward.client.id"
+CLIENT_PREVIOUS_ID: Final = "spanward.client.previous.id"
 CLIENT_TRUST: Final = "spanward.client.trust"
 
 # --- Spanward: what the process did besides -------------------------------------------------------------------------

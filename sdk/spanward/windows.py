@@ -1,0 +1,167 @@
+"""Windows of quantised numbers, in plain Python and, where the process has numpy already, by numpy: the same bytes.
+
+A window's place in the secret order is a polynomial of its numbers modulo 2**64, from running sums: one pass whatever the width.
+Source: Karp and Rabin, "Efficient randomized pattern-matching algorithms", 1987 (polynomials with a secret base).
+"""
+
+import functools
+import itertools
+import math
+import struct
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, cast
+
+MOST_NUMBERS: Final = 4_096  # of a longer array every second, third, ... one
+
+_KINDS: Final = ("<f8", "<u8", "<u8")  # dtypes of `_Powers`
+_64_BITS: Final = (1 << 64) - 1
+_FARTHEST: Final = float(2**31 - 1)  # where a quantised number beyond it is, and NaN
+
+Seed = Callable[[bytes], bytes]
+"""A keyed function to sixteen bytes."""
+
+
+class _Powers(NamedTuple):
+    """What each place is worth, for arrays up to a length: as lists, or as arrays of numpy.
+
+    Args:
+        offsets: Where the cells of each number begin, 0 to 1: nobody knows it who might keep close to their borders, and
+            values that stand on a grid, as counts, lie on a border in few places only.
+        rising: Powers of the base, modulo 2**64.
+        falling: Powers of its inverse, times the factor.
+    """
+
+    offsets: Any
+    rising: Any
+    falling: Any
+
+
+class WindowCutter:
+    """Cuts arrays into windows, and keeps those that come first in a secret order.
+
+    Args:
+        width: Numbers in a window.
+        steps: Of all numbers, or of each.
+        hashes: Windows to keep.
+        seed: Gives where cells begin, and the order.
+    """
+
+    def __init__(self, width: int, steps: tuple[float, ...], hashes: int, seed: Seed) -> None:
+        self._width, self._steps, self._hashes, self._seed = width, steps, hashes, seed
+        base, factor, term = (int.from_bytes(seed(name)[:8], "big") for name in (b"base", b"factor", b"term"))
+        self._base, self._factor, self._term = base | 1, factor | 1, term
+        self._many_steps: Any = None  # as an array of numpy
+        self._powers: dict[tuple[int, bool], _Powers] = {}  # one for each power of two
+
+    def __call__(self, value: object) -> Iterable[bytes]:
+        """Return the chosen windows of an array or list, each number as a little-endian integer of 32 bits."""
+        numbers = numbers_of(value)
+        if numbers is None or len(self._steps) not in {1, len(numbers)}:
+            return ()
+        width, numpy = min(self._width, len(numbers)), sys.modules.get("numpy")
+        powers = self._powers_of(1 << (len(numbers) - 1).bit_length(), numpy)
+        cut = self._cut if numpy is None else functools.partial(self._cut_by, numpy)
+        cells, starts = cut(numbers, width, powers)
+        return [cells[4 * start : 4 * (start + width)] for start in starts]
+
+    def _cut(self, numbers: Sequence[float], width: int, powers: _Powers) -> tuple[bytes, list[int]]:
+        """Return the quantised numbers, and where the chosen windows begin."""
+        cells = [
+            math.floor(max(-_FARTHEST, min(_FARTHEST, value / step + offset)))
+            for value, step, offset in zip(
+                map(float, numbers), itertools.cycle(self._steps), powers.offsets, strict=False
+            )
+        ]
+        sums = [0, *itertools.accumulate(cell * power for cell, power in zip(cells, powers.rising, strict=False))]
+        places: dict[int, int] = {}
+        for start in range(len(cells) - width + 1):
+            mixed = (sums[start + width] - sums[start]) * powers.falling[start] + self._term & _64_BITS
+            places[(mixed ^ mixed >> 32) * self._factor & _64_BITS] = start
+        packed = struct.pack(f"<{len(cells)}i", *cells)
+        return packed, [places[order] for order in sorted(places)[: self._hashes]]
+
+    def _cut_by(self, numpy: Any, numbers: Sequence[float], width: int, powers: _Powers) -> tuple[bytes, list[int]]:
+        """Return the same, by numpy."""
+        count = len(numbers)
+        with numpy.errstate(all="ignore"):
+            scaled = numpy.asarray(numbers, "<f8") / (
+                self._steps[0] if len(self._steps) == 1 else self._steps_of(numpy)
+            )
+            scaled += powers.offsets[:count]
+            cells = numpy.floor(numpy.fmax(numpy.fmin(scaled, _FARTHEST), -_FARTHEST)).astype("<i4")
+        sums = numpy.zeros(count + 1, numpy.uint64)
+        (cells.astype(numpy.uint64) * powers.rising[:count]).cumsum(out=sums[1:])
+        mixed = sums[width:] - sums[:-width]
+        mixed *= powers.falling[: len(mixed)]
+        mixed += numpy.uint64(self._term)
+        mixed ^= mixed >> numpy.uint64(32)
+        mixed *= numpy.uint64(self._factor)
+        return cells.tobytes(), _smallest(numpy, mixed, self._hashes)
+
+    def _steps_of(self, numpy: Any) -> Any:
+        if self._many_steps is None:
+            self._many_steps = numpy.array(self._steps)
+        return self._many_steps
+
+    def _powers_of(self, count: int, numpy: Any) -> _Powers:
+        found = self._powers.get((count, numpy is None))
+        if found is None:
+            inverse = pow(self._base, -1, 1 << 64)
+            offsets = [int.from_bytes(self._seed(b"offset %d" % place)[:8], "big") / 2**64 for place in range(count)]
+            rising = [pow(self._base, exponent, 1 << 64) for exponent in range(count)]
+            falling = [pow(inverse, exponent, 1 << 64) * self._factor & _64_BITS for exponent in range(count)]
+            found = _Powers(offsets, rising, falling)
+            if numpy is not None:
+                found = _Powers(*(numpy.array(part, kind) for part, kind in zip(found, _KINDS, strict=True)))
+            self._powers[count, numpy is None] = found
+        return found
+
+
+def _smallest(numpy: Any, order: Any, hashes: int) -> list[int]:
+    """Return places of the smallest values that differ."""
+    limit = (2 * hashes << 64) // len(order)
+    if limit <= _64_BITS:  # most often enough are below: sorting all takes longer
+        places = (order < numpy.uint64(limit)).nonzero()[0]
+        found: dict[int, int] = dict(zip(order[places].tolist(), places.tolist(), strict=True))
+        if len(found) >= hashes:
+            return [found[value] for value in sorted(found)[:hashes]]
+    everywhere: list[int] = numpy.unique(order, return_index=True)[1][:hashes].tolist()
+    return everywhere
+
+
+def numbers_of(value: Any) -> Sequence[float] | None:
+    """Return the numbers of an array or list, at most so many; None of anything else."""
+    if isinstance(value, (list, tuple)):
+        numbers = _listed(cast("list[float] | tuple[float, ...]", value))
+    elif hasattr(value, "dtype") and hasattr(value, "shape"):
+        numbers = _flat(value)
+    else:
+        numbers = None
+    if numbers is None or len(numbers) == 0:
+        return None
+    return numbers[:: -(-len(numbers) // MOST_NUMBERS)]
+
+
+def _listed(numbers: Sequence[float]) -> Sequence[float] | None:
+    """Return the numbers of a list as doubles; None where it holds anything else, or an integer that is too large for one."""
+    if not set(map(type, numbers)) <= {int, float}:
+        return None
+    doubles = array("d")
+    try:
+        doubles.frombytes(struct.pack(f"{len(numbers)}d", *numbers))  # half the time of array("d", numbers)
+    except (OverflowError, struct.error):
+        return None
+    return doubles
+
+
+def _flat(value: Any) -> Any:
+    """Return an array as one row; of a tensor in main memory its array."""
+    if hasattr(value, "detach"):
+        if value.device.type != "cpu" or value.is_complex() or "strided" not in str(value.layout):
+            return None
+        value = value.detach().float().numpy()
+    if getattr(value.dtype, "kind", "") not in {"b", "i", "u", "f"}:
+        return None
+    return value.reshape(-1)
