@@ -18,6 +18,7 @@ from spanward import semconv
 from spanward.config import OFF, Settings, resolve
 from spanward.exporters import exporters, metric_exporters
 from spanward.hashing import Hasher
+from spanward.keys import KeySource
 
 _log = logging.getLogger("spanward")
 _lock: Final = threading.Lock()
@@ -42,8 +43,11 @@ def configure(
     *,
     service_name: str | None = None,
     endpoint: str | None = None,
-    hashing_key: bytes | str | None = None,
+    hashing_key: KeySource | None = None,
     key_id: str | None = None,
+    hashing_algorithm: str | None = None,
+    previous_hashing_key: KeySource | None = None,
+    previous_key_id: str | None = None,
     metrics: str | None = None,
 ) -> Settings:
     """Set the hashing key and, where nobody has yet, the global TracerProvider and MeterProvider.
@@ -56,8 +60,12 @@ def configure(
     Args:
         service_name: Name of the service; default `OTEL_SERVICE_NAME`.
         endpoint: OTLP endpoint, as `http://localhost:4317`; default `OTEL_EXPORTER_OTLP_ENDPOINT`.
-        hashing_key: 16 to 64 bytes or characters; default `SPANWARD_HASHING_KEY` or `SPANWARD_HASHING_KEY_FILE`.
+        hashing_key: 16 to 64 bytes or characters, or a function that fetches them; default `SPANWARD_HASHING_KEY` or
+            `SPANWARD_HASHING_KEY_FILE`.
         key_id: Name of the key in spans; default `SPANWARD_KEY_ID`, else derived from the key.
+        hashing_algorithm: `blake2b`, the default, or `hmac-sha256`.
+        previous_hashing_key: The key before, while processes change over; spans then carry hashes under both.
+        previous_key_id: Its name in spans; default `SPANWARD_PREVIOUS_KEY_ID`, else derived from the key.
         metrics: `off`, `duration` of calls, or `all`, which adds token counts; default `SPANWARD_METRICS`, else `duration`.
 
     Returns:
@@ -69,7 +77,14 @@ def configure(
             protocol that are not there.
     """
     settings = resolve(
-        service_name=service_name, endpoint=endpoint, hashing_key=hashing_key, key_id=key_id, metrics=metrics
+        service_name=service_name,
+        endpoint=endpoint,
+        hashing_key=hashing_key,
+        key_id=key_id,
+        hashing_algorithm=hashing_algorithm,
+        previous_hashing_key=previous_hashing_key,
+        previous_key_id=previous_key_id,
+        metrics=metrics,
     )
     with _lock:
         if settings.hashing_key is not None or _state.hasher is None:

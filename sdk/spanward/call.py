@@ -12,21 +12,20 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from spanward import semconv
 from spanward._guard import Guard
-from spanward.api import hasher, metrics_mode
+from spanward.api import metrics_mode
 from spanward.config import ALL, OFF
 from spanward.extract import outcome_of
-from spanward.inputs import tell_input
 from spanward.items import MOST_EVENTS, Attributes, Items, attributes_of_item
 from spanward.merging import add_missing, add_part, constants_of_part, is_same_model, names_of
 from spanward.metrics import global_instruments
-from spanward.observation import CLIENT_DOMAIN, Observation, tell_client, tell_dimensions
+from spanward.observation import Observation, tell_client, tell_dimensions
 from spanward.outcome import Outcome, Tokens, kind_of, real
 from spanward.request import CLAIMED, current_request
 from spanward.results import LONGEST_TEXT, tell_form, tell_outcome, tell_tokens
 from spanward.runtime import PAUSES, take_wait_ns
 from spanward.tracing import CALL, SPAN, SUPPRESSED, detach, global_tracing
 
-__all__ = ["CLIENT_DOMAIN", "LONGEST_TEXT", "Call", "begin", "error_type"]
+__all__ = ["LONGEST_TEXT", "Call", "begin", "error_type"]
 
 AnyIterable = TypeVar("AnyIterable", bound=Iterable[Any] | AsyncIterable[Any])
 
@@ -128,7 +127,7 @@ class Call:
         facts = self.facts
         try:
             if input is not _NONE:
-                self._rows = tell_input(facts, (input,), self.observation.domain, hasher())
+                self._rows = self.observation.tell_input(facts, (input,))
             if result is not _NONE:
                 self._result = result
             if score is not None and (number := real(score)) is not None:
@@ -224,7 +223,7 @@ class Call:
             try:
                 choose = observation.input
                 values = (choose(*args, **kwargs),) if choose else observation.parameters.inputs(args, kwargs)
-                self._rows = tell_input(facts, values, observation.domain, hasher())
+                self._rows = observation.tell_input(facts, values)
             except Exception as error:  # noqa: BLE001 - a user's function, or an argument of any class
                 _hashing.swallow(error)
         if (request := current_request()) is not None:

@@ -13,8 +13,9 @@ from opentelemetry.util.types import AttributeValue
 from spanward import semconv
 from spanward.arguments import Parameters
 from spanward.call import Call, begin
+from spanward.fingerprint import Form
 from spanward.metrics import Instruments
-from spanward.observation import Observation, OfCall
+from spanward.observation import TEXTS, Observation, OfCall
 from spanward.outcome import Outcome, Tokens
 from spanward.results import LONGEST_TEXT, OfResult, Readers
 from spanward.runtime import PAUSES
@@ -133,6 +134,7 @@ def inference(
     client: OfCall = None,
     dimensions: Mapping[str, str] | Callable[..., Mapping[str, object]] | None = None,
     input: Callable[..., object] | None = None,
+    fingerprint: Form = TEXTS,
     outcome: Callable[[Any], Outcome] | None = None,
     decision: OfResult = None,
     score: OfResult = None,
@@ -156,6 +158,7 @@ def inference(
     client: OfCall = None,
     dimensions: Mapping[str, str] | Callable[..., Mapping[str, object]] | None = None,
     input: Callable[..., object] | None = None,  # noqa: A002 - what it is
+    fingerprint: Form = TEXTS,
     outcome: Callable[[Any], Outcome] | None = None,
     decision: OfResult = None,
     score: OfResult = None,
@@ -187,6 +190,7 @@ def inference(
         client: Who asks, likewise; only its keyed hash leaves.
         dimensions: Further slices of low cardinality: a mapping, or a function of the call.
         input: What of the arguments is the model's input; default all but `self`.
+        fingerprint: How near-repeats of the input are known; default for texts.
         outcome: Decision, score and the rest from the result at once, in place of what its form tells.
         decision: Decision from the result, where its form does not tell it.
         score: Score from the result.
@@ -218,6 +222,8 @@ def inference(
     observation = replace(
         _observation_of(model, version, constants),
         input=input,
+        form=fingerprint,
+        schema=schema,
         channel=channel if callable(channel) else None,
         dimensions=dimensions if callable(dimensions) else None,
         client=client if callable(client) else None,

@@ -1,16 +1,17 @@
 """What is told of an input: its size, and keyed hashes in place of its content."""
 
 from collections.abc import Sequence
-from typing import cast
 
-from spanward import semconv
-from spanward.canonical import NotCanonicalError
+from spanward import pseudonyms, semconv
+from spanward.fingerprint import Form
 from spanward.hashing import Hasher
 from spanward.items import Attributes
 from spanward.size import size_of
 
 
-def tell_input(facts: Attributes, values: Sequence[object], domain: str, hasher: Hasher) -> int | None:
+def tell_input(
+    facts: Attributes, values: Sequence[object], domain: str, hasher: Hasher, form: Form, schema: str | None
+) -> int | None:
     """Add what is told of an input to what is told of its call.
 
     Args:
@@ -18,6 +19,8 @@ def tell_input(facts: Attributes, values: Sequence[object], domain: str, hasher:
         values: The arguments that are the input.
         domain: What they are hashed for.
         hasher: In force.
+        form: Of its fingerprint.
+        schema: Version of the features, where the user gives one.
 
     Returns:
         How many items the input may have.
@@ -27,14 +30,7 @@ def tell_input(facts: Attributes, values: Sequence[object], domain: str, hasher:
         facts[semconv.FEATURES_COUNT] = len(value)
     else:
         rows = _tell_size(facts, values)
-    try:
-        facts[semconv.FEATURES_HASH] = hasher.hash(value, domain)
-    except NotCanonicalError:
-        return rows
-    facts[semconv.FEATURES_KEY_ID] = hasher.key_id
-    if isinstance(value, str):
-        # The SDK's type stubs do not list bytes yet; OTLP and the exporter do.
-        facts[semconv.FEATURES_FINGERPRINT] = cast("str", hasher.fingerprint(value))
+    pseudonyms.tell_input(facts, value, domain, hasher, form, schema)
     return rows
 
 

@@ -1,25 +1,28 @@
 """What is fixed about the calls of one function or block: worked out once, so that a call costs little."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from opentelemetry.util.types import AttributeValue
 
-from spanward import semconv
+from spanward import pseudonyms, semconv
 from spanward._guard import Guard
 from spanward.api import hasher
 from spanward.arguments import NO_PARAMETERS, Parameters
+from spanward.fingerprint import Form, Shingles
+from spanward.inputs import tell_input
 from spanward.items import Attributes
 from spanward.metrics import Instruments
 from spanward.request import CLAIMED, RequestContext
 from spanward.results import Readers, tell_text
 from spanward.tracing import Tracing
 
-CLIENT_DOMAIN: Final = "\0client"  # no model has such a name, so that no input hash equals a client's
-
 OfCall = str | Callable[..., object] | None
 """A constant, or a function of the call's arguments."""
+
+TEXTS: Final = Shingles()
+"""How near-repeats of texts are known, where the user says nothing else."""
 
 _asking_channel: Final = Guard("asking for the channel")
 _asking_dimensions: Final = Guard("asking for dimensions")
@@ -40,6 +43,8 @@ class Observation:
         measured: Attributes of metrics.
         parameters: Of the function.
         input: Which of the arguments are the input.
+        form: Of the input's fingerprint.
+        schema: Version of the features, where the user gives one.
         channel: Function of the call's arguments that names the ingestion channel.
         dimensions: Function of the call's arguments that gives further slices.
         client: Function of the call's arguments that names the caller.
@@ -60,6 +65,8 @@ class Observation:
     measured: Mapping[str, AttributeValue]
     parameters: Parameters = NO_PARAMETERS
     input: Callable[..., object] | None = None
+    form: Form = TEXTS
+    schema: str | None = None
     channel: Callable[..., object] | None = None
     dimensions: Callable[..., Mapping[str, object]] | None = None
     client: Callable[..., object] | None = None
@@ -70,6 +77,10 @@ class Observation:
     stream: bool | None = None
     tracing: Tracing | None = None
     instruments: Instruments | None = None
+
+    def tell_input(self, facts: Attributes, values: Sequence[object]) -> int | None:
+        """Add what is told of the input, and return how many items it may have."""
+        return tell_input(facts, values, self.domain, hasher(), self.form, self.schema)
 
     def tell_caller(self, facts: Attributes, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Add what the call's arguments say of channel, dimensions and client."""
@@ -112,5 +123,5 @@ def tell_dimensions(facts: Attributes, dimensions: Mapping[str, object]) -> None
 def tell_client(facts: Attributes, client: object, trust: str = CLAIMED) -> None:
     """Add the caller's pseudonym, and whether the transport vouches for the name behind it."""
     if client is not None:
-        facts[semconv.CLIENT_ID] = hasher().hash(str(client), CLIENT_DOMAIN)
+        pseudonyms.tell_client(facts, str(client), hasher())
         facts[semconv.CLIENT_TRUST] = trust

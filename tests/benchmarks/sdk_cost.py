@@ -48,7 +48,7 @@ ATTRIBUTES: Final[dict[str, AttributeValue]] = {
     semconv.CODE_FUNCTION_NAME: "app.classify",
     semconv.CHANNEL: "web",
     semconv.FEATURES_COUNT: 1024,
-    semconv.FEATURES_HASH: "18749d730edd1832596937fee37eaf2f",
+    semconv.FEATURES_HASH: "3d42c11ad7eb6fd8ac899b919d438835",
     semconv.FEATURES_KEY_ID: "d68bb81f",
     semconv.DECISION: "billing",
     semconv.SCORE: 0.75,
