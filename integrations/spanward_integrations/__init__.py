@@ -4,7 +4,10 @@ from typing import Final
 
 from spanward_integrations.base import DidNotEnableError, Integration
 
-INTEGRATIONS: Final[tuple[Integration, ...]] = (Integration(name="fastapi", extra="fastapi"),)
-"""Every integration; a test compares this tuple with the folder."""
+INTEGRATIONS: Final[tuple[Integration, ...]] = (
+    Integration("fastapi", framework="fastapi", extra="fastapi", instrumentor="FastAPIInstrumentor"),
+    Integration("huggingface", framework="transformers", extra="huggingface", instrumentor="HuggingFaceInstrumentor"),
+)
+"""Every integration; tests compare this tuple with the folder and with the distribution's entry points."""
 
 __all__ = ["INTEGRATIONS", "DidNotEnableError", "Integration"]

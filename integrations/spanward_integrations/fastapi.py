@@ -5,12 +5,15 @@ query, and three internal spans per request. Both go against what Spanward promi
 application are switched off; its native metrics and logs stay as they are.
 """
 
-from collections.abc import MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Collection, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from weakref import WeakKeyDictionary, WeakSet
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
 from spanward_integrations.asgi import App, Receive, Scope, Send, SpanwardMiddleware
 from spanward_integrations.base import missing
+from spanward_integrations.patching import Patches
 
 try:
     from starlette.middleware import Middleware
@@ -24,6 +27,35 @@ if TYPE_CHECKING:
 _NATIVE: Final = "fastapi.telemetry"
 
 _tracing_before: Final[WeakKeyDictionary[Any, bool]] = WeakKeyDictionary()
+
+
+class FastAPIInstrumentor(BaseInstrumentor):
+    """Instruments every application that is made from now on; `instrument_fastapi` does one that is there already."""
+
+    _patches: ClassVar = Patches()
+    _apps: ClassVar[WeakSet[Any]] = WeakSet()
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Return what must be installed."""
+        return ("fastapi >= 0.115",)
+
+    def _instrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the middleware asks for the global provider
+        import fastapi
+
+        self._patches.wrap(fastapi.FastAPI, "__init__", self._make)
+
+    def _make(
+        self, wrapped: Callable[..., None], app: "FastAPI", args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        wrapped(*args, **kwargs)
+        instrument_fastapi(app)
+        self._apps.add(app)
+
+    def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - there is nothing to choose
+        self._patches.undo()
+        for app in list(self._apps):
+            uninstrument_fastapi(app)
+        self._apps.clear()
 
 
 class FastAPIMiddleware(SpanwardMiddleware):

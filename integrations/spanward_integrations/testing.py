@@ -20,7 +20,19 @@ class Case(Protocol):
     integration: Integration
 
     def target(self) -> Any:
-        """Return a fresh application."""
+        """Return what is used: a fresh application, model or client."""
+        ...
+
+    def instrument(self, target: Any) -> None:
+        """Instrument it, or all of its kind."""
+        ...
+
+    def uninstrument(self, target: Any) -> None:
+        """Undo that."""
+        ...
+
+    def patched(self) -> dict[str, object]:
+        """Return everything that the instrumentor patches, by name, out of its owner's own dictionary."""
         ...
 
     def state(self, target: Any) -> object:
@@ -43,10 +55,10 @@ def check_absent_framework_names_the_command(case: Case) -> None:
     """Without the framework, asking for the integration says how to install it."""
     program = (
         "import sys\n"
-        f"for name in ('{case.integration.name}', 'starlette'): sys.modules[name] = None\n"
+        f"sys.modules['{case.integration.framework}'] = None\n"
         "from spanward_integrations import INTEGRATIONS, DidNotEnableError\n"
         f"integration = next(item for item in INTEGRATIONS if item.name == '{case.integration.name}')\n"
-        "try: integration.instrument(object())\n"
+        "try: integration.instrument()\n"
         "except DidNotEnableError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603 - ours
@@ -56,28 +68,44 @@ def check_absent_framework_names_the_command(case: Case) -> None:
 def check_instrumenting_twice_is_once(case: Case) -> None:
     """A second call changes nothing and doubles no span."""
     target = case.target()
-    case.integration.instrument(target)
+    case.instrument(target)
     once = case.state(target)
-    case.integration.instrument(target)
+    case.instrument(target)
     assert case.state(target) == once, "instrumenting twice must change nothing"
-    case.integration.uninstrument(target)
+    case.uninstrument(target)
+
+
+def check_the_instrumentor_restores_every_patched_object(case: Case) -> None:
+    """What `opentelemetry-instrument` calls is undone to the very objects that were there, and does it once."""
+    instrumentor = case.integration.load()
+    assert list(instrumentor.instrumentation_dependencies()), "an instrumentor must say what it needs"
+    before = case.patched()
+    case.integration.instrument()
+    case.integration.instrument()
+    during = case.patched()
+    case.integration.uninstrument()
+    case.integration.uninstrument()
+    assert before, "a case must name what is patched"
+    for name, one in before.items():
+        assert during[name] is not one, f"{name} must be patched"
+        assert case.patched()[name] is one, f"{name} must be the very object that was there"
 
 
 def check_uninstrument_restores(case: Case) -> None:
     """Afterwards everything is as it was, and no span is made; undoing twice is undoing once."""
     target = case.target()
     before = case.state(target)
-    case.integration.instrument(target)
+    case.instrument(target)
     assert case.state(target) != before, "instrumenting must do something"
-    case.integration.uninstrument(target)
-    case.integration.uninstrument(target)
+    case.uninstrument(target)
+    case.uninstrument(target)
     assert case.state(target) == before, "uninstrumenting must restore what was"
 
 
 def check_spans_are_made_and_named_by_semconv(case: Case) -> None:
     """A call makes spans of ours, and every attribute is spelled in `semconv`."""
     target = case.target()
-    case.integration.instrument(target)
+    case.instrument(target)
     with capture_spans() as spans:
         case.call(target)
         ours = [
@@ -85,7 +113,7 @@ def check_spans_are_made_and_named_by_semconv(case: Case) -> None:
             for span in spans.finished
             if span.instrumentation_scope and span.instrumentation_scope.name.startswith("spanward")
         ]
-    case.integration.uninstrument(target)
+    case.uninstrument(target)
     assert ours, "a call must make a span"
     unknown = {name for span in ours for name in span.attributes or {}} - _NAMES
     assert not unknown, f"attributes that semconv does not spell: {unknown}"
@@ -94,11 +122,11 @@ def check_spans_are_made_and_named_by_semconv(case: Case) -> None:
 def check_exceptions_pass_and_mark_the_span(case: Case) -> None:
     """The user gets the very exception, the span its class and nothing of its message."""
     target = case.target()
-    case.integration.instrument(target)
+    case.instrument(target)
     with capture_spans() as spans:
         error = case.fail(target)
         marked = [span for span in spans.finished if span.status.status_code is StatusCode.ERROR]
-    case.integration.uninstrument(target)
+    case.uninstrument(target)
     assert marked, "a failure must mark a span"
     for span in marked:
         assert str(error) not in str(span.attributes), "the message must stay in the process"
@@ -108,6 +136,7 @@ def check_exceptions_pass_and_mark_the_span(case: Case) -> None:
 CHECKS: Final[tuple[Check, ...]] = (
     check_absent_framework_names_the_command,
     check_instrumenting_twice_is_once,
+    check_the_instrumentor_restores_every_patched_object,
     check_uninstrument_restores,
     check_spans_are_made_and_named_by_semconv,
     check_exceptions_pass_and_mark_the_span,

@@ -1,6 +1,6 @@
 """One call of a model under way: what is said of it before, during and after it, and the one span that tells it."""
 
-from collections.abc import AsyncIterable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from threading import get_ident
 from time import perf_counter_ns, thread_time_ns
@@ -165,18 +165,19 @@ class Call:
             self.span.add_event(semconv.ITEM_EVENT, attributes_of_item(items.count, outcome))
         items.add(outcome)
 
-    def follow(self, stream: AnyIterable) -> AnyIterable:
+    def follow(self, stream: AnyIterable, *, outcome: Callable[[Any], Outcome] = outcome_of) -> AnyIterable:
         """Let the call last until a stream ends; leaving the `with` block then does not end it.
 
         Args:
             stream: What the model answers: an iterator, an async iterator, or an iterable.
+            outcome: Says what one item says; default what its form tells.
 
         Returns:
             The stream, observed; it passes for the one that was given.
         """
         from spanward.stream import followed
 
-        return cast("AnyIterable", followed(self, stream))
+        return cast("AnyIterable", followed(self, stream, outcome))
 
     @contextmanager
     def active(self) -> Generator[None]:

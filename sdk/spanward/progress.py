@@ -1,5 +1,6 @@
 """How a stream goes on: how many items, how long each took, and what they say."""
 
+from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ class Progress:
     """How a stream has gone so far.
 
     Args:
+        outcome: Says what one item says.
         keeps: Whether items are kept, for functions of the user's that read them all.
     """
 
@@ -31,13 +33,15 @@ class Progress:
         "_first_ns",
         "_kept",
         "_longest_ns",
+        "_outcome",
         "_said",
         "_took_ns",
         "count",
         "last_ns",
     )
 
-    def __init__(self, *, keeps: bool) -> None:
+    def __init__(self, outcome: Callable[[Any], Outcome] = outcome_of, *, keeps: bool) -> None:
+        self._outcome = outcome
         self.count = 0
         self.last_ns = self._begun_ns = perf_counter_ns()
         self._kept: list[object] | None = [] if keeps else None
@@ -77,7 +81,7 @@ class Progress:
             self._kept.append(item)
         if type(item) in _SILENT or not call.recording or shape_of(item) is not None:
             return
-        outcome = outcome_of(item)
+        outcome = self._outcome(item)
         if outcome.decision is not None or outcome.score is not None:
             call.item(outcome)
         self._said = _joined(self._said, outcome)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from opentelemetry.context import Context, attach, get_current
 
 from spanward._guard import Guard
-from spanward.outcome import class_of
+from spanward.extract import outcome_of
+from spanward.outcome import Outcome, class_of
 from spanward.progress import Progress
 from spanward.runtime import PAUSES
 from spanward.tracing import CALL, detach
@@ -50,12 +51,13 @@ def is_stream(result: object) -> bool:
     return False
 
 
-def followed(call: "Call", result: Any) -> Any:
+def followed(call: "Call", result: Any, outcome: Callable[[Any], Outcome] = outcome_of) -> Any:
     """Return a stream observed until its end; a result that cannot be iterated ends the call as it is.
 
     Args:
         call: The call that made it.
         result: An iterator, an async iterator, or an iterable of either kind.
+        outcome: Says what one item says.
     """
     kind = class_of(result)
     asynchronous = hasattr(kind, "__anext__") or hasattr(kind, "__aiter__")
@@ -64,7 +66,7 @@ def followed(call: "Call", result: Any) -> Any:
         return result
     call.following = True
     call.leave_cpu()
-    return AsyncStream(call, result) if asynchronous else Stream(call, result)
+    return (AsyncStream if asynchronous else Stream)(call, result, outcome)
 
 
 def _unknown() -> int:
@@ -82,11 +84,11 @@ class _Steps:
     _stepping: bool
     _cpu: Callable[[], int]
 
-    def __init__(self, call: "Call", inner: Any) -> None:
+    def __init__(self, call: "Call", inner: Any, outcome: Callable[[Any], Outcome] = outcome_of) -> None:
         self._call = call
         self._inner = inner
         self._context = call.context()
-        self._progress = Progress(keeps=call.recording and call.observation.readers is not None)
+        self._progress = Progress(outcome, keeps=call.recording and call.observation.readers is not None)
         self._outside = get_current()
         self._stepping = False
 
@@ -170,14 +172,15 @@ class Stream(_Steps):
 
     _cpu = staticmethod(thread_time_ns)
 
-    def __init__(self, call: "Call", inner: Any) -> None:
-        super().__init__(call, inner)
+    def __init__(self, call: "Call", inner: Any, outcome: Callable[[Any], Outcome] = outcome_of) -> None:
+        super().__init__(call, inner, outcome)
         self._iterator: Iterator[Any] | None = inner if hasattr(class_of(inner), "__next__") else None
 
     def __iter__(self) -> Iterator[Any]:
-        if self._iterator is not self._inner and self._call.ended:
-            return iter(self._inner)  # an iterable that is read once more is no longer the call's answer
-        if self._iterator is None:
+        if self._call.ended:  # an iterable that is read once more is no longer the call's answer
+            again = iter(self._inner)
+            return cast("Iterator[Any]", self) if again is self._inner else again
+        if not self._progress.count:  # some are iterators only once they have been asked for one
             self._iterator = iter(self._inner)
         return cast("Iterator[Any]", self)
 
@@ -254,8 +257,8 @@ class AsyncStream(_Steps):
 
     _cpu = staticmethod(_unknown)
 
-    def __init__(self, call: "Call", inner: Any) -> None:
-        super().__init__(call, inner)
+    def __init__(self, call: "Call", inner: Any, outcome: Callable[[Any], Outcome] = outcome_of) -> None:
+        super().__init__(call, inner, outcome)
         self._iterator: AsyncIterator[Any] | None = inner if hasattr(class_of(inner), "__anext__") else None
 
     def __aiter__(self) -> AsyncIterator[Any]:

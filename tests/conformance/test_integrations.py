@@ -2,59 +2,37 @@
 
 import inspect
 import pkgutil
+import tomllib
 from collections.abc import Callable
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
-from starlette.testclient import TestClient
+from integration_cases import CASES
+from requiring import require_peer
 
 import spanward_integrations
 from spanward_integrations import INTEGRATIONS, Integration, testing
+from spanward_integrations.base import ENTRY_POINTS
 from spanward_integrations.testing import CHECKS, Case, Check, yield_checks
 
-NOT_INTEGRATIONS = {"base", "asgi", "testing"}  # the contract, the plain ASGI middleware, the kit
+NOT_INTEGRATIONS = {"base", "asgi", "patching", "testing"}  # the contract, the plain ASGI middleware, patches, the kit
 
 
-class FastAPICase:
-    """A FastAPI application with one good and one failing endpoint."""
-
-    def __init__(self, integration: Integration) -> None:
-        self.integration = integration
-
-    def target(self) -> FastAPI:
-        """Return a fresh application."""
-        app = FastAPI()
-        app.add_api_route("/good", lambda: 1)
-        app.add_api_route("/bad", self._raise)
-        return app
-
-    def _raise(self) -> None:
-        raise ValueError("secret")
-
-    def state(self, target: Any) -> object:
-        """Return the middleware list and the native telemetry switch."""
-        return [id(entry) for entry in target.user_middleware], dict(getattr(target, "_telemetry", {}))
-
-    def call(self, target: Any) -> None:
-        """Ask the good endpoint."""
-        assert TestClient(target).get("/good").json() == 1
-
-    def fail(self, target: Any) -> BaseException:
-        """Ask the failing endpoint."""
-        with pytest.raises(ValueError, match="secret") as caught:
-            TestClient(target).get("/bad")
-        return caught.value
-
-
-CASES: dict[str, Callable[[Integration], Case]] = {"fastapi": FastAPICase}
+def case_of(integration: Integration) -> Case:
+    """Return how an integration is exercised; skip where its framework is absent."""
+    there = find_spec(integration.framework) is not None
+    require_peer(integration.framework, there, f"pip install 'spanward[{integration.extra}]'")
+    make: Callable[[Integration], Case] = CASES[integration.name]
+    return make(integration)
 
 
 @pytest.mark.parametrize("integration", INTEGRATIONS, ids=lambda integration: integration.name)
 @pytest.mark.parametrize("check", [check for _, check in yield_checks()], ids=lambda check: check.__name__)
+@pytest.mark.filterwarnings("default")  # frameworks warn of their own use of older names
 def test_integration(integration: Integration, check: Check) -> None:
     """Each integration passes each check of the kit."""
-    check(CASES[integration.name](integration))
+    check(case_of(integration))
 
 
 def test_registry_lists_every_file() -> None:
@@ -62,6 +40,23 @@ def test_registry_lists_every_file() -> None:
     files = {module.name for module in pkgutil.iter_modules(spanward_integrations.__path__)} - NOT_INTEGRATIONS
 
     assert {integration.name for integration in INTEGRATIONS} == files
+
+
+def test_every_integration_is_found_by_opentelemetry_instrument() -> None:
+    """The distribution's entry points name exactly the instrumentors."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+
+    assert project["entry-points"][ENTRY_POINTS] == {
+        f"spanward_{integration.name}": f"spanward_integrations.{integration.name}:{integration.instrumentor}"
+        for integration in INTEGRATIONS
+    }
+
+
+def test_every_integration_has_its_extra() -> None:
+    """What an error tells a user to install is there to be installed."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+
+    assert {integration.extra for integration in INTEGRATIONS} <= set(project["optional-dependencies"])
 
 
 def test_kit_lists_every_check() -> None:

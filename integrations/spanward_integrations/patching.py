@@ -1,0 +1,50 @@
+"""Patches of a framework that are undone to the very object that was there.
+
+A library that was patched once more on top of ours keeps working: what cannot be taken out is switched off where it is.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import wrapt
+
+Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+"""Called in place of a function, with the function, what it is bound to, and the arguments of the call."""
+
+_INHERITED: Final = object()
+
+
+class Patches:
+    """The patches of one integration."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[Any, str, object, object]] = []
+        self._on = False
+
+    def wrap(self, owner: Any, name: str, wrapper: Wrapper) -> None:
+        """Put a wrapper around a function of a class or module.
+
+        Args:
+            owner: The class or module.
+            name: The function's name in it; it may be inherited, and be a class or static method.
+            wrapper: What is called instead.
+        """
+        before = vars(owner).get(name, _INHERITED)
+        wrapped = cast("Any", wrapt).FunctionWrapper(
+            getattr(owner, name) if before is _INHERITED else before, wrapper, enabled=lambda: self._on
+        )
+        setattr(owner, name, wrapped)
+        self._made.append((owner, name, before, wrapped))
+        self._on = True
+
+    def undo(self) -> None:
+        """Take every patch out again; one that another library has patched since stays, switched off."""
+        self._on = False
+        for owner, name, before, wrapped in reversed(self._made):
+            if vars(owner).get(name) is not wrapped:
+                continue
+            if before is _INHERITED:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+        self._made.clear()
