@@ -22,6 +22,7 @@ from spanward_processor.commands import COMMANDS, app
 from spanward_processor.config import Config
 from spanward_processor.detectors import DETECTORS
 from spanward_processor.features import FEATURES, Aspect
+from spanward_processor.reloading import RESTART
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES
 from spanward_processor.warmup import warm_up
 
@@ -156,6 +157,12 @@ def test_every_configuration_key_is_described_with_its_default() -> None:
     }
 
     assert {path: list(value) if isinstance(value, tuple) else value for path, value in expected.items()} == written
+
+
+def test_the_page_names_what_a_reload_can_change_and_what_needs_a_restart() -> None:
+    """Each section of the file stands in the one table, each key that waits for a restart in the other."""
+    assert [row[0] for row in rows(CONFIGURATION, "restart")] == list(RESTART)
+    assert [row[0] for row in rows(CONFIGURATION, "section")] == list(Config.model_fields)
 
 
 def test_every_limit_is_in_the_page_on_security() -> None:

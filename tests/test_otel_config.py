@@ -1,14 +1,17 @@
 """The configuration files that are shipped: loaded, and compared with the code's defaults."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from configuration import keys_of
+from spanward_processor.commands import app
 from spanward_processor.config import Config, is_loopback, load, parse
 
 FOLDER = Path(__file__).parents[1] / "otel-config"
@@ -95,3 +98,14 @@ def test_the_collector_uses_only_what_it_defines() -> None:
 
     for kind in ("receivers", "exporters"):
         assert set(collector[kind]) == {name for pipeline in pipelines for name in pipeline[kind]}
+
+
+def test_the_unit_starts_what_there_is() -> None:
+    """Every command line of the systemd unit parses, and a reload is the signal that the processor listens to."""
+    unit = (FOLDER / "spanward.service").read_text()
+    lines = dict(re.findall(r"^(Exec\w+)=(.*)$", unit, re.MULTILINE))
+
+    assert lines.pop("ExecReload") == "/bin/kill -HUP $MAINPID"
+    assert set(lines) == {"ExecStartPre", "ExecStart"}
+    for line in lines.values():
+        assert CliRunner().invoke(app, [*shlex.split(line)[1:], "--help"]).exit_code == 0

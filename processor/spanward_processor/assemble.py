@@ -6,7 +6,7 @@ from typing import Final
 
 from spanward_processor.backends import Backend
 from spanward_processor.config import BackendConfig, Config
-from spanward_processor.delivery import Delivery, Direct, Journalled
+from spanward_processor.delivery import Delivery, Destination, Direct, Journalled
 from spanward_processor.exporters.base import Exporter
 from spanward_processor.exporters.grpc import GrpcExporter
 from spanward_processor.h2.client import GrpcChannel
@@ -38,6 +38,22 @@ def delivery_of(config: Config, rng: random.Random) -> Delivery:
         return Direct(backends, forwarding, rng)
     journal = Journal(config.journal.as_settings(), [backend.name for backend in backends])
     return Journalled(journal, backends, forwarding, rng, always_synced=config.journal.fsync is Fsync.ALWAYS)
+
+
+def destinations_of(config: Config, running: Config) -> list[Destination]:
+    """Return every configured backend, with a new way to each that is new or has changed.
+
+    Args:
+        config: The configuration.
+        running: The one before it.
+
+    Raises:
+        TlsError: A certificate cannot be used.
+    """
+    return [
+        Destination(backend.name, None if backend in running.backends else exporter_of(backend), backend.timeout_s)
+        for backend in config.backends
+    ]
 
 
 def exporter_of(config: BackendConfig) -> Exporter:

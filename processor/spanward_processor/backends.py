@@ -1,9 +1,10 @@
 """The configured backends, and what each has taken."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from spanward_processor.exporters.base import Exporter, Refusal, Taken, Verdict
@@ -31,6 +32,23 @@ class Sent:
     rejected: int = 0
 
 
+@dataclass(slots=True)
+class _Way:
+    """An exporter, and how many attempts are under way on it."""
+
+    exporter: Exporter
+    timeout_s: float
+    attempts: int = 0
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def close(self) -> None:
+        """Close it once nothing is under way on it; an attempt ends within its time limit."""
+        while self.attempts:
+            self.free.clear()
+            await self.free.wait()
+        await self.exporter.close()
+
+
 class Backend:
     """One backend and its exporter; counts and, once in a while, says what goes wrong.
 
@@ -46,8 +64,7 @@ class Backend:
     ) -> None:
         self.name = name
         self.sent = Sent()
-        self._exporter = exporter
-        self._timeout_s = timeout_s
+        self._way = _Way(exporter, timeout_s)
         self._monotonic_s = monotonic_s
         self._logged_at = -_LOG_EVERY_S
 
@@ -63,15 +80,20 @@ class Backend:
         Raises:
             Refusal: It was not taken.
         """
-        timeout_s = self._timeout_s if within_s is None else max(min(self._timeout_s, within_s), 0.001)
+        way = self._way
+        timeout_s = way.timeout_s if within_s is None else max(min(way.timeout_s, within_s), 0.001)
+        way.attempts += 1
         try:
-            taken = await self._exporter.export(signal, parts, timeout_s)
+            taken = await way.exporter.export(signal, parts, timeout_s)
         except Refusal as refusal:
             self._say("backend takes nothing", refusal.reason)
             raise
         except Exception as error:  # whatever it is, it must not count as delivered
             _log.exception("attempt failed backend=%s", self.name)
             raise Refusal(f"{type(error).__name__}: {error}", Verdict.LATER) from error
+        finally:
+            way.attempts -= 1
+            way.free.set()
         self.sent.requests += 1
         self.sent.spans += spans
         self.sent.rejected += taken.rejected
@@ -89,6 +111,11 @@ class Backend:
             self._logged_at = now
             _log.warning("%s backend=%s reason=%r", event, self.name, reason)
 
+    async def exchange(self, exporter: Exporter, timeout_s: float) -> None:
+        """Send over another exporter from now on; return once the old one has finished and is closed."""
+        old, self._way = self._way, _Way(exporter, timeout_s)
+        await old.close()
+
     async def close(self) -> None:
-        """Close its connection."""
-        await self._exporter.close()
+        """Close its connection once nothing is under way on it."""
+        await self._way.close()

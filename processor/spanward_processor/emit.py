@@ -116,7 +116,7 @@ class Emitter:
     """
 
     def __init__(self, delivery: Delivery, counts: Counts, version: str) -> None:
-        self._delivery = delivery
+        self.delivery = delivery
         self._counts = counts
         self._version = version
         self._waiting: asyncio.Queue[tuple[Finding, ...]] = asyncio.Queue(MOST_WAITING)
@@ -139,7 +139,7 @@ class Emitter:
         while True:
             findings = await self._waiting.get()
             try:
-                await self._delivery.deliver(Signal.LOGS, encode_findings(findings, self._version))
+                await self.delivery.deliver(Signal.LOGS, encode_findings(findings, self._version))
             except RefusedError as error:
                 self._drop(findings, str(error))
             finally:

@@ -69,7 +69,7 @@ class Judge:
         self._directory = directory
         self._text = text
         self._window_s = window_s
-        self._budget = false_alarms_per_day
+        self.false_alarms_per_day = false_alarms_per_day
         self._open: dict[_Claim, _Lasting] = {}
 
     @property
@@ -102,7 +102,7 @@ class Judge:
         return tuple(changes)
 
     def _threshold(self) -> float:
-        return log10_threshold(sum(map(len, self._slots)), self._window_s, self._budget)
+        return log10_threshold(sum(map(len, self._slots)), self._window_s, self.false_alarms_per_day)
 
     def _held(self) -> Flags:
         """Return the streams of every series that has an open finding, its slices included."""
@@ -182,7 +182,7 @@ class Judge:
             log10_e=log10_e,
             p=evidence.p(slot),
             n=account.n,
-            budget_per_day=self._budget,
+            budget_per_day=self.false_alarms_per_day,
             reason=account.reason + _blame(slices, siblings),
             slices=tuple(share for share, _ in slices),
             technique=account.technique,

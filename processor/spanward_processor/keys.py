@@ -30,7 +30,7 @@ class KeyDirectory:
     def __init__(self, roles: RoleTable, texts: Texts, *, most_keys: int, most_slices: int) -> None:
         self._roles = roles
         self._texts = texts
-        self._most_slices = most_slices
+        self.most_slices = most_slices
         self._identity = np.array([roles.text(role) for role in ("service", "model", "version")], np.int64)
         self._slices = np.array([roles.text(name) for name in roles.slices], np.int64)
         self._most_keys = most_keys
@@ -48,7 +48,7 @@ class KeyDirectory:
         """Return (1 + s, n) int64 keys of a batch whose texts were learned; names of new keys are noted."""
         keys = np.empty((1 + self._slices.size, len(batch)), np.int64)
         self._make_room(min(len(self) + keys.size, self._most_keys + 1))
-        assign_keys(batch.codes, self._identity, self._slices, self._most_keys, self._most_slices, self._space, keys)
+        assign_keys(batch.codes, self._identity, self._slices, self._most_keys, self.most_slices, self._space, keys)
         if self._named < len(self):
             self._name(self._named)
             self._named = len(self)

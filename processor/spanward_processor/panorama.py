@@ -97,7 +97,7 @@ class Panorama:
         self._directory = directory
         self._baseline = baseline
         self._text = text
-        self._settings = settings
+        self.learning = settings.learning
         self._lock = threading.Lock()
         self._seen: dict[int, _Seen] = {}
         self._transitions: deque[tuple[int, Finding]] = deque(maxlen=_MOST_TRANSITIONS)
@@ -166,7 +166,7 @@ class Panorama:
             return tuple(self._standing(key, seen) for key, seen in self._seen.items())
 
     def _standing(self, key: int, seen: _Seen) -> Standing:
-        learned, needed = self._baseline.readiness(key), self._settings.learning
+        learned, needed = self._baseline.readiness(key), self.learning
         parts = (learned.windows / max(needed.windows, 1), learned.rows / max(needed.rows, 1))
         return Standing(
             key=key,

@@ -188,6 +188,21 @@ class Pipeline:
         self.panorama.see(window, changes, self._judge.open_findings)
         return changes
 
+    # --- while it runs -------------------------------------------------------------------------------------------------
+
+    def adopt(self, settings: Detection, limits: Limits) -> None:
+        """Judge by other settings from the next window on; window, half-life, slices, roles, keys and texts stay."""
+        with self._judging, self._windowing:
+            self._settings = settings
+            self._directory.most_slices = limits.slices_per_series
+            self._windows.adopt(
+                lateness_s=settings.lateness_s, future_s=limits.future_s, most_cells=limits.cells_per_window
+            )
+            self._judge.false_alarms_per_day = settings.false_alarms_per_day
+            for detector in self._detectors:
+                detector.learning = settings.learning
+            self.panorama.learning = settings.learning
+
     @property
     def overflowed(self) -> int:
         """Rows, and slices of rows, that found no key of their own."""

@@ -42,14 +42,13 @@ class Sender:
     """
 
     def __init__(self, backend: Backend, reader: Reader, forwarding: Forwarding, rng: random.Random) -> None:
-        self._backend = backend
-        self._reader = reader
-        self._forwarding = forwarding
+        self.backend = backend
+        self.reader = reader
+        self.forwarding = forwarding
         self._rng = rng
         self._wake = asyncio.Event()
         self._delivered = asyncio.Event()
         self._under_way: deque[_Flight] = deque()
-        self._small_bytes = min(_SMALL_BYTES, forwarding.joined_bytes)
         self._left_s = float("-inf")  # when the newest request left, on the event loop's clock
 
     def wake(self) -> None:
@@ -65,7 +64,7 @@ class Sender:
                 records = await self._take()
                 if not records:
                     if not self._under_way:
-                        self._reach(self._reader.at)  # past damage at the end, too
+                        self._reach(self.reader.at)  # past damage at the end, too
                     await self._wake.wait()
                     self._wake.clear()
                     continue
@@ -78,20 +77,20 @@ class Sender:
                 flight.task.cancel()
 
     async def _take(self) -> Sequence[Record]:
-        most = self._forwarding.joined_bytes
-        if self._reader.behind:
-            return await asyncio.to_thread(self._reader.take, most)  # the disk may be slow
-        return self._reader.take(most)
+        most = self.forwarding.joined_bytes
+        if self.reader.behind:
+            return await asyncio.to_thread(self.reader.take, most)  # the disk may be slow
+        return self.reader.take(most)
 
     async def _make_way(self) -> None:
         """Wait until another request may be under way."""
-        while len(self._under_way) >= self._forwarding.in_flight:
+        while len(self._under_way) >= self.forwarding.in_flight:
             await asyncio.wait([self._under_way[0].task])  # the position moves only when the oldest has arrived
             await asyncio.sleep(0)  # let the callback move it
 
     async def _gather(self) -> None:
         """Where requests are small and frequent, wait a moment for more."""
-        if 0 < self._reader.untaken_bytes < self._small_bytes:
+        if 0 < self.reader.untaken_bytes < min(_SMALL_BYTES, self.forwarding.joined_bytes):
             wait_s = self._left_s + _PACE_S - asyncio.get_running_loop().time()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
@@ -102,12 +101,12 @@ class Sender:
             reached = self._under_way.popleft().end
         if reached is not None:
             self._reach(reached)
-            if not self._under_way and self._reader.waiting_bytes:
+            if not self._under_way and self.reader.waiting_bytes:
                 self._wake.set()
 
     def _reach(self, position: int) -> None:
-        self._reader.confirm(position)
-        if not self._reader.waiting_bytes:
+        self.reader.confirm(position)
+        if not self.reader.waiting_bytes:
             self._delivered.set()
 
     async def _insist(self, records: Sequence[Record]) -> None:
@@ -117,7 +116,7 @@ class Sender:
         parts = [record.payload for record in records]
         while True:
             try:
-                await self._backend.send(records[0].signal, parts, spans)
+                await self.backend.send(records[0].signal, parts, spans)
             except Refusal as refusal:
                 if refusal.verdict in {Verdict.NEVER, Verdict.TOO_LARGE}:
                     await self._give_way(records, refusal)
@@ -125,14 +124,14 @@ class Sender:
                 if refusal.verdict is Verdict.FOREIGN or self._final(refusal):
                     self._give_up(records, refusal)
                     return
-                await asyncio.sleep(self._forwarding.delay_s(attempt, refusal.delay_s, self._rng))
+                await asyncio.sleep(self.forwarding.delay_s(attempt, refusal.delay_s, self._rng))
                 attempt += 1
             else:
                 return
 
     def _final(self, refusal: Refusal) -> bool:
         """Return whether the operator lets OTLP's list of permanent codes count, and this is one of them."""
-        return refusal.verdict is Verdict.BARRED and self._forwarding.permanent_codes is PermanentCodes.GIVE_UP
+        return refusal.verdict is Verdict.BARRED and self.forwarding.permanent_codes is PermanentCodes.GIVE_UP
 
     async def _give_way(self, records: Sequence[Record], refusal: Refusal) -> None:
         """Find the request at fault by halves, so that none is lost because of its neighbours, and give only it up."""
@@ -145,10 +144,10 @@ class Sender:
 
     def _give_up(self, records: Sequence[Record], refusal: Refusal) -> None:
         spans = sum(record.spans for record in records)
-        self._backend.failed(spans)
+        self.backend.failed(spans)
         _log.error(
             "given up backend=%s signal=%s requests=%d spans=%d bytes=%d reason=%r",
-            self._backend.name,
+            self.backend.name,
             records[0].signal.value,
             len(records),
             spans,
@@ -160,6 +159,6 @@ class Sender:
         """Wait until nothing waits any more, or the time, seconds, is over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while self._reader.waiting_bytes:
+                while self.reader.waiting_bytes:
                     self._delivered.clear()
                     await self._delivered.wait()

@@ -6,39 +6,35 @@ import logging
 import random
 import signal
 import socket
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib.metadata import version
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from spanward_processor.admission import Admission
-from spanward_processor.assemble import delivery_of, gate_of, limits_of
-from spanward_processor.config import Config
+from spanward_processor.assemble import delivery_of, destinations_of
+from spanward_processor.closing import Closing
+from spanward_processor.config import Config, ConfigError, load
 from spanward_processor.counts import Counts
-from spanward_processor.delivery import Journalled
+from spanward_processor.delivery import Delivery, Destination, Direct, Journalled
 from spanward_processor.emit import Emitter
 from spanward_processor.findings import Finding
-from spanward_processor.h2.server import GrpcServer
-from spanward_processor.http1 import Patience
-from spanward_processor.intake import Intake
-from spanward_processor.journal.log import Journal
-from spanward_processor.listening import WebServer, address_of, bind
+from spanward_processor.journal.log import Fsync, Journal
+from spanward_processor.listening import Listener, Serving, WebServer
 from spanward_processor.live.app import live_app
 from spanward_processor.live.source import PipelineSource
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.receive.grpc import BUSY_RETRY_S, ENCODINGS, GrpcReceiver, come_back
-from spanward_processor.receive.http import http_app
+from spanward_processor.receivers import GRACE_S, Receivers
+from spanward_processor.reloading import Attempt, settle
 from spanward_processor.resident import bound_allocator, give_back
 from spanward_processor.telemetry import SelfTelemetry
-from spanward_processor.tls import ServerCertificate
 from spanward_processor.warmup import compile_apart, warm_up
 
 _log = logging.getLogger(__name__)
 
 VERSION: Final = version("spanward")
-GRACE_S: Final = 10.0  # how long requests in flight are waited for when stopping
 _TICK_S: Final = 0.25
 _RELOAD_S: Final = 5.0  # how often certificates are looked at
 _TELL_AGAIN_S: Final = 30.0
@@ -58,13 +54,28 @@ class Processor:
         self._config = config
         self.pipeline = pipeline or Pipeline(config.detection.as_settings(), config.limits.as_settings())
         self.counts = Counts()
-        self.receiver_address = ""
-        self.http_address = ""
-        self.page_url = ""
+        self.delivery: Delivery
         self._ready = False
-        self._http: WebServer | None = None
-        self._page: WebServer | None = None
-        self._certificates: list[ServerCertificate] = []
+        self._closing = Closing()
+        self._workers = ThreadPoolExecutor(_WORKERS, "decode")
+        self._receivers = Receivers(self.pipeline, self.counts, self._workers)
+        self._source = PipelineSource(self.pipeline, self.counts, config, VERSION)
+        self._page = Listener()
+
+    @property
+    def receiver_address(self) -> str:
+        """HOST:PORT where gRPC is taken."""
+        return self._receivers.grpc_address
+
+    @property
+    def http_address(self) -> str:
+        """HOST:PORT where HTTP is taken; empty where it is not."""
+        return self._receivers.http_address
+
+    @property
+    def page_url(self) -> str:
+        """Where the live page is; empty where it is not served."""
+        return f"http://{self._page.address}/" if self._page.address else ""
 
     async def __aenter__(self) -> Self:
         """Start; see `start`."""
@@ -77,27 +88,77 @@ class Processor:
         """Drain; see `drain`."""
         await self.drain()
 
+    # --- start -------------------------------------------------------------------------------------------------------
+
     async def start(self) -> None:
-        """Bind, then serve.
+        """Bind, then serve. When it fails, nothing is left running.
 
         Raises:
-            PortTakenError: A port is in use; nothing is left running.
+            PortTakenError: A port is in use.
             JournalError: The journal cannot be opened.
+            TlsError: A certificate cannot be used.
+            TokenFileError: The file of tokens cannot be used.
         """
-        config = self._config
-        grpc_socket = bind(config.receiver.listen)
-        http_socket = bind(config.receiver.http_listen) if config.receiver.http_listen else None
-        live_socket = bind(config.live.listen) if config.live else None
+        try:
+            with ExitStack() as opened:
+                await self._open(Attempt(opened))
+                opened.pop_all()
+        except BaseException:
+            await self._closing.give_up()
+            raise
+        self._ready = True
+        if not self._config.backends:
+            _log.warning("no backends: spans are judged and acknowledged, and go nowhere")
+
+    async def _open(self, attempt: Attempt) -> None:
+        """Open everything, each followed by how it is closed; what is closed last is opened first."""
+        config, closing = self._config, self._closing
+        closing.add("workers", _calling(self._workers.shutdown))
+        parts = self._receivers.prepare(config, attempt)
+        page = self._prepare_page(config, attempt)
+        if attempt.errors:
+            raise attempt.errors[0]
+        closing.add("page", self._page.end)
+        if page:
+            await self._page.serve(*page)
         await asyncio.to_thread(compile_apart)
         await asyncio.to_thread(warm_up, _log_compilation)  # else the first senders would wait for it, and give up
         self.delivery = delivery_of(config, random.Random())  # noqa: S311 - back-off only
-        self._workers = ThreadPoolExecutor(_WORKERS, "decode")
+        closing.add("delivery", lambda: self.delivery.drain(self._config.forwarding.drain_s))
+        self._telemetry = self._new_telemetry(config)
+        closing.add("telemetry", lambda: self._telemetry.shut_down())
         self._emitter = Emitter(self.delivery, self.counts, VERSION)
-        admission = Admission(config.limits.in_flight_bytes, config.limits.in_flight_requests)
-        self._intake = Intake(self.pipeline, self.delivery, admission, self.counts, self._workers)
-        self._gate = gate_of(config)
-        self._tasks = [asyncio.create_task(work) for work in (self._tick(), self._emitter.run(), self._look_after())]
-        self._telemetry = SelfTelemetry(
+        self._keep_running("emitter", self._emitter.run())
+        closing.add("findings", lambda: self._emitter.drain(GRACE_S))
+        self._keep_running("care", self._look_after())
+        closing.add("open windows", self._flush)
+        self._keep_running("tick", self._tick())
+        closing.add("receivers", self._receivers.end)
+        await self._receivers.serve(parts, self.delivery)
+
+    def _keep_running(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._closing.add(what, end)
+
+    def _prepare_page(self, config: Config, attempt: Attempt) -> tuple[str, socket.socket, Serving] | None:
+        """Return what the page needs, None where the one in use stays or where there is none."""
+        if config.live is None or (self._page.address and config.live == self._config.live):
+            return None
+        wanted = config.live.listen
+        bound = attempt.make(lambda: self._page.reserve(wanted))
+        if bound is None:
+            return None
+        attempt.opened.callback(bound.close)
+        page = WebServer(live_app(self._source, lambda: self._ready, closing=lambda: page.should_exit))
+        return wanted, bound, Serving(page.begin, page.end, page.end)
+
+    def _new_telemetry(self, config: Config) -> SelfTelemetry:
+        return SelfTelemetry(
             self.delivery,
             self.counts,
             self.pipeline.panorama,
@@ -105,61 +166,58 @@ class Processor:
             interval_s=config.telemetry.interval_s,
             version=VERSION,
         )
-        await self._serve_grpc(grpc_socket)
-        if http_socket:
-            await self._serve_http(http_socket)
-        if live_socket:
-            await self._serve_page(live_socket)
-        self._ready = True
-        if not config.backends:
-            _log.warning("no backends: spans are judged and acknowledged, and go nowhere")
 
-    async def _serve_grpc(self, bound: socket.socket) -> None:
-        limits = self._config.limits
-        receiver = GrpcReceiver(self._intake, self._gate, limits.message_bytes, limits.compression_ratio)
-        most_bytes = limits.in_flight_bytes
-        self._grpc = GrpcServer(
-            receiver,
-            limits_of(self._config),
-            tls=self._certificate("h2"),
-            busy=lambda reason: come_back(f"{reason}; limits.in_flight_bytes is {most_bytes}", BUSY_RETRY_S),
-            encodings=ENCODINGS,
-        )
-        self.receiver_address = address_of(bound)
-        await self._grpc.start(bound)
+    # --- reload ------------------------------------------------------------------------------------------------------
 
-    async def _serve_http(self, bound: socket.socket) -> None:
-        limits = self._config.limits
-        app = http_app(
-            self._intake,
-            self._gate,
-            most_bytes=limits.message_bytes,
-            most_ratio=limits.compression_ratio,
-            header_bytes=limits.header_bytes,
-            buffered_bytes=limits.in_flight_bytes,
-        )
-        self._http = WebServer(
-            app,
-            busy=app.busy(limits.connections),
-            patience=Patience(header_bytes=limits.header_bytes, connections=limits.connections),
-            tls=self._certificate("http/1.1"),
-        )
-        self.http_address = address_of(bound)
-        await self._http.begin(bound)
+    async def reload(self, wanted: Config) -> tuple[str, ...]:
+        """Go on with another configuration, without dropping a request.
 
-    async def _serve_page(self, bound: socket.socket) -> None:
-        source = PipelineSource(self.pipeline, self.counts, self._config, VERSION)
-        page = WebServer(live_app(source, lambda: self._ready, closing=lambda: page.should_exit))
-        self._page = page
-        self.page_url = f"http://{address_of(bound)}/"
-        await page.begin(bound)
+        Args:
+            wanted: The checked configuration.
 
-    def _certificate(self, protocol: str) -> ssl.SSLContext | None:
-        if self._config.receiver.tls is None:
-            return None
-        certificate = ServerCertificate(self._config.receiver.tls, [protocol])
-        self._certificates.append(certificate)
-        return certificate.context
+        Returns:
+            The keys that have changed and hold from the next start on only.
+
+        Raises:
+            ConfigError: It cannot be used, for all these reasons; the old one goes on unchanged.
+        """
+        config, held = settle(self._config, wanted)
+        with ExitStack() as opened:
+            attempt = Attempt(opened)
+            parts = self._receivers.prepare(config, attempt)
+            page = self._prepare_page(config, attempt)
+            fresh = isinstance(self.delivery, Direct) and not self._config.backends and bool(config.backends)
+            ways = [] if fresh else attempt.make(lambda: destinations_of(config, self._config)) or []
+            delivery = attempt.make(lambda: delivery_of(config, random.Random())) if fresh else None  # noqa: S311
+            if attempt.errors:
+                if delivery:
+                    await delivery.drain(0.0)
+                raise ConfigError(str(error) for error in attempt.errors)
+            opened.pop_all()
+        self.pipeline.adopt(config.detection.as_settings(), config.limits.as_settings())
+        self._source.config = config
+        self._exchange_delivery(config, ways, delivery)
+        await self._receivers.serve(parts, self.delivery)
+        if page:
+            await self._page.serve(*page)
+        elif config.live is None:
+            await self._page.end()
+        if delivery or config.telemetry != self._config.telemetry:
+            before, self._telemetry = self._telemetry, self._new_telemetry(config)
+            await before.shut_down()
+        self._config = config
+        return held
+
+    def _exchange_delivery(self, config: Config, ways: Sequence[Destination], fresh: Delivery | None) -> None:
+        if fresh:
+            self.delivery = self._emitter.delivery = fresh
+            return
+        self.delivery.exchange(ways, config.forwarding.as_settings())
+        if isinstance(self.delivery, Journalled) and config.journal:
+            self.delivery.journal.adopt(config.journal.as_settings())
+            self.delivery.at_once = config.journal.fsync is not Fsync.ALWAYS
+
+    # --- run ---------------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
         """Let event time move on; a window that cannot be judged must not end the judging of all others."""
@@ -181,33 +239,32 @@ class Processor:
 
     async def _look_after(self) -> None:
         """Force the journal to the medium and read changed certificates, at intervals."""
-        journal = self._config.journal
-        interval_s = min(_RELOAD_S, journal.fsync_interval_s) if journal else _RELOAD_S
         while True:
-            await asyncio.sleep(interval_s)
+            journal = self._config.journal
+            await asyncio.sleep(min(_RELOAD_S, journal.fsync_interval_s) if journal else _RELOAD_S)
             if isinstance(self.delivery, Journalled):
                 await asyncio.to_thread(_sync, self.delivery.journal)
-            for certificate in self._certificates:
+            for certificate in self._receivers.certificates:
                 await asyncio.to_thread(certificate.reload)
 
-    async def drain(self) -> None:
-        """Stop taking requests, finish those in flight, tell what is left to tell, deliver, then close."""
-        self._ready = False
-        await self._grpc.stop(GRACE_S)
-        if self._http:
-            await self._http.end()
-        tick, *others = self._tasks
-        tick.cancel()
+    async def _flush(self) -> None:
         self._tell(await asyncio.to_thread(self.pipeline.flush))
-        await self._emitter.drain(GRACE_S)
-        await self._telemetry.shut_down()
-        await self.delivery.drain(self._config.forwarding.drain_s)
-        if self._page:
-            await self._page.end()
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._workers.shutdown()
+
+    async def drain(self) -> None:
+        """Stop taking requests, finish those in flight, tell what is left to tell, deliver, then close.
+
+        Raises:
+            ExceptionGroup: What went wrong; every other step was taken all the same.
+        """
+        self._ready = False
+        await self._closing.close()
+
+
+def _calling(step: Callable[[], object]) -> Callable[[], Coroutine[Any, Any, None]]:
+    async def call() -> None:
+        step()
+
+    return call
 
 
 def _sync(journal: Journal) -> None:
@@ -222,26 +279,59 @@ def _log_compilation(stage: str, took_s: float) -> None:
         _log.info("kernels compiled for %r in %.1f s", stage, took_s)
 
 
-async def serve(config: Config, announce: Callable[[str], None]) -> None:
-    """Run a processor until SIGTERM or SIGINT, then drain it.
+async def serve(config: Config, announce: Callable[[str], None], file: Path | None = None) -> None:
+    """Run a processor until SIGTERM or SIGINT, then drain it; SIGHUP reads the configuration anew.
 
     Args:
         config: The checked configuration.
         announce: Called once with the line that says where it listens.
+        file: Where the configuration was read from, if it was.
 
     Raises:
         PortTakenError: A port is in use.
     """
     bound_allocator()
-    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    stop, asked = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
     async with Processor(config) as processor:
-        http = f" http={processor.http_address}" if processor.http_address else ""
-        page = f" page={processor.page_url}" if processor.page_url else ""
         gc.collect()
         gc.freeze()  # the compiler's objects stay for ever; looking through them again and again takes long
         give_back()  # so does its code, which nobody runs any more
-        announce(f"ready receiver={processor.receiver_address}{http}{page}")
+        announce(f"ready {_whereabouts(processor)}")
+        reloading = asyncio.create_task(_reload_when(asked, processor, file, stop))
         await stop.wait()
+        asked.set()
+        await reloading
         _log.info("stopping: finishing requests in flight")
+
+
+def _whereabouts(processor: Processor) -> str:
+    http = f" http={processor.http_address}" if processor.http_address else ""
+    page = f" page={processor.page_url}" if processor.page_url else ""
+    return f"receiver={processor.receiver_address}{http}{page}"
+
+
+async def _reload_when(asked: asyncio.Event, processor: Processor, file: Path | None, stop: asyncio.Event) -> None:
+    """Reload each time it is asked for, until the end; one that has begun is finished."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        if stop.is_set():
+            return
+        if file is None:
+            _log.warning("nothing to reload: the processor was started without --config")
+            continue
+        try:
+            held = await processor.reload(await asyncio.to_thread(load, file))
+        except ConfigError as error:
+            for line in error.errors:
+                _log.error("configuration refused, the old one holds file=%s reason=%r", file, line)
+        except Exception:  # noqa: BLE001 - a reload must not end a processor that runs
+            _log.exception("configuration could not be exchanged file=%s", file)
+        else:
+            for key in held:
+                _log.warning("configuration key needs a restart key=%s", key)
+            _log.info("configuration reloaded file=%s %s", file, _whereabouts(processor))

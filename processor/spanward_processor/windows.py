@@ -216,16 +216,20 @@ class Windows:
         monotonic_ns: Callable[[], int],
     ) -> None:
         self._width = int(width_s * _SECOND_NS)
-        self._lateness = int(lateness_s * _SECOND_NS)
-        self._future = int(future_s * _SECOND_NS)
-        self._most = most_cells
-        self._most_open = max(_FEWEST_OPEN, (self._lateness + self._future) // self._width + 2)
+        self.adopt(lateness_s=lateness_s, future_s=future_s, most_cells=most_cells)
         self._clock_ns = clock_ns
         self._monotonic_ns = monotonic_ns
         self._open: dict[int, _Open] = {}
         self._newest = 0  # newest event time seen
         self._seen_at = 0  # when it was seen, on the monotonic clock
         self._closed_until = 0  # end of the newest closed window
+
+    def adopt(self, *, lateness_s: float, future_s: float, most_cells: int) -> None:
+        """Keep to other bounds from now on; see the class."""
+        self._lateness = int(lateness_s * _SECOND_NS)
+        self._future = int(future_s * _SECOND_NS)
+        self._most = most_cells
+        self._most_open = max(_FEWEST_OPEN, (self._lateness + self._future) // self._width + 2)
 
     @property
     def width_ns(self) -> int:

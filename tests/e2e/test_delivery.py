@@ -263,7 +263,7 @@ def test_a_sender_that_vanishes_during_a_stop_does_not_stop_the_drain(tmp_path: 
         async with Processor(config) as processor:
             host, _, port = processor.receiver_address.rpartition(":")
             sender = socket.create_connection((host, int(port)))
-            served = cast("Any", processor)._grpc._open
+            served = cast("Any", processor)._receivers._server._open
             while not served:  # noqa: ASYNC110 - the server has no event to wait for
                 await asyncio.sleep(0.01)
             sender.recv(1000)  # with something unread, closing would already reset

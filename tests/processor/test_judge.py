@@ -39,6 +39,7 @@ class Scripted:
     name: ClassVar[str] = "scripted"
 
     def __init__(self) -> None:
+        self.learning = Learning()
         self.p: Mapping[int, float] = {}
         self.held: list[int] = []
         self.explained: list[int] = []

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from spanward_processor.closing import log_errors
 from spanward_processor.config import Config, ConfigError, load
 from spanward_processor.journal.log import JournalError
 from spanward_processor.listening import PortTakenError
@@ -34,10 +35,13 @@ def processor(
         level=logging.INFO, stream=sys.stderr, format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
     )
     try:
-        asyncio.run(serve(checked, _announce))
+        asyncio.run(serve(checked, _announce, config))
     except (PortTakenError, JournalError, TlsError, TokenFileError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
+    except ExceptionGroup as group:
+        log_errors(group)
+        raise typer.Exit(1) from group
 
 
 def _announce(line: str) -> None:

@@ -15,6 +15,7 @@ from spanward_processor.features import Aspect, Rows
 from spanward_processor.findings import Technique
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.settings import Learning
 from spanward_processor.windows import Window
 
 
@@ -78,6 +79,9 @@ class Detector(Protocol):
 
     name: ClassVar[str]
     """Name in findings and attributes, equal to the module's."""
+
+    learning: Learning
+    """What "ready" takes; may be exchanged between windows."""
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge a window by what was learned before it; the window is not learned yet."""

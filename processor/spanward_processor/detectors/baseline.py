@@ -56,7 +56,7 @@ class Baseline:
     name: ClassVar[str] = "baseline"
 
     def __init__(self, learning: Learning, decay: float) -> None:
-        self._learning = learning
+        self.learning = learning
         self._decay = decay
         self._slots = Slots()
         self._windows: Narrow = np.zeros(0, np.int32)  # learned, by slot
@@ -106,7 +106,7 @@ class Baseline:
         """Return which streams are judged: enough windows of their own, and enough rows."""
         rows = self._rows[answer.slots].astype(np.float64)
         rows[answer.starts.size - 1 :] = self._rates[0, answer.rates]
-        return (self._windows[answer.slots] >= self._learning.windows) & (rows >= self._learning.rows)
+        return (self._windows[answer.slots] >= self.learning.windows) & (rows >= self.learning.rows)
 
     def _test_distributions(self, window: Window) -> tuple[Ints, Floats]:
         """Return where the tested streams begin, and their `deviances`."""
@@ -167,7 +167,7 @@ class Baseline:
 
     def _model_now(self) -> RowModel:
         """Return the row model of the streams that are ready."""
-        ready = (self._windows >= self._learning.windows) & (self._rows >= self._learning.rows)
+        ready = (self._windows >= self.learning.windows) & (self._rows >= self.learning.rows)
         streams = np.sort(self._slots.streams[ready[: len(self._slots)]])
         firsts = np.stack(
             (np.searchsorted(self._usual.streams, streams), np.searchsorted(self._usual.streams, streams, "right")), 1
@@ -185,7 +185,7 @@ class Baseline:
         if key >= self._rate_windows.size:
             return Readiness(ready=False, windows=0, rows=0)
         windows, rows = int(self._rate_windows[key]), float(self._rates[0, key])
-        ready = windows >= self._learning.windows and rows >= self._learning.rows
+        ready = windows >= self.learning.windows and rows >= self.learning.rows
         return Readiness(ready, windows, int(rows))
 
     def usual(self, stream: int) -> Cells:

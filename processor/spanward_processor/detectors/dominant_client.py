@@ -41,7 +41,7 @@ class DominantClient:
     name: ClassVar[str] = "dominant_client"
 
     def __init__(self, learning: Learning, decay: float) -> None:
-        self._learning = learning
+        self.learning = learning
         self._decay = decay
         self._slots = Slots()
         self._dispersion = Dispersion(decay)  # by slot, as all that follows
@@ -65,7 +65,7 @@ class DominantClient:
         deviance = self._deviance(slots, top, rows)
         freedom = np.where(self._all[slots] >= _FEWEST_ROWS, 1.0, 0.0)
         self._answer = _Answer(streams, slots, deviance, freedom, top, rows)
-        ready = (self._windows[slots] >= self._learning.windows) & (self._all[slots] >= self._learning.rows)
+        ready = (self._windows[slots] >= self.learning.windows) & (self._all[slots] >= self.learning.rows)
         return Surprise(streams[ready], self._dispersion.p_values(slots[ready], deviance[ready], freedom[ready]))
 
     def _grow(self, slots: int) -> None:

@@ -84,6 +84,10 @@ class GrpcServer:
         host, port = name[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
+    def exchange(self, handler: Handler) -> None:
+        """Let another handler answer from the next call on, on open connections too."""
+        self._service.handler = handler
+
     async def start(self, sock: socket.socket) -> None:
         """Serve on a bound socket, which is ours from now on."""
         loop = asyncio.get_running_loop()
@@ -118,17 +122,27 @@ class GrpcServer:
         Args:
             grace_s: How long open calls may take, seconds; what is left then is cut off.
         """
+        for task in self._joining:
+            task.cancel()
+        await self.hand_over(grace_s)
+
+    async def hand_over(self, grace_s: float) -> None:
+        """Stop for another server that listens in the same place: who is just joining is let in first, and told to go.
+
+        Args:
+            grace_s: As in `stop`.
+        """
         sock, self._socket = self._socket, None
         if sock is None or self._ticking is None:
             return
         asyncio.get_running_loop().remove_reader(sock)
         sock.close()
-        for task in self._joining:
-            task.cancel()
         for serving in tuple(self._open):
             serving.leave()
         await self._until_empty(grace_s)
         self._ticking.cancel()
+        for task in self._joining:
+            task.cancel()
         for serving in tuple(self._open):
             serving.abandon()
         await self._until_empty(_TICK_S)
@@ -199,6 +213,8 @@ class GrpcServer:
     def _identify(self, serving: Serving) -> Peer | None:
         """Count a connection and return who it is; None for TLS without h2."""
         self._open.add(serving)
+        if self._socket is None:
+            asyncio.get_running_loop().call_soon(serving.leave)
         transport = serving.connection.transport
         _no_delay(transport.get_extra_info("socket"))
         tls = transport.get_extra_info("ssl_object")

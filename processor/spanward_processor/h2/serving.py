@@ -22,12 +22,12 @@ _log = logging.getLogger(__name__)
 _REMEMBERED: Final = 512  # streams we ended whose last frames may still be under way
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Service:
     """What all connections of a server share.
 
     Args:
-        handler: Answers calls.
+        handler: Answers calls; may be exchanged, the next call goes to the new one.
         limits: Bounds.
         busy: Builds the answer for a call there is no room for, from the reason.
         replies: Encodes answers.

@@ -22,7 +22,7 @@ class Cursor:
     """
 
     def __init__(self, folder: Path, name: str, start: int) -> None:
-        path = folder / f"{_PREFIX}{quote(name, safe='')}"
+        self._path = path = folder / f"{_PREFIX}{quote(name, safe='')}"
         new = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -47,6 +47,11 @@ class Cursor:
         """Write it to the file and close."""
         self._map.flush()
         self._map.close()
+
+    def remove(self) -> None:
+        """Close, and forget the position."""
+        self._map.close()
+        self._path.unlink(missing_ok=True)
 
 
 def strangers(folder: Path, known: set[str]) -> list[tuple[str, Path]]:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -68,19 +69,29 @@ class Journal:
     """
 
     def __init__(self, settings: JournalSettings, readers: Sequence[str]) -> None:
-        self._settings = settings
-        self._segment_bytes = min(_LARGEST_SEGMENT, settings.most_bytes // _SEGMENTS)
+        self.adopt(settings)
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
         self._recent: OrderedDict[int, Record] = OrderedDict()
         self._recent_bytes = 0
         self._spare: Segment | None = None  # a delivered file, kept to be written over
-        self._lock_file = _claim(settings.folder)
-        self._segments = _open_segments(settings.folder)
-        self._synced = self.end
-        self._readers = {name: self._reader(name) for name in readers}
-        _forget_strangers(settings.folder, set(readers), self.end)
-        self._free()
+        self._readers: dict[str, Reader] = {}
+        with ExitStack() as opened:
+            self._lock_file = _claim(settings.folder)
+            opened.callback(os.close, self._lock_file)
+            self._segments = _open_segments(settings.folder, opened)
+            self._synced = self.end
+            for name in readers:
+                self._readers[name] = self._reader(name)
+                opened.callback(self._readers[name].close)
+            _forget_strangers(settings.folder, set(readers), self.end)
+            self._free()
+            opened.pop_all()  # all is well: `close` does it from here on
+
+    def adopt(self, settings: JournalSettings) -> None:
+        """Keep to other bounds and another policy from now on; the folder stays."""
+        self._settings = settings
+        self._segment_bytes = min(_LARGEST_SEGMENT, settings.most_bytes // _SEGMENTS)
 
     def _reader(self, name: str) -> "Reader":
         start = self._segments[0].start
@@ -100,8 +111,19 @@ class Journal:
         return self.end - self._segments[0].start
 
     def reader(self, name: str) -> "Reader":
-        """Return the reader of a backend."""
-        return self._readers[name]
+        """Return the reader of a backend; a new one begins at the present."""
+        with self._lock:
+            if name not in self._readers:
+                self._readers[name] = self._reader(name)
+            return self._readers[name]
+
+    def dismiss(self, name: str) -> None:
+        """Forget a backend and how far it had come."""
+        with self._lock:
+            reader = self._readers.pop(name, None)
+            if reader is not None:
+                reader.dismissed = True
+                self._free()
 
     # --- write -------------------------------------------------------------------------------------------------------
 
@@ -129,6 +151,8 @@ class Journal:
             self._sync_to(at + size_of(payload))
 
     def _make_room(self, size: int) -> None:
+        if self.held_bytes + size > self._settings.most_bytes:
+            self._dismiss_leavers()
         if size > LARGEST or self.held_bytes + size > self._settings.most_bytes:
             raise JournalFullError(
                 f"the journal holds {self.held_bytes} bytes that backends have not taken; "
@@ -142,6 +166,14 @@ class Journal:
                 self._segments.append(self._new_segment(last.end))
             except OSError as error:
                 raise JournalFullError(f"the journal cannot be written: {error.strerror}") from error
+            self._free()
+
+    def _dismiss_leavers(self) -> None:
+        """Wait no longer for backends that are no longer configured: others need the room."""
+        leavers = [name for name, reader in self._readers.items() if reader.until is not None]
+        for name in leavers:
+            self._readers.pop(name).dismissed = True
+        if leavers:
             self._free()
 
     def _new_segment(self, start: int) -> Segment:
@@ -188,6 +220,7 @@ class Journal:
         read: list[Record] = []
         size = 0
         with self._lock:
+            at = max(at, self._segments[0].start)  # of a backend that was just dismissed, it may be gone
             while (record := self._next(at)) is not None:
                 size += len(record.payload)
                 if read and (record.signal is not read[0].signal or size > most_bytes):
@@ -227,18 +260,18 @@ class Journal:
             self._recent_bytes -= len(self._recent.popitem(last=False)[1].payload)
 
     def close(self) -> None:
-        """Write cursors and records out and let another process have the folder."""
-        with self._lock:
-            self._free()
-            for reader in self._readers.values():
-                reader.close()
-            if self._settings.fsync is not Fsync.OFF:
-                self._segments[-1].sync()
-            for segment in self._segments:
-                segment.close()
+        """Write cursors and records out and let another process have the folder; each step runs, whatever the others do."""
+        with self._lock, ExitStack() as steps:
+            steps.callback(os.close, self._lock_file)
             if self._spare is not None:
-                self._spare.remove()
-            os.close(self._lock_file)
+                steps.callback(self._spare.remove)
+            for segment in self._segments:
+                steps.callback(segment.close)
+            if self._settings.fsync is not Fsync.OFF:
+                steps.callback(self._segments[-1].sync)
+            for reader in self._readers.values():
+                steps.callback(reader.close)
+            steps.callback(self._free)
 
 
 class Reader:
@@ -254,6 +287,8 @@ class Reader:
     def __init__(self, journal: Journal, name: str, cursor: Cursor, at: int) -> None:
         self.name = name
         self.confirmed = at
+        self.until: int | None = None  # where the way of a backend ends that is no longer configured
+        self.dismissed = False  # nothing is kept for it any more
         self._journal = journal
         self._cursor = cursor
         self._at = at
@@ -264,19 +299,36 @@ class Reader:
         return self._at
 
     @property
+    def _end(self) -> int:
+        return self._journal.end if self.until is None else self.until
+
+    @property
     def waiting_bytes(self) -> int:
         """Bytes of records not yet delivered."""
-        return self._journal.end - self.confirmed
+        return 0 if self.dismissed else self.undelivered_bytes
+
+    @property
+    def undelivered_bytes(self) -> int:
+        """Bytes of its records that were not delivered, whether they are still awaited or given up."""
+        return self._end - self.confirmed
 
     @property
     def untaken_bytes(self) -> int:
         """Bytes of records not yet taken."""
-        return self._journal.end - self._at
+        return 0 if self.dismissed else self._end - self._at
 
     @property
     def behind(self) -> bool:
         """Whether the next record must be read from the disk."""
-        return self._at < self._journal.end and not self._journal.remembers(self._at)
+        return self._at < self._end and not self._journal.remembers(self._at)
+
+    def end_here(self) -> None:
+        """Take what is in the journal by now, and no more."""
+        self.until = self._journal.end
+
+    def go_on(self) -> None:
+        """Take what comes, after all."""
+        self.until = None
 
     def take(self, most_bytes: int) -> list[Record]:
         """Return the next records of one signal, in order; none at the end.
@@ -284,11 +336,16 @@ class Reader:
         Args:
             most_bytes: Bytes of requests after which no further one is added; the first is always taken.
         """
-        taken, self._at = self._journal.read(self._at, most_bytes)
-        return taken
+        if self.dismissed or (self.until is not None and self._at >= self.until):
+            return []
+        taken, at = self._journal.read(self._at, most_bytes)
+        self._at = min(at, self._end)
+        return [record for record in taken if record.end <= self._at]
 
     def confirm(self, position: int) -> None:
         """Note that everything before a position is delivered, and let the journal forget it."""
+        if self.dismissed:
+            return
         self.confirmed = position
         self._cursor.move(position)
         self._journal.forget()
@@ -296,6 +353,10 @@ class Reader:
     def close(self) -> None:
         """Write the position out."""
         self._cursor.close()
+
+    def remove(self) -> None:
+        """Forget the position, of a backend that was dismissed."""
+        self._cursor.remove()
 
 
 def _claim(folder: Path) -> int:
@@ -315,10 +376,15 @@ def _claim(folder: Path) -> int:
     return descriptor
 
 
-def _open_segments(folder: Path) -> list[Segment]:
-    segments = [Segment.open(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+def _open_segments(folder: Path, opened: ExitStack) -> list[Segment]:
+    segments: list[Segment] = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        segments.append(Segment.open(path))
+        opened.callback(segments[-1].close)
     if not segments:
-        return [Segment.create(folder, 0)]
+        first = Segment.create(folder, 0)
+        opened.callback(first.close)
+        return [first]
     for segment, following in pairwise(segments):
         segment.end = following.start
     segments[-1].mend()

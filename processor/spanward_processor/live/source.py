@@ -21,7 +21,7 @@ class PipelineSource:
     def __init__(self, pipeline: Pipeline, counts: running.Counts, config: Config, version: str) -> None:
         self._panorama = pipeline.panorama
         self._counts = counts
-        self._config = config
+        self.config = config
         self._version = version
 
     def snapshot(self) -> Snapshot:
@@ -31,8 +31,8 @@ class PipelineSource:
             version=self._version,
             started_ns=self._panorama.started_ns,
             watermark_ns=self._panorama.watermark_ns,
-            window_s=self._config.detection.window_s,
-            budget_per_day=self._config.detection.false_alarms_per_day,
+            window_s=self.config.detection.window_s,
+            budget_per_day=self.config.detection.false_alarms_per_day,
             counts=Counts(
                 accepted=counts.accepted,
                 refused=counts.refused,

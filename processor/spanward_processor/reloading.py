@@ -1,0 +1,66 @@
+"""What of a new configuration holds at once, and what waits for a restart."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final, TypeVar
+
+from spanward_processor.config import Config
+from spanward_processor.journal.log import JournalError
+from spanward_processor.listening import PortTakenError
+from spanward_processor.receive.tokens import TokenFileError
+from spanward_processor.tls import TlsError
+
+Made = TypeVar("Made")
+
+RESTART: Final = (
+    "journal.folder",
+    "detection.window_s",
+    "detection.half_life_s",
+    "detection.slices",
+    "detection.roles",
+    "limits.keys",
+    "limits.texts",
+)
+"""Keys that hold from the next start on, since what was learned or written is laid out by them."""
+
+
+def settle(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration that can hold at once, and the changed keys that wait for a restart.
+
+    Args:
+        running: What holds now.
+        wanted: What the operator's file says now.
+    """
+    held: list[str] = []
+    settled = wanted
+    if (running.journal is None) != (wanted.journal is None):  # OK would mean something else
+        held.append("journal")
+        settled = settled.model_copy(update={"journal": running.journal})
+    for path in RESTART:
+        section, key = path.split(".")
+        before, after = getattr(running, section), getattr(settled, section)
+        if before is not None and getattr(before, key) != getattr(after, key):
+            held.append(path)
+            kept = after.model_copy(update={key: getattr(before, key)})
+            settled = settled.model_copy(update={section: kept})
+    return settled, tuple(held)
+
+
+class Attempt:
+    """Makes what a configuration asks for, and collects what cannot be made.
+
+    Args:
+        opened: Closes what was made, should the attempt fail.
+    """
+
+    def __init__(self, opened: ExitStack) -> None:
+        self.opened = opened
+        self.errors: list[Exception] = []
+
+    def make(self, make: Callable[[], Made]) -> Made | None:
+        """Return what was made; None where it could not be, which is noted."""
+        try:
+            return make()
+        except (PortTakenError, JournalError, TlsError, TokenFileError) as error:
+            self.errors.append(error)
+            return None
