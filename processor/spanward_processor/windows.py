@@ -4,10 +4,14 @@ The watermark follows the newest event time less the allowed lateness; when noth
 silence closes windows too. A sender whose clock is ahead cannot close windows for the others: the watermark never passes
 the clock, and times beyond `future_s` from now are counted in the present. Nor can one whose clock is behind: how many
 windows are open is bounded, and a long gap between two of them is not filled with empty ones.
+
+Where everybody's clock was set, ours included, event time has a cut: what lies between the times before and after it never
+was, so it is no silence, and the windows at the edges were not seen from end to end. That our clock was set is known from the
+monotonic one, which never is.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
@@ -31,6 +35,7 @@ Kind = TypeVar("Kind", bound="np.generic[Any]")
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_GAP: Final = 10_000  # empty windows worth telling detectors about; a longer gap is a new beginning
 _FEWEST_OPEN: Final = 1024  # windows that may be open at once, more only where lateness asks for it
+_STEPS_PER_WINDOW: Final = 10  # a clock that is set by less than a tenth of a window changes no rate that counts
 _SMALLEST: Final = 1 << 8  # places of a new window's table
 _FEWEST_TRACKS: Final = 64
 
@@ -46,6 +51,7 @@ class Window:
         example_keys: (k,) int64 keys that have an example row.
         example_p: (k,) float64 p-value of that row, the smallest of its key.
         examples: (k, 2) uint64 trace id of that row.
+        whole: Whether its time was seen from end to end; else its rate says nothing.
     """
 
     start_ns: int
@@ -54,6 +60,7 @@ class Window:
     example_keys: Ints
     example_p: Floats
     examples: Codes
+    whole: bool = True
 
     @classmethod
     def empty(cls, start_ns: int, end_ns: int) -> Self:
@@ -81,7 +88,8 @@ class Window:
         p = np.concatenate((self.example_p, other.example_p))
         first = _first_of_each(keys, p)
         traces = np.concatenate((self.examples, other.examples))
-        return Window(self.start_ns, self.end_ns, self.cells + other.cells, keys[first], p[first], traces[first])
+        whole = self.whole and other.whole
+        return Window(self.start_ns, self.end_ns, self.cells + other.cells, keys[first], p[first], traces[first], whole)
 
 
 def _first_of_each(keys: Ints, p: Floats) -> Ints:
@@ -180,17 +188,21 @@ class Due:
         start_ns: First nanosecond of event time in it.
         end_ns: First nanosecond after it.
         taken: Its rows, None where it has none.
+        whole: Whether its time was seen from end to end.
     """
 
     start_ns: int
     end_ns: int
     taken: _Open | None
+    whole: bool = True
 
     def close(self) -> Window:
         """Return the window."""
         if self.taken is None:
-            return Window.empty(self.start_ns, self.end_ns)
-        return self.taken.close(self.start_ns, self.end_ns)
+            window = Window.empty(self.start_ns, self.end_ns)
+        else:
+            window = self.taken.close(self.start_ns, self.end_ns)
+        return window if self.whole else replace(window, whole=False)
 
 
 class Windows:
@@ -223,6 +235,10 @@ class Windows:
         self._newest = 0  # newest event time seen
         self._seen_at = 0  # when it was seen, on the monotonic clock
         self._closed_until = 0  # end of the newest closed window
+        self._offset = clock_ns() - monotonic_ns()  # of the time of day, when it was last looked at
+        self._set_ahead = 0  # how far our clock was set, less what event time has followed
+        self._cuts: list[tuple[int, int]] = []  # first and last window at the edges of each cut
+        self._left: list[Due] = []  # windows from before our clock was set back
 
     def adopt(self, *, lateness_s: float, future_s: float, most_cells: int) -> None:
         """Keep to other bounds from now on; see the class."""
@@ -256,6 +272,7 @@ class Windows:
         """
         if not len(rows):
             return 0
+        self._look_at_clock()
         now = self._now()
         first_ns, last_ns = int(rows.time_ns.min()), int(rows.time_ns.max())
         window = first_ns // self._width
@@ -269,6 +286,8 @@ class Windows:
             self._note(last_ns)
             return 0
         times = np.where(rows.time_ns > now + self._future, now, rows.time_ns)
+        if last_ns < self._closed_until and self._was_set_back(last_ns):
+            self._begin_again(last_ns)
         index = times // self._width
         late = times < self._closed_until
         for window in np.unique(index[~late])[::-1]:  # newest first, so that old times cannot crowd out the present
@@ -288,7 +307,40 @@ class Windows:
     def _note(self, newest: int) -> None:
         """Move on to an event time that was seen."""
         if newest > self._newest:
+            ahead = newest - self._newest - (self._monotonic_ns() - self._seen_at)
+            if self._newest and self._is_step(ahead) and self._follows_clock(ahead):
+                self._cuts.append((self._newest // self._width, newest // self._width))
+                self._set_ahead -= ahead
             self._newest, self._seen_at = newest, self._monotonic_ns()
+
+    def _look_at_clock(self) -> None:
+        """Note by how much our clock was set since it was last looked at."""
+        offset = self._clock_ns() - self._monotonic_ns()
+        if self._is_step(abs(offset - self._offset)):
+            self._set_ahead += offset - self._offset
+            self._offset = offset
+
+    def _is_step(self, ahead: int) -> bool:
+        """Return whether time went on by so much more than the monotonic clock that a window's rate shows it."""
+        return ahead * _STEPS_PER_WINDOW > self._width
+
+    def _follows_clock(self, ahead: int) -> bool:
+        """Return whether event time went ahead because our clock was set; requests do not come evenly."""
+        return self._is_step(self._set_ahead) and ahead > self._set_ahead - max(self._width, self._lateness)
+
+    def _was_set_back(self, newest: int) -> bool:
+        """Return whether rows are late only because our clock was set back, and theirs with it."""
+        clock = self._clock_ns()
+        return clock < self._closed_until and newest > clock - self._lateness - self._width
+
+    def _begin_again(self, newest: int) -> None:
+        """Begin anew at an event time before what has closed; what is open closes as it is."""
+        for index in sorted(self._open):
+            self._left.append(self._due(index, self._open.pop(index), whole=False))
+        self._newest, self._seen_at = newest, self._monotonic_ns()
+        self._closed_until = max(0, newest - self._lateness) // self._width * self._width
+        self._cuts = [(self._closed_until // self._width, newest // self._width)]
+        self._set_ahead = 0
 
     def due(self, *, every: bool = False) -> list[Due]:
         """Take out the windows whose time has come, oldest first, empty ones between them included.
@@ -299,22 +351,30 @@ class Windows:
             every: Take all that hold rows, whatever the watermark says.
         """
         end = max(self._open, default=-1) + 1 if every else self.watermark_ns // self._width
-        taken: list[Due] = []
+        taken, self._left = self._left, []
         following = self._closed_until // self._width  # 0 before anything was closed
         for index in sorted(index for index in self._open if index < end):
             taken += self._empty(following, index)
-            taken.append(Due(index * self._width, (index + 1) * self._width, self._open.pop(index)))
+            taken.append(self._due(index, self._open.pop(index), whole=not self._is_cut(index)))
             following = index + 1
         taken += self._empty(following, end)
         self._closed_until = max(self._closed_until, end * self._width)
+        self._cuts = [cut for cut in self._cuts if cut[1] * self._width >= self._closed_until]
         return taken
+
+    def _due(self, index: int, taken: _Open | None, *, whole: bool = True) -> Due:
+        return Due(index * self._width, (index + 1) * self._width, taken, whole)
+
+    def _is_cut(self, index: int) -> bool:
+        """Return whether a window's time was not seen from end to end."""
+        return any(first <= index <= last for first, last in self._cuts)
 
     def close(self, *, every: bool = False) -> list[Window]:
         """Close the windows whose time has come; see `due`."""
         return [window.close() for window in self.due(every=every)]
 
     def _empty(self, first: int, end: int) -> list[Due]:
-        """Return the windows of a gap; none before the first window ever, and none where the gap is too long."""
+        """Return the windows of a gap; none before the first window ever, in a cut, and where the gap is too long."""
         if not first or end - first > _LONGEST_GAP:
             return []
-        return [Due(index * self._width, (index + 1) * self._width, None) for index in range(first, end)]
+        return [self._due(index, None) for index in range(first, end) if not self._is_cut(index)]

@@ -128,6 +128,8 @@ class Baseline:
             self._rates = np.concatenate((self._rates, np.zeros((len(self._rates), room - known))), axis=1)
             self._rate_windows = np.concatenate((self._rate_windows, np.zeros(room - known, np.int32)))
         self._counted = np.zeros(keys)
+        if not window.whole:
+            return np.empty(0, np.int64), np.empty(0)
         rates = window.cells.of_feature(Aspect.RATE)
         self._counted[rates.keys] = rates.counts
         answers = np.empty(keys)
