@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from spanward_processor.admission import Admission, BusyError
+from spanward_processor.admission import Admission, BusyError, Turn
 from spanward_processor.counts import Counts
 from spanward_processor.decode import UndecodableError
 from spanward_processor.delivery import Delivery, RefusedError
@@ -47,7 +47,20 @@ class Intake:
         self.admission = admission
         self.counts = counts
         self.workers = workers
+        self._turn = Turn()
         self._joiner = Joiner(self._take_traces)
+
+    def keep_pace(self) -> None:
+        """Look whether there is time for another request; before anything is done for it.
+
+        Raises:
+            BusyError: More comes in than can be judged.
+        """
+        try:
+            self._turn.check()
+        except BusyError:
+            self.counts.refused_requests += 1
+            raise
 
     def take(self, signal: Signal, payload: bytes, within_s: float | None = None) -> bytes | Awaitable[bytes]:
         """Take one request.

@@ -54,6 +54,7 @@ class GrpcReceiver:
     def __call__(self, call: Call) -> Answer | Awaitable[Answer]:
         """Take a message."""
         try:
+            self.intake.keep_pace()
             payload = self._message(call)
             taken = self.intake.take(_SIGNALS[call.path], payload, call.timeout_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, the sender gets an answer it may come back from

@@ -50,6 +50,10 @@ _CODES: Final = {
 class Intake(Protocol):
     """Takes export requests; `spanward_processor.intake.Intake` is the real one."""
 
+    def keep_pace(self) -> None:
+        """Raise BusyError when there is no time for another request."""
+        ...
+
     def take(self, signal: Signal, payload: bytes, within_s: float | None = None) -> bytes | Awaitable[bytes]:
         """Take an encoded request; return the encoded response."""
         ...
@@ -155,6 +159,7 @@ class HttpReceiver:
             raise TooLargeError(f"content-length: must be <= {self._most_bytes} (limits.message_bytes)")
         with self._room.hold() as held:
             packed = await self._in_time(body, held)
+            self._intake.keep_pace()
             payload = decompress(encoding, packed, self._most_bytes, self._most_ratio)
             if content_type == _JSON:
                 payload = await _from_json(signal, payload)

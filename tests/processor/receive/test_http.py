@@ -52,6 +52,9 @@ class Intake:
         self._error = error
         self._later = later
 
+    def keep_pace(self) -> None:
+        """There is always time."""
+
     def take(self, signal: Signal, payload: bytes, within_s: float | None = None) -> bytes | Awaitable[bytes]:
         """Take a request."""
         return self._take_later(signal, payload) if self._later else self._take(signal, payload)
