@@ -1,5 +1,6 @@
 """From the checked configuration to the parts that do the work."""
 
+import logging
 import random
 import time
 from typing import Final
@@ -7,18 +8,64 @@ from typing import Final
 from spanward_processor.backends import Backend
 from spanward_processor.config import BackendConfig, Config
 from spanward_processor.delivery import Delivery, Destination, Direct, Journalled
+from spanward_processor.detectors import DETECTORS
 from spanward_processor.exporters.base import Exporter
 from spanward_processor.exporters.grpc import GrpcExporter
+from spanward_processor.features import FEATURES
 from spanward_processor.h2.client import GrpcChannel
 from spanward_processor.h2.limits import Limits
 from spanward_processor.journal.log import Fsync, Journal
+from spanward_processor.pipeline import Pipeline
 from spanward_processor.receive.gate import Gate
 from spanward_processor.receive.rates import PeerRates
 from spanward_processor.receive.tokens import Tokens
+from spanward_processor.snapshots import SnapshotError, Snapshots
 from spanward_processor.tls import client_context
+
+_log = logging.getLogger(__name__)
 
 _BURST_S: Final = 2  # seconds' worth of requests that a peer may send at once
 MOST_PEERS: Final = 10_000
+
+
+def snapshots_of(config: Config) -> Snapshots | None:
+    """Return where the detectors' state is kept over a restart; None where it is not."""
+    folder = config.state_folder
+    if folder is None:
+        return None
+    detection = config.detection.model_dump(mode="json", include={"window_s", "half_life_s", "slices", "roles"})
+    facts = {f"detection.{name}": value for name, value in detection.items()}
+    facts |= {"limits.keys": config.limits.keys, "limits.texts": config.limits.texts}
+    features = [feature.aspect.name for feature in FEATURES]
+    return Snapshots(folder, facts | {"detectors": [detector.__name__ for detector in DETECTORS], "features": features})
+
+
+def pipeline_of(config: Config, snapshots: Snapshots | None) -> Pipeline:
+    """Return what judges spans: with what was learned before, if that was kept and is of use.
+
+    Args:
+        config: The configuration.
+        snapshots: Where it is kept; None where it is not.
+    """
+    detection, limits = config.detection.as_settings(), config.limits.as_settings()
+    if snapshots is None:
+        return Pipeline(detection, limits)
+    try:
+        pipeline = Pipeline(detection, limits, kept=snapshots.read())
+    except FileNotFoundError:
+        return Pipeline(detection, limits)
+    except SnapshotError as error:
+        _log.warning(
+            "what was learned is of no use, learning begins anew file=%s reason=%r", snapshots.path, str(error)
+        )
+    except (KeyError, ValueError, TypeError, IndexError) as error:  # undamaged, yet not what we would have written
+        _log.warning(
+            "what was learned is of no use, learning begins anew file=%s reason=%r", snapshots.path, repr(error)
+        )
+    else:
+        _log.info("what was learned before the restart goes on file=%s", snapshots.path)
+        return pipeline
+    return Pipeline(detection, limits)
 
 
 def delivery_of(config: Config, rng: random.Random) -> Delivery:

@@ -235,6 +235,13 @@ class JournalConfig(_Section):
         return JournalSettings(folder=self.folder or _state_folder() / "journal", **kept)
 
 
+class StateConfig(_Section):
+    """Where what was learned is kept over a restart."""
+
+    folder: Path | None = None  # null: the journal's folder
+    interval_s: Positive = 60.0
+
+
 class LearningConfig(_Section):
     """When a series counts as learned."""
 
@@ -313,10 +320,20 @@ class Config(_Section):
     live: Live | None = Live()
     backends: tuple[BackendConfig, ...] = ()
     journal: JournalConfig | None = JournalConfig()
+    state: StateConfig | None = StateConfig()
     forwarding: ForwardingConfig = ForwardingConfig()
     detection: DetectionConfig = DetectionConfig()
     limits: LimitsConfig = LimitsConfig()
     telemetry: Telemetry = Telemetry()
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where the detectors' state is kept; None where it is not: that needs a folder, or a journal that is in use."""
+        if self.state is None:
+            return None
+        if self.state.folder is not None:
+            return self.state.folder
+        return self.journal.as_settings().folder if self.journal and self.backends else None
 
     @field_validator("backends")
     @classmethod

@@ -12,11 +12,13 @@ Three steps, each from the literature:
    2022, definition 2.6 and theorem 2.4.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 from spanward_processor.kernels.tails import f_tails
 
@@ -56,6 +58,14 @@ class Dispersion:
         self._decay = decay
         self._deviance: Singles = np.zeros(0, np.float32)
         self._freedom: Singles = np.zeros(0, np.float32)
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        return {"deviance": self._deviance.copy(), "freedom": self._freedom.copy()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        self._deviance, self._freedom = arrays["deviance"], arrays["freedom"]
 
     def grow(self, slots: int) -> None:
         """Make room for slots."""
@@ -104,6 +114,14 @@ class Evidence:
         self._calm = np.zeros(0, np.uint8)
         self._slots: Ints = np.empty(0, np.int64)  # of the newest window
         self._p = np.empty(0)
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        return {"log10_e": self._log10_e.copy(), "calm": self._calm.copy()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        self._log10_e, self._calm = arrays["log10_e"], arrays["calm"]
 
     def grow(self, slots: int) -> None:
         """Make room for slots."""

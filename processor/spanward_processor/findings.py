@@ -1,7 +1,8 @@
 """What a finding is: one claim with its reason."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class State(StrEnum):
@@ -104,3 +105,23 @@ class Finding:
     technique: Technique | None = None
     client_trust: str = ""
     example_trace_id: str = ""
+
+
+def as_plain(finding: Finding) -> dict[str, Any]:
+    """Return a finding as JSON can hold it."""
+    return asdict(finding)
+
+
+def from_plain(plain: dict[str, Any]) -> Finding:
+    """Return the finding that `as_plain` was given, after it went through JSON."""
+    series, technique = plain["series"], plain["technique"]
+    return Finding(
+        **plain
+        | {
+            "state": State(plain["state"]),
+            "severity": Severity(plain["severity"]),
+            "series": Series(**series | {"slice": tuple(series["slice"]) if series["slice"] else None}),
+            "slices": tuple(SliceShare(**share) for share in plain["slices"]),
+            "technique": Technique(**technique) if technique else None,
+        }
+    )

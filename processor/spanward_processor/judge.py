@@ -4,13 +4,15 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanward_processor.detectors.base import Account, Detector
 from spanward_processor.evidence import Evidence, log10_threshold
-from spanward_processor.findings import Finding, Series, Severity, SliceShare, State
+from spanward_processor.findings import Finding, Series, Severity, SliceShare, State, as_plain, from_plain
+from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
 from spanward_processor.kernels.jit import Flags, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
@@ -71,6 +73,31 @@ class Judge:
         self._window_s = window_s
         self.false_alarms_per_day = false_alarms_per_day
         self._open: dict[_Claim, _Lasting] = {}
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        lasting = [
+            (claim, as_plain(one.finding), one.stream, sorted(one.streams), one.carriers, one.told_ns)
+            for claim, one in self._open.items()
+        ]
+        return gathered(self._parts()) | {"open": from_json(lasting)}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        scattered(self._parts(), arrays)
+        self._open = {
+            (claim[0], claim[1], claim[2]): _Lasting(
+                from_plain(finding), stream, set(streams), tuple((cell[0], cell[1]) for cell in carriers), told_ns
+            )
+            for claim, finding, stream, streams, carriers, told_ns in to_json(arrays["open"])
+        }
+
+    def _parts(self) -> dict[str, Kept]:
+        parts: dict[str, Kept] = {}
+        for detector, slots, evidence in zip(self._detectors, self._slots, self._evidence, strict=True):
+            name = detector.name
+            parts |= {f"slots.{name}": slots, f"evidence.{name}": evidence, f"detectors.{name}": detector}
+        return parts
 
     @property
     def open_findings(self) -> tuple[Finding, ...]:

@@ -1,11 +1,14 @@
 """The keys in use, and who is meant by each."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanward_processor.columns import SpanBatch
 from spanward_processor.findings import Series
+from spanward_processor.kept import Arrays, copies, of_texts, part, to_texts, under
 from spanward_processor.kernels.jit import Ints
 from spanward_processor.kernels.tables import KEYS, OVERFLOWED, KeySpace, assign_keys, find_keys_again
 from spanward_processor.roles import RoleTable
@@ -43,6 +46,16 @@ class KeyDirectory:
         )
         self._named = 1  # keys whose parts have texts
         self._part_texts: dict[int, str] = {}  # of all keys: most keys share theirs with others
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        return copies(self._space._asdict()) | under("names", of_texts(self._part_texts))
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        self._space = KeySpace(**{name: arrays[name] for name in KeySpace._fields})
+        self._part_texts = to_texts(part("names", arrays))
+        self._named = len(self)
 
     def assign(self, batch: SpanBatch) -> Ints:
         """Return (1 + s, n) int64 keys of a batch whose texts were learned; names of new keys are noted."""

@@ -1,17 +1,20 @@
 """What an operator sees: each series' state, recent history and findings, kept up to date window by window."""
 
+import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple, dataclass, field
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanward_processor.cells import Cells
 from spanward_processor.detectors.baseline import Baseline
 from spanward_processor.features import FEATURES, Aspect
-from spanward_processor.findings import Finding, Series, State
+from spanward_processor.findings import Finding, Series, State, as_plain, from_plain
+from spanward_processor.kept import Arrays, from_json, to_json
 from spanward_processor.kernels.cells import find_quantiles
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
@@ -24,6 +27,7 @@ _MOST_SHOWN: Final = 200  # series and slices that are kept for showing
 _MOST_TRANSITIONS: Final = 1000
 _MOST_RESOLVED: Final = 100
 _MOST_DECISIONS: Final = 8
+_COLUMNS: Final = 6  # numbers of a point
 _SHOWN: Final = (
     Aspect.RATE,
     Aspect.LATENCY,
@@ -107,6 +111,31 @@ class Panorama:
         self._counts: dict[tuple[str, str, str], int] = {}
         self.started_ns = clock_ns()
         self.watermark_ns = 0
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        with self._lock:
+            points = [astuple(point) for seen in self._seen.values() for point in seen.history]
+            shown = [(key, len(seen.history), seen.decisions) for key, seen in self._seen.items()]
+            told = [(number, as_plain(finding)) for number, finding in self._transitions]
+            counts = [(*kind, count) for kind, count in self._counts.items()]
+            resolved = [as_plain(finding) for finding in self._resolved]
+            rest = {"shown": shown, "told": told, "counts": counts, "resolved": resolved, "sequence": self._sequence}
+        return {"points": np.array(points, np.float64).reshape(-1, _COLUMNS), "rest": from_json(rest)}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], open_findings: tuple[Finding, ...]) -> None:
+        """Take back what was kept, and what the judge has kept open; see `Kept`."""
+        points, rest = arrays["points"].tolist(), to_json(arrays["rest"])
+        at = 0
+        for key, size, decisions in rest["shown"]:
+            history = (_point(*row) for row in points[at : at + size])
+            shares = tuple((text, share) for text, share in decisions)
+            self._seen[key] = _Seen(deque(history, maxlen=_POINTS), shares)
+            at += size
+        self._transitions.extend((number, from_plain(finding)) for number, finding in rest["told"])
+        self._resolved.extend(from_plain(finding) for finding in rest["resolved"])
+        self._counts = {(kind, severity, detector): count for kind, severity, detector, count in rest["counts"]}
+        self._sequence, self._open = rest["sequence"], open_findings
 
     def see(self, window: Window, changes: Iterable[Finding], open_findings: tuple[Finding, ...]) -> None:
         """Take in one closed window and what it changed."""
@@ -197,6 +226,11 @@ class Panorama:
         """Return how many findings were opened, by kind, severity and detector."""
         with self._lock:
             return dict(self._counts)
+
+
+def _point(t_s: float, rate_per_s: float, *values: float) -> Point:
+    """Return a point of numbers, where NaN stands for none."""
+    return Point(t_s, rate_per_s, *(None if math.isnan(value) else value for value in values))
 
 
 def _ranges(cells: Cells, keys: Ints, aspect: Aspect) -> Ints:

@@ -6,11 +6,12 @@ it, and `tick` what happens when event time has moved on.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanward_processor.annotate import Templates, annotate
 from spanward_processor.decode import UndecodableError, decode
@@ -18,7 +19,9 @@ from spanward_processor.detectors import DETECTORS, Baseline, Detector
 from spanward_processor.features import Rows, empty_memory, rows_of
 from spanward_processor.findings import Finding
 from spanward_processor.judge import Judge
+from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
 from spanward_processor.kernels.jit import Floats
+from spanward_processor.kernels.repeats import Memory
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.panorama import Panorama
 from spanward_processor.pruning import MixedError, Refusals, find_refusals, pruned
@@ -61,6 +64,7 @@ class Pipeline:
         limits: What is kept at most.
         clock_ns: Returns the time of day, Unix nanoseconds.
         monotonic_ns: Returns a clock that never steps, nanoseconds.
+        kept: What an earlier pipeline of the same settings has kept; None begins to learn anew.
     """
 
     def __init__(
@@ -70,10 +74,13 @@ class Pipeline:
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        kept: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self._settings = settings
         self._limits = limits
-        self._roles = role_table(settings.slices, settings.roles)
+        self._clock_ns = clock_ns
+        key = kept["key"].tobytes() if kept else None  # codes of texts mean the same again only by the same key
+        self._roles = role_table(settings.slices, settings.roles, key)
         # a key is named once and for all, so what names keys comes first: one request teaches only so many texts
         named = ("service", "model", "version", *settings.slices, "decision", "client")
         self._texts = Texts([self._roles.text(role) for role in named], limits.texts)
@@ -106,6 +113,8 @@ class Pipeline:
         self._stateful = threading.Lock()  # keys, texts and recent inputs; held for microseconds
         self._windowing = threading.Lock()  # open windows; held for as long as it takes to count a request
         self._judging = threading.Lock()  # everything behind closed windows
+        if kept:
+            self._restore(kept)
 
     # --- a request on its way ------------------------------------------------------------------------------------------
 
@@ -188,12 +197,45 @@ class Pipeline:
         self.panorama.see(window, changes, self._judge.open_findings)
         return changes
 
+    # --- over a restart ------------------------------------------------------------------------------------------------
+
+    def arrays(self, *, complete: bool) -> Arrays:
+        """Return all that another pipeline needs to go on as this one would; requests on their way hardly wait for it.
+
+        Args:
+            complete: Whether nothing will be acknowledged any more.
+        """
+        with self._judging:
+            judged = gathered({"judge": self._judge}) | under("panorama", self.panorama.arrays())
+            with self._windowing:
+                held, now_ns = self._windows.held(), self._clock_ns()
+            with self._stateful:  # after the windows: it names every key that they count
+                named = gathered({"directory": self._directory, "texts": self._texts})
+                recent = under("recent", copies(self._recent._asdict()))
+        when = np.array([now_ns, complete], np.int64)
+        return (
+            judged
+            | named
+            | recent
+            | under("windows", held.arrays())
+            | {"key": self._roles.names.key.copy(), "when": when}
+        )
+
+    def _restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        scattered({"directory": self._directory, "texts": self._texts, "judge": self._judge}, kept)
+        self.panorama.restore(part("panorama", kept), self._judge.open_findings)
+        self._recent = Memory(**part("recent", kept))
+        saved_ns, complete = (int(number) for number in kept["when"])
+        away_ns = max(0, self._clock_ns() - saved_ns)
+        self._windows.restore(part("windows", kept), away_ns=away_ns, complete=bool(complete))
+        self._templates = Templates.of(self._judge.carriers(), self._row_detectors)
+
     # --- while it runs -------------------------------------------------------------------------------------------------
 
     def adopt(self, settings: Detection, limits: Limits) -> None:
         """Judge by other settings from the next window on; window, half-life, slices, roles, keys and texts stay."""
         with self._judging, self._windowing:
-            self._settings = settings
+            self._settings, self._limits = settings, limits
             self._directory.most_slices = limits.slices_per_series
             self._windows.adopt(
                 lateness_s=settings.lateness_s, future_s=limits.future_s, most_cells=limits.cells_per_window

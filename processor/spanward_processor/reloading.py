@@ -14,6 +14,7 @@ Made = TypeVar("Made")
 
 RESTART: Final = (
     "journal.folder",
+    "state.folder",
     "detection.window_s",
     "detection.half_life_s",
     "detection.slices",
@@ -33,9 +34,11 @@ def settle(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
     """
     held: list[str] = []
     settled = wanted
-    if (running.journal is None) != (wanted.journal is None):  # OK would mean something else
-        held.append("journal")
-        settled = settled.model_copy(update={"journal": running.journal})
+    for section in ("journal", "state"):  # OK would mean something else, and windows would be left open at the end
+        before = getattr(running, section)
+        if (before is None) != (getattr(wanted, section) is None):
+            held.append(section)
+            settled = settled.model_copy(update={section: before})
     for path in RESTART:
         section, key = path.split(".")
         before, after = getattr(running, section), getattr(settled, section)

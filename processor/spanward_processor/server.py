@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from spanward_processor.assemble import delivery_of, destinations_of
+from spanward_processor.assemble import delivery_of, destinations_of, pipeline_of, snapshots_of
 from spanward_processor.closing import Closing
 from spanward_processor.config import Config, ConfigError, load
 from spanward_processor.counts import Counts
@@ -29,6 +29,7 @@ from spanward_processor.pipeline import Pipeline
 from spanward_processor.receivers import GRACE_S, Receivers
 from spanward_processor.reloading import Attempt, settle
 from spanward_processor.resident import bound_allocator, give_back
+from spanward_processor.snapshots import Snapshots
 from spanward_processor.telemetry import SelfTelemetry
 from spanward_processor.warmup import compile_apart, warm_up
 
@@ -52,7 +53,8 @@ class Processor:
 
     def __init__(self, config: Config, pipeline: Pipeline | None = None) -> None:
         self._config = config
-        self.pipeline = pipeline or Pipeline(config.detection.as_settings(), config.limits.as_settings())
+        self._snapshots = snapshots_of(config)
+        self.pipeline = pipeline or pipeline_of(config, self._snapshots)
         self.counts = Counts()
         self.delivery: Delivery
         self._ready = False
@@ -131,7 +133,9 @@ class Processor:
         self._keep_running("emitter", self._emitter.run())
         closing.add("findings", lambda: self._emitter.drain(GRACE_S))
         self._keep_running("care", self._look_after())
-        closing.add("open windows", self._flush)
+        closing.add("open windows", self._leave_windows)
+        if self._snapshots:
+            self._keep_running("snapshots", self._keep_state(self._snapshots))
         self._keep_running("tick", self._tick())
         closing.add("receivers", self._receivers.end)
         await self._receivers.serve(parts, self.delivery)
@@ -247,8 +251,23 @@ class Processor:
             for certificate in self._receivers.certificates:
                 await asyncio.to_thread(certificate.reload)
 
-    async def _flush(self) -> None:
-        self._tell(await asyncio.to_thread(self.pipeline.flush))
+    async def _keep_state(self, snapshots: Snapshots) -> None:
+        """Keep what was learned, at intervals."""
+        while True:
+            await asyncio.sleep(self._config.state.interval_s if self._config.state else _TELL_AGAIN_S)
+            saving = asyncio.ensure_future(asyncio.to_thread(_save, snapshots, self.pipeline, complete=False))
+            try:
+                await asyncio.shield(saving)
+            except asyncio.CancelledError:
+                await saving  # or it might come after the last one
+                raise
+
+    async def _leave_windows(self) -> None:
+        """Judge what is open; where state is kept, leave that to the next start, which will see the rest of it."""
+        if self._snapshots:
+            await asyncio.to_thread(_save, self._snapshots, self.pipeline, complete=True)
+        else:
+            self._tell(await asyncio.to_thread(self.pipeline.flush))
 
     async def drain(self) -> None:
         """Stop taking requests, finish those in flight, tell what is left to tell, deliver, then close.
@@ -272,6 +291,13 @@ def _sync(journal: Journal) -> None:
         journal.sync()
     except OSError as error:
         _log.error("journal is not forced to the medium reason=%r", error.strerror)
+
+
+def _save(snapshots: Snapshots, pipeline: Pipeline, *, complete: bool) -> None:
+    try:
+        snapshots.write(pipeline.arrays(complete=complete))
+    except OSError as error:
+        _log.error("what was learned is not kept file=%s reason=%r", snapshots.path, error.strerror)
 
 
 def _log_compilation(stage: str, took_s: float) -> None:

@@ -1,7 +1,12 @@
 """Which streams something is kept for: each has a slot in arrays that grow with the streams there are."""
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Ints, Narrow
 
 ABSENT = -1
@@ -10,13 +15,23 @@ ABSENT = -1
 class Slots:
     """Numbers the streams in the order in which they come; a slot stays its stream's for ever.
 
-    The state is `streams` alone: the (s,) int32 streams by slot. Whoever saves it admits them again in that order.
+    The state is `streams` alone: the (s,) int32 streams by slot.
     """
 
     def __init__(self) -> None:
         self.streams: Narrow = np.empty(0, np.int32)
         self._sorted: Narrow = np.empty(0, np.int32)
         self._slots: Narrow = np.empty(0, np.int32)  # of the sorted streams
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        return {"streams": self.streams.copy()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        self.streams = arrays["streams"]
+        self._slots = np.argsort(self.streams).astype(np.int32)
+        self._sorted = self.streams[self._slots]
 
     def __len__(self) -> int:
         """Return how many streams have a slot."""

@@ -4,13 +4,15 @@ Two generations: texts are learned into the fresh one; when it is half full it b
 seen again and so moves along; one that is not seen for two generations is forgotten.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from spanward_processor.columns import SpanBatch
+from spanward_processor.kept import Arrays, of_texts, to_texts
 from spanward_processor.kernels.tables import find_unknown
 
 _AT_ONCE: Final = 1024  # texts learned from one request; the rest when they come again
@@ -35,6 +37,14 @@ class Texts:
     def _begin_generation(self) -> None:
         self._fresh: dict[int, str] = {}
         self._known = np.zeros(1 << (2 * (self._half + _AT_ONCE)).bit_length(), np.uint64)
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        return of_texts(self._old | self._fresh)
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`. Those that are still in use are learned anew with the first that come."""
+        self._old = to_texts(arrays)
 
     def learn(self, batch: SpanBatch) -> None:
         """Remember the texts of a batch that are new."""

@@ -10,7 +10,7 @@ was, so it is no silence, and the windows at the edges were not seen from end to
 monotonic one, which never is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.cells import Cells
 from spanward_processor.features import COUNTED, LOGGED_FEATURES, Rows
+from spanward_processor.kept import Arrays, copies, part, under
 from spanward_processor.kernels.counting import (
     CELLS_FULL,
     KEYS_FULL,
@@ -28,7 +29,7 @@ from spanward_processor.kernels.counting import (
     order_cells,
 )
 from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints
-from spanward_processor.kernels.tables import empty_table, rehash
+from spanward_processor.kernels.tables import CellTable, empty_table, rehash
 
 Kind = TypeVar("Kind", bound="np.generic[Any]")
 
@@ -99,6 +100,12 @@ def _first_of_each(keys: Ints, p: Floats) -> Ints:
     return np.asarray(order[first], np.int64)
 
 
+def _window_of(arrays: Mapping[str, NDArray[Any]]) -> Window:
+    start_ns, end_ns, whole = (int(number) for number in arrays["times"])
+    cells = Cells(arrays["streams"], arrays["bins"], arrays["counts"])
+    return Window(start_ns, end_ns, cells, arrays["keys"], arrays["p"], arrays["traces"], bool(whole))
+
+
 class _Open:
     """One window that still takes rows; it grows with the keys it sees and with what they show."""
 
@@ -162,6 +169,13 @@ class _Open:
             size = min(2 * tracks.before.size, max(most_logged, tracks.before.size))
             self._tracks = tracks._replace(rows=_doubled(tracks.rows, size), before=_doubled(tracks.before, size))
 
+    def copy(self) -> "_Open":
+        """Return the same rows in arrays that nobody else changes."""
+        made = _Open()
+        made._table = CellTable(**copies(self._table._asdict()))
+        made._tracks = Tracks(**copies(self._tracks._asdict()))
+        return made
+
     def close(self, start_ns: int, end_ns: int) -> Window:
         tracks = self._tracks
         ends = np.empty(int(tracks.used[0]), np.int64)
@@ -189,12 +203,14 @@ class Due:
         end_ns: First nanosecond after it.
         taken: Its rows, None where it has none.
         whole: Whether its time was seen from end to end.
+        earlier: Rows that an earlier process took, None where there are none.
     """
 
     start_ns: int
     end_ns: int
     taken: _Open | None
     whole: bool = True
+    earlier: Window | None = None
 
     def close(self) -> Window:
         """Return the window."""
@@ -202,7 +218,43 @@ class Due:
             window = Window.empty(self.start_ns, self.end_ns)
         else:
             window = self.taken.close(self.start_ns, self.end_ns)
+        if self.earlier is not None:
+            window += self.earlier
         return window if self.whole else replace(window, whole=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The open windows at one moment, to be sorted out while others go on.
+
+    Args:
+        newest_ns: Newest event time seen.
+        closed_until_ns: End of the newest closed window.
+        open: The open windows.
+    """
+
+    newest_ns: int
+    closed_until_ns: int
+    open: tuple[Due, ...]
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        arrays: Arrays = {"times": np.array([self.newest_ns, self.closed_until_ns])}
+        for number, due in enumerate(self.open):
+            window = due.close()
+            arrays |= under(
+                f"open.{number}",
+                {
+                    "times": np.array([window.start_ns, window.end_ns, window.whole], np.int64),
+                    "streams": window.cells.streams,
+                    "bins": window.cells.bins,
+                    "counts": window.cells.counts,
+                    "keys": window.example_keys,
+                    "p": window.example_p,
+                    "traces": window.examples,
+                },
+            )
+        return arrays | {"open": np.array([len(self.open)])}
 
 
 class Windows:
@@ -239,6 +291,7 @@ class Windows:
         self._set_ahead = 0  # how far our clock was set, less what event time has followed
         self._cuts: list[tuple[int, int]] = []  # first and last window at the edges of each cut
         self._left: list[Due] = []  # windows from before our clock was set back
+        self._earlier: dict[int, Window] = {}  # what an earlier process took of windows that are open still
 
     def adopt(self, *, lateness_s: float, future_s: float, most_cells: int) -> None:
         """Keep to other bounds from now on; see the class."""
@@ -335,12 +388,38 @@ class Windows:
 
     def _begin_again(self, newest: int) -> None:
         """Begin anew at an event time before what has closed; what is open closes as it is."""
-        for index in sorted(self._open):
-            self._left.append(self._due(index, self._open.pop(index), whole=False))
+        for index in sorted(self._open.keys() | self._earlier.keys()):
+            self._left.append(self._due(index, self._open.pop(index, None), whole=False))
+        self._earlier.clear()
         self._newest, self._seen_at = newest, self._monotonic_ns()
         self._closed_until = max(0, newest - self._lateness) // self._width * self._width
         self._cuts = [(self._closed_until // self._width, newest // self._width)]
         self._set_ahead = 0
+
+    def held(self) -> Held:
+        """Return a copy of what is open, which is quick; sorting it out is left to `Held.arrays`."""
+        indexes = sorted(self._open.keys() | self._earlier.keys())
+        taken = {index: self._open[index].copy() if index in self._open else None for index in indexes}
+        due = (self._due(index, taken[index], whole=not self._is_cut(index)) for index in indexes)
+        return Held(self._newest, self._closed_until, (*self._left, *due))
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], *, away_ns: int, complete: bool) -> None:
+        """Take back what `Held.arrays` gave, at the start of another process.
+
+        Args:
+            arrays: What it gave.
+            away_ns: Time from then until now, in which nothing was counted.
+            complete: Whether everything acknowledged before that time was counted.
+        """
+        self._newest, self._closed_until = (int(time_ns) for time_ns in arrays["times"])
+        self._seen_at = self._monotonic_ns()
+        for number in range(int(arrays["open"][0])):
+            window = _window_of(part(f"open.{number}", arrays))
+            self._earlier[window.start_ns // self._width] = window
+        if self._newest and (self._is_step(away_ns) or not complete):
+            first = self._newest if complete else min(self._closed_until or self._newest, self._newest)
+            last = self._newest + away_ns + self._lateness
+            self._cuts = [(first // self._width, last // self._width)]
 
     def due(self, *, every: bool = False) -> list[Due]:
         """Take out the windows whose time has come, oldest first, empty ones between them included.
@@ -350,12 +429,13 @@ class Windows:
         Args:
             every: Take all that hold rows, whatever the watermark says.
         """
-        end = max(self._open, default=-1) + 1 if every else self.watermark_ns // self._width
+        end = max((*self._open, *self._earlier), default=-1) + 1 if every else self.watermark_ns // self._width
         taken, self._left = self._left, []
         following = self._closed_until // self._width  # 0 before anything was closed
-        for index in sorted(index for index in self._open if index < end):
+        for index in sorted(index for index in self._open.keys() | self._earlier.keys() if index < end):
             taken += self._empty(following, index)
-            taken.append(self._due(index, self._open.pop(index), whole=not self._is_cut(index)))
+            taken.append(self._due(index, self._open.pop(index, None), whole=not self._is_cut(index)))
+            self._earlier.pop(index, None)
             following = index + 1
         taken += self._empty(following, end)
         self._closed_until = max(self._closed_until, end * self._width)
@@ -363,7 +443,7 @@ class Windows:
         return taken
 
     def _due(self, index: int, taken: _Open | None, *, whole: bool = True) -> Due:
-        return Due(index * self._width, (index + 1) * self._width, taken, whole)
+        return Due(index * self._width, (index + 1) * self._width, taken, whole, self._earlier.get(index))
 
     def _is_cut(self, index: int) -> bool:
         """Return whether a window's time was not seen from end to end."""

@@ -311,6 +311,7 @@ BOUNDS: dict[str, dict[str, tuple[float | None, float | None]]] = {
         "in_flight": (1, 1024),
         "drain_s": (0, 1e9),
     },
+    "state": {"interval_s": (None, 1e9)},
     "journal": {"most_bytes": (1 << 16, 1 << 44), "recent_bytes": (0, 1 << 40), "fsync_interval_s": (None, 1e9)},
     "telemetry": {"interval_s": (None, 1e9)},
 }

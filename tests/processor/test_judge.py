@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from spanward_processor.detectors.base import Account, Surprise
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.findings import Finding, Severity, State
 from spanward_processor.judge import Judge
+from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Learning
@@ -43,6 +44,13 @@ class Scripted:
         self.p: Mapping[int, float] = {}
         self.held: list[int] = []
         self.explained: list[int] = []
+
+    def arrays(self) -> Arrays:
+        """Nothing is kept."""
+        return {}
+
+    def restore(self, arrays: Mapping[str, Any]) -> None:
+        """Nothing was kept."""
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Return the script."""

@@ -9,6 +9,7 @@ from spanward_processor.reloading import RESTART, settle
 
 OTHER: dict[str, Any] = {
     "journal.folder": "/elsewhere",
+    "state.folder": "/elsewhere",
     "detection.window_s": 3.0,
     "detection.half_life_s": 60.0,
     "detection.slices": ["team"],
@@ -29,6 +30,7 @@ def test_a_key_that_needs_a_restart_keeps_its_value(path: str) -> None:
     section, key = path.split(".")
     lives: dict[str, dict[str, Any]] = {
         "journal": {"most_bytes": 1 << 20},
+        "state": {"interval_s": 5.0},
         "detection": {"false_alarms_per_day": 3.0},
         "limits": {"connections": 5},
     }
@@ -45,9 +47,12 @@ def test_what_needs_no_restart_holds_as_it_is_written() -> None:
     assert settle(Config(), wanted) == (wanted, ())
 
 
+@pytest.mark.parametrize("section", ["journal", "state"])
 @pytest.mark.parametrize(("before", "after"), [({}, None), (None, {})])
-def test_the_journal_neither_comes_nor_goes(before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
-    """What OK means cannot change under a sender's feet."""
-    running = having(journal=before)
+def test_journal_and_state_neither_come_nor_go(
+    section: str, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> None:
+    """What OK means cannot change under a sender's feet, nor what a stop does with open windows."""
+    running = having(**{section: before})
 
-    assert settle(running, having(journal=after)) == (running, ("journal",))
+    assert settle(running, having(**{section: after})) == (running, (section,))

@@ -5,14 +5,16 @@ one budget and turned into findings by `Judge`, which also tells the detector wh
 sees are merged windows, so it works the same on one machine and behind many.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.findings import Technique
+from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Learning
@@ -82,6 +84,14 @@ class Detector(Protocol):
 
     learning: Learning
     """What "ready" takes; may be exchanged between windows."""
+
+    def arrays(self) -> Arrays:
+        """Return what is kept over a restart; see `Kept`."""
+        ...
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        ...
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge a window by what was learned before it; the window is not learned yet."""

@@ -1,17 +1,19 @@
 """What is normal for each series and slice, learned from its own windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanward_processor.cells import Cells, room_for, starts_of, trim, unpacked
 from spanward_processor.detectors.base import Account, Readiness, Surprise, held_among
 from spanward_processor.detectors.wording import account_of
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import FEATURES, Aspect, Rows, Shape
-from spanward_processor.kernels.cells import learn_cells, sift_cells
+from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
+from spanward_processor.kernels.cells import Packed, learn_cells, sift_cells
 from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances, learn_rates, rate_deviances
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
@@ -72,6 +74,28 @@ class Baseline:
         self._counted = np.zeros(0)  # rows in the window, by key
         self._answer = _Answer.empty()
         self._model = RowModel.empty()
+
+    # --- keep --------------------------------------------------------------------------------------------------------
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        parts = gathered({"slots": self._slots, "dispersion": self._dispersion})
+        usual, waiting = under("usual", self._usual._asdict()), under("waiting", self._waiting._asdict())
+        own: Arrays = {
+            "windows": self._windows,
+            "rows": self._rows,
+            "rates": self._rates,
+            "rate_windows": self._rate_windows,
+        }
+        return parts | copies(usual | waiting | own)
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        scattered({"slots": self._slots, "dispersion": self._dispersion}, arrays)
+        self._usual, self._waiting = Packed(**part("usual", arrays)), Packed(**part("waiting", arrays))
+        self._windows, self._rows = arrays["windows"], arrays["rows"]
+        self._rates, self._rate_windows = arrays["rates"], arrays["rate_windows"]
+        self._model = self._model_now()
 
     # --- test --------------------------------------------------------------------------------------------------------
 

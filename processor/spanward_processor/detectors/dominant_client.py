@@ -1,15 +1,17 @@
 """One client that takes over a series."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanward_processor.atlas import DENIAL_OF_AI_SERVICE
 from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import Aspect, Rows, show_share
+from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
@@ -50,6 +52,16 @@ class DominantClient:
         self._all = np.zeros(0)  # decayed rows
         nothing = np.empty(0, np.int64)
         self._answer = _Answer(nothing, nothing, np.empty(0), np.empty(0), np.empty(0), np.empty(0))
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        parts = gathered({"slots": self._slots, "dispersion": self._dispersion})
+        return parts | copies({"windows": self._windows, "top": self._top, "all": self._all})
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        scattered({"slots": self._slots, "dispersion": self._dispersion}, arrays)
+        self._windows, self._top, self._all = arrays["windows"], arrays["top"], arrays["all"]
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge a window; see `Detector.test`."""

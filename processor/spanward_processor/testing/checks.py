@@ -132,6 +132,21 @@ def check_state_survives_pickling(factory: Factory, seed: int) -> None:
     np.testing.assert_array_equal(detector.score(rows), restored.score(rows))
 
 
+def check_kept_state_goes_on(factory: Factory, seed: int) -> None:
+    """A detector that takes back what another has kept goes on as that one does, and shares no memory with it."""
+    traffic, detector, other = Traffic(seed), _new(factory), _new(factory)
+    _learn(detector, traffic)
+    other.restore(detector.arrays())
+    for window in traffic.windows(QUIET, 3):
+        expected, found = detector.test(window, traffic.directory), other.test(window, traffic.directory)
+        np.testing.assert_array_equal(expected.streams, found.streams)
+        np.testing.assert_array_equal(expected.p, found.p)
+        for each in (detector, other):
+            each.learn(window, _held(traffic))
+    rows = traffic.rows(QUIET)
+    np.testing.assert_array_equal(detector.score(rows), other.score(rows))
+
+
 def check_runs_repeat(factory: Factory, seed: int) -> None:
     """The same windows give the same p-values: there is no hidden randomness."""
     answers: list[Floats] = []
@@ -229,6 +244,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_shards_agree,
     check_held_streams_are_not_learned,
     check_state_survives_pickling,
+    check_kept_state_goes_on,
     check_runs_repeat,
     check_constant_and_missing_features,
     check_quiet_on_stationary_traffic,
