@@ -115,13 +115,11 @@ def as_plain(finding: Finding) -> dict[str, Any]:
 def from_plain(plain: dict[str, Any]) -> Finding:
     """Return the finding that `as_plain` was given, after it went through JSON."""
     series, technique = plain["series"], plain["technique"]
-    return Finding(
-        **plain
-        | {
-            "state": State(plain["state"]),
-            "severity": Severity(plain["severity"]),
-            "series": Series(**series | {"slice": tuple(series["slice"]) if series["slice"] else None}),
-            "slices": tuple(SliceShare(**share) for share in plain["slices"]),
-            "technique": Technique(**technique) if technique else None,
-        }
-    )
+    parts: dict[str, Any] = {
+        "state": State(plain["state"]),
+        "severity": Severity(plain["severity"]),
+        "series": Series(**series | {"slice": tuple(series["slice"]) if series["slice"] else None}),
+        "slices": tuple(SliceShare(**share) for share in plain["slices"]),
+        "technique": Technique(**technique) if technique else None,
+    }
+    return Finding(**(plain | parts))

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,4 +123,4 @@ def _pieces(facts: Facts, arrays: Mapping[str, NDArray[Any]]) -> list[bytes | me
 
 def _plain(value: object) -> Any:
     """Return a value as JSON gives it back."""
-    return cast("Any", json.loads(json.dumps(value)))
+    return json.loads(json.dumps(value))

@@ -74,11 +74,12 @@ class World:
     def _send(self, rows: int, longer: float) -> None:
         if rows:
             end_ns = self.true_ns + self._senders(self.window)
-            processed = self.pipeline.process(encoded(*self._spans(rows, longer), end_ns=end_ns))
+            processed = self.pipeline.process(encoded(*self.spans(rows, longer), end_ns=end_ns))
             assert processed.spans == rows
             self.late += self.pipeline.acknowledge(processed)
 
-    def _spans(self, rows: int, longer: float) -> list[Attributes]:
+    def spans(self, rows: int, longer: float) -> list[Attributes]:
+        """Return the attributes of so many spans."""
         lengths = np.round(self._rng.lognormal(3.5, 0.4, rows) * longer)
         return [
             {semconv.MODEL_NAME: "router", semconv.FEATURES_COUNT: int(length), semconv.DECISION: f"d{int(length) % 3}"}
@@ -131,7 +132,7 @@ def test_one_late_sender_does_not_set_everybody_back() -> None:
     """The processor's clock is right and one sender delivers what is an hour old: its rows are late, the others' are not."""
     world = World(lambda _: 0)
     world.run()
-    old = world.pipeline.process(encoded(*world._spans(30, 1.0), end_ns=world.true_ns - HOUR))
+    old = world.pipeline.process(encoded(*world.spans(30, 1.0), end_ns=world.true_ns - HOUR))
 
     assert world.pipeline.acknowledge(old) == 30
     world.run(10)
