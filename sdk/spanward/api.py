@@ -19,6 +19,7 @@ from spanward.config import OFF, Settings, resolve
 from spanward.exporters import exporters, metric_exporters
 from spanward.hashing import Hasher
 from spanward.keys import KeySource
+from spanward.process import measure_process
 
 _log = logging.getLogger("spanward")
 _lock: Final = threading.Lock()
@@ -49,6 +50,7 @@ def configure(
     previous_hashing_key: KeySource | None = None,
     previous_key_id: str | None = None,
     metrics: str | None = None,
+    process_metrics: bool = False,
 ) -> Settings:
     """Set the hashing key and, where nobody has yet, the global TracerProvider and MeterProvider.
 
@@ -67,11 +69,13 @@ def configure(
         previous_hashing_key: The key before, while processes change over; spans then carry hashes under both.
         previous_key_id: Its name in spans; default `SPANWARD_PREVIOUS_KEY_ID`, else derived from the key.
         metrics: `off`, `duration` of calls, or `all`, which adds token counts; default `SPANWARD_METRICS`, else `duration`.
+        process_metrics: Whether CPU and memory of the process are reported too; needs the extra `runtime`.
 
     Returns:
         What was asked for, by arguments and environment.
 
     Raises:
+        RuntimeError: Process metrics are asked for, and what they need is not installed.
         TypeError: The key is neither bytes nor text.
         ValueError: The key is too short or too long, its file cannot be read, or a variable names metrics, an exporter or a
             protocol that are not there.
@@ -101,6 +105,8 @@ def configure(
                 otel_metrics.set_meter_provider(_state.meters)
         elif service_name is not None or endpoint is not None:
             _log.warning("a TracerProvider is set already and stays: service_name and endpoint have no effect")
+    if process_metrics:
+        measure_process()
     return settings
 
 

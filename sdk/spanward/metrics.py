@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SECONDS: Final = [0.01 * 2**power for power in range(14)]
 _TOKENS: Final = [float(4**power) for power in range(14)]
 _NO_SPAN: Final = Context({"spanward": "no exemplar"})  # an empty one would be taken for the current one
-_FORGETTING: Final = 0.98  # of the slowest call, by every other: one in some hundred stays worth an exemplar
+_FORGETTING: Final = 0.999  # of the slowest call, by every other: some in a hundred are slow enough for an exemplar
 
 
 class Instruments:

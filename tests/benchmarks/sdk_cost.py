@@ -12,6 +12,7 @@ none of them hashes.
 """
 
 import argparse
+import functools
 import random
 import statistics
 import time
@@ -158,7 +159,7 @@ def peer_cases(provider: TracerProvider) -> dict[str, Case]:
         trace.get_current_span().set_attributes(ATTRIBUTES)
         return classify(text)
 
-    return {name: Case(lambda peer=peer: peer(BYTES)) for name, peer in _peers(provider, described)}
+    return {name: Case(functools.partial(peer, BYTES)) for name, peer in _peers(provider, described)}
 
 
 def _peers(provider: TracerProvider, described: Function) -> Iterator[tuple[str, Function]]:
@@ -178,16 +179,10 @@ def _peers(provider: TracerProvider, described: Function) -> Iterator[tuple[str,
 
 def _traceloop(described: Function) -> Function:
     sdk: Any = import_module("traceloop.sdk")
-    exporting: Any = import_module("opentelemetry.sdk.trace.export.in_memory_span_exporter")
-
-    class Dropping(exporting.InMemorySpanExporter):
-        def export(self, spans: Any) -> Any:
-            return None
-
-    sdk.Traceloop.init(
-        app_name="bench", exporter=Dropping(), disable_batch=True, instruments=set(), telemetry_enabled=False
-    )
-    return import_module("traceloop.sdk.decorators").task(name="classify")(described)
+    sdk.Traceloop.init(app_name="bench", processor=SpanProcessor(), instruments=set(), telemetry_enabled=False)
+    decorators: Any = import_module("traceloop.sdk.decorators")
+    decorated: Function = decorators.task(name="classify")(described)
+    return decorated
 
 
 def measure(measured: dict[str, Case], rounds: int, calls: int, seed: int) -> dict[str, list[float]]:

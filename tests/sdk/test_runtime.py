@@ -2,7 +2,11 @@
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 from opentelemetry.trace import StatusCode
@@ -147,3 +151,25 @@ def test_a_model_that_cannot_be_loaded_fails(spans: CapturedSpans) -> None:
     assert attributes_of(spans)[semconv.ERROR_TYPE] == "OSError"
     assert spans.finished[0].status.status_code is StatusCode.ERROR
     assert "secret" not in str(attributes_of(spans))
+
+
+def test_cpu_and_memory_of_the_process_are_metrics() -> None:
+    """With the extra they are reported beside the calls'; without it the command that installs it is named."""
+    program = (
+        "import spanward\n"
+        "from opentelemetry import metrics\n"
+        "from opentelemetry.sdk.metrics import MeterProvider\n"
+        "from opentelemetry.sdk.metrics.export import InMemoryMetricReader\n"
+        "reader = InMemoryMetricReader()\n"
+        "metrics.set_meter_provider(MeterProvider([reader]))\n"
+        "for _ in range(2): spanward.configure(hashing_key='0123456789abcdef', process_metrics=True)\n"
+        "(resource,) = reader.get_metrics_data().resource_metrics\n"
+        "print(*sorted(metric.name for scope in resource.scope_metrics for metric in scope.metrics))\n"
+    )
+    environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+
+    if find_spec("psutil") and find_spec("opentelemetry.instrumentation.system_metrics"):
+        assert {"process.cpu.time", "process.memory.usage"} <= set(done.stdout.split()), done.stderr
+    else:
+        assert "pip install 'spanward[runtime]'" in done.stderr
