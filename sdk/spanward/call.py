@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, get_current
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, Status, StatusCode
 
 from spanward import semconv
 from spanward._guard import Guard
@@ -378,7 +378,7 @@ def begin(
     try:
         tracing = observation.tracing or global_tracing()
         constants = observation.constants if tracing.at_start else None
-        span = tracing.tracer.start_span(observation.span_name, above, SpanKind.INTERNAL, constants)
+        span = tracing.tracer.start_span(observation.span_name, above, observation.span_kind, constants)
     except Exception as error:  # noqa: BLE001 - a sampler or processor of the user's may raise
         _starting.swallow(error)
     call = Call(observation, span, span.is_recording())

@@ -7,7 +7,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast, overload
 
 from opentelemetry.context import attach, get_current
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import TracerProvider
+from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from spanward import semconv
@@ -141,6 +141,7 @@ def inference(
     tokens: Tokens | Callable[[Any], Tokens | None] | None = None,
     item_events: bool = False,
     stream: bool | None = None,
+    span_kind: SpanKind = SpanKind.INTERNAL,
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
 ) -> Inference: ...
@@ -165,6 +166,7 @@ def inference(
     tokens: Tokens | Callable[[Any], Tokens | None] | None = None,
     item_events: bool = False,
     stream: bool | None = None,
+    span_kind: SpanKind = SpanKind.INTERNAL,
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
 ) -> Any:
@@ -197,6 +199,7 @@ def inference(
         tokens: Token counts from the result, or constant ones.
         item_events: Whether each item of a batch or stream is an event of the span.
         stream: Whether what is returned is followed as a stream; default generators and iterators that can be closed are.
+        span_kind: Kind of the spans: `CLIENT` where a server is asked for the answer.
         tracer_provider: Makes the spans; default the global one.
         meter_provider: Takes the metrics; default the global one.
 
@@ -232,6 +235,7 @@ def inference(
         readers=_readers(outcome, decision, score, tokens),
         item_events=item_events,
         stream=stream,
+        span_kind=span_kind,
         tracing=tracing_of(tracer_provider) if tracer_provider is not None else None,
         instruments=Instruments(meter_provider) if meter_provider is not None else None,
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from spanward import pseudonyms, semconv
@@ -53,6 +54,7 @@ class Observation:
         readers: Functions of the result, where there are any.
         item_events: Whether each item of a batch or stream is an event.
         stream: Whether what is returned is followed as a stream: always, never, or where it is recognised.
+        span_kind: Kind of the spans.
         tracing: Of a provider that was given; None for the global one.
         instruments: Of a provider that was given; None for the global one.
     """
@@ -75,6 +77,7 @@ class Observation:
     readers: Readers | None = None
     item_events: bool = False
     stream: bool | None = None
+    span_kind: SpanKind = SpanKind.INTERNAL
     tracing: Tracing | None = None
     instruments: Instruments | None = None
 

@@ -5,13 +5,18 @@ import functools
 import inspect
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
 
 import spanward
-from captured import attributes_of, hashes_of
+from captured import KEY, attributes_of, hashes_of
 from spanward import semconv
 from spanward.testing import CapturedSpans
 
@@ -263,3 +268,42 @@ def test_sampled_out_calls_cost_no_hash(monkeypatch: pytest.MonkeyPatch) -> None
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+class ByModel(Sampler):
+    """Drops the calls of one model."""
+
+    def should_sample(
+        self,
+        parent_context: Any,
+        trace_id: int,
+        name: str,
+        kind: Any = None,
+        attributes: Any = None,
+        links: Any = None,
+        trace_state: Any = None,
+    ) -> SamplingResult:
+        """Decide by the model's name."""
+        given: dict[str, object] = dict(attributes or {})
+        dropped = given.get(semconv.MODEL_NAME) == "dropped"
+        return SamplingResult(Decision.DROP if dropped else Decision.RECORD_AND_SAMPLE, attributes)
+
+    def get_description(self) -> str:
+        """Name it."""
+        return "by model"
+
+
+@pytest.mark.parametrize("sampler", [ByModel(), ParentBased(ByModel()), ALWAYS_ON, ParentBased(ALWAYS_ON)], ids=repr)
+def test_samplers_see_what_is_known_before_the_call(sampler: Sampler) -> None:
+    """Who decides by attributes gets them in time, and the span is the same for all."""
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(sampler, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    spanward.configure(hashing_key=KEY)
+    for model in ("dropped", "kept"):
+        spanward.inference(model, version="1", tracer_provider=provider)(lambda: True)()
+
+    spans = {(span.attributes or {})[semconv.MODEL_NAME]: span for span in kept.get_finished_spans()}
+    assert spans.keys() == ({"kept"} if "ByModel" in repr(vars(sampler)) + repr(sampler) else {"dropped", "kept"})
+    assert (spans["kept"].attributes or {})[semconv.MODEL_VERSION] == "1"
+    assert (spans["kept"].attributes or {})[semconv.DECISION] == "True"

@@ -150,3 +150,19 @@ def test_a_broken_sdk_never_reaches_the_user(sampler: str, processor: str, place
     assert done.stderr.splitlines() == [
         f"spanward failed while {place} (OSError); your code goes on untouched" for place in places
     ]
+
+
+@pytest.mark.parametrize(("asked", "told"), [("raise", "ZeroDivisionError"), ("log", "your code goes on untouched")])
+def test_whether_errors_are_raised_can_be_set(asked: str, told: str) -> None:
+    """`SPANWARD_ERRORS` decides, under pytest or not."""
+    program = (
+        "import spanward\n"
+        "from spanward.testing import capture_spans\n"
+        "with capture_spans():\n"
+        "    spanward.inference('m', channel=lambda: 1 // 0)(lambda: 7)()\n"
+    )
+    environment = {**os.environ, "SPANWARD_ERRORS": asked, "SPANWARD_HASHING_KEY": KEY.decode()}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+
+    assert told in done.stderr
+    assert (done.returncode != 0) == (asked == "raise")
