@@ -48,6 +48,11 @@ class Form(Protocol):
         """Name of the form with all its parameters; fingerprints of two forms are never equal."""
         ...
 
+    @property
+    def hashes(self) -> int:
+        """How many pieces stand for an input."""
+        ...
+
     def cutter(self, seed: Seed) -> Cutter:
         """Return what cuts, with a secret order of its own."""
         ...
