@@ -82,6 +82,7 @@ class WebServer(uvicorn.Server):
             ws="none",
             lifespan="off",
             log_level="error",  # what peers do wrong is answered, not logged line by line
+            log_config=None,  # else it writes lines of its own form
             access_log=False,
             server_header=False,
             proxy_headers=False,  # anybody may write X-Forwarded-For; rates go by the real address

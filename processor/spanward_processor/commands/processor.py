@@ -1,7 +1,6 @@
 """`spanward processor`: run it, or check its configuration."""
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ from spanward_processor.closing import log_errors
 from spanward_processor.config import Config, ConfigError, load
 from spanward_processor.journal.log import JournalError
 from spanward_processor.listening import PortTakenError
+from spanward_processor.logs import log_to
 from spanward_processor.receive.tokens import TokenFileError
 from spanward_processor.server import serve
 from spanward_processor.tls import TlsError
@@ -31,9 +31,7 @@ def processor(
     if check:
         typer.echo(f"configuration valid: {_summary(checked)}")
         return
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
-    )
+    log_to(sys.stderr)
     try:
         asyncio.run(serve(checked, _announce, config))
     except (PortTakenError, JournalError, TlsError, TokenFileError) as error:
