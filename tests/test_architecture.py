@@ -27,7 +27,7 @@ SPELLED_ELSEWHERE: Final[dict[Path, set[str]]] = {
     PROCESSOR / "emit.py": {"spanward.processor"},  # instrumentation scopes are no attributes
     INTEGRATIONS / "asgi.py": {"spanward.asgi"},
 }
-SELF_METRICS: Final = PROCESSOR / "telemetry.py"  # names of what the processor counts about itself, used there only
+SELF_METRICS: Final = PROCESSOR / "metrics.py"  # names of what the processor counts about itself
 
 
 def sources(package: Path) -> Iterator[tuple[Path, ast.Module]]:

@@ -79,7 +79,10 @@ def delivery_of(config: Config, rng: random.Random) -> Delivery:
         JournalError: The journal's folder cannot be used.
         TlsError: A certificate cannot be used.
     """
-    backends = [Backend(backend.name, exporter_of(backend), backend.timeout_s) for backend in config.backends]
+    backends = [
+        Backend(backend.name, exporter_of(backend), backend.timeout_s, backend.endpoint.partition("://")[2])
+        for backend in config.backends
+    ]
     forwarding = config.forwarding.as_settings()
     if config.journal is None or not backends:
         return Direct(backends, forwarding, rng)

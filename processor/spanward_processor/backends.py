@@ -56,13 +56,20 @@ class Backend:
         name: As configured.
         exporter: How it is reached.
         timeout_s: Longest wait for one answer, seconds.
+        address: HOST:PORT, as metrics name it.
         monotonic_s: Returns a clock that never steps, seconds.
     """
 
     def __init__(
-        self, name: str, exporter: Exporter, timeout_s: float, monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        exporter: Exporter,
+        timeout_s: float,
+        address: str = "",
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
+        self.address = address
         self.sent = Sent()
         self._way = _Way(exporter, timeout_s)
         self._monotonic_s = monotonic_s

@@ -308,9 +308,18 @@ class LimitsConfig(_Section):
 
 
 class Telemetry(_Section):
-    """What the processor says of itself, as OTLP metrics to the backends."""
+    """What the processor says of itself: OTLP metrics to the backends, and where Prometheus may scrape them."""
 
     interval_s: Positive = 10.0
+    insecure_bind: bool = False
+    listen: Address | None = None  # after what its rule looks at
+
+    @field_validator("listen")
+    @classmethod
+    def _safe(cls, listen: str | None, info: ValidationInfo) -> str | None:
+        if listen is not None and not is_loopback(listen) and not info.data.get("insecure_bind", True):
+            raise ValueError("must be on loopback, unless insecure_bind is true")
+        return listen
 
 
 class Config(_Section):

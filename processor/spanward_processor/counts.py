@@ -7,6 +7,19 @@ from spanward_processor.pruning import SPAN_LIMITS
 
 
 @dataclass(slots=True)
+class Received:
+    """What came over one transport.
+
+    Args:
+        accepted: As in `Counts`.
+        refused: As in `Counts`.
+    """
+
+    accepted: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
 class Counts:
     """Running totals since start.
 
@@ -20,6 +33,7 @@ class Counts:
         annotated: Spans forwarded with attributes of ours.
         removed: Inbound attributes under our own prefix, removed.
         over_limit: Refused spans by the limit that they were over; the rest of their requests was taken.
+        received: Accepted and refused spans by transport, `grpc` and `http`.
     """
 
     accepted: int = 0
@@ -31,6 +45,7 @@ class Counts:
     annotated: int = 0
     removed: int = 0
     over_limit: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPAN_LIMITS, 0))
+    received: dict[str, Received] = field(default_factory=lambda: {"grpc": Received(), "http": Received()})
 
     def delivered(self, processed: Processed, late: int) -> None:
         """Count a request whose sender is told OK, for all of it but what was refused."""

@@ -130,6 +130,7 @@ class Journalled:
         always_synced: bool,
     ) -> None:
         self.journal = journal
+        self.without_room = 0  # spans refused because the journal was full
         self.at_once = not always_synced
         self._forwarding = forwarding
         self._rng = rng
@@ -155,7 +156,13 @@ class Journalled:
         try:
             self.journal.append(signal, payload, spans)
         except JournalFullError as error:
+            self.without_room += spans
             raise RefusedError(str(error), for_good=False) from error
+
+    def in_flight(self, name: str) -> int:
+        """Return how many requests are under way to the backend of a name."""
+        sender = self._senders.get(name)
+        return sender.in_flight if sender else 0
 
     def wake(self) -> None:
         """Tell the senders that there is something; in the event loop."""

@@ -37,10 +37,17 @@ class Intake:
         admission: Bounds what is in flight.
         counts: Counts what happens.
         workers: Threads for large requests; kernels release the GIL.
+        transport: What it takes requests from, `grpc` or `http`.
     """
 
     def __init__(
-        self, pipeline: Pipeline, delivery: Delivery, admission: Admission, counts: Counts, workers: Executor
+        self,
+        pipeline: Pipeline,
+        delivery: Delivery,
+        admission: Admission,
+        counts: Counts,
+        workers: Executor,
+        transport: str = "grpc",
     ) -> None:
         self.pipeline = pipeline
         self.delivery = delivery
@@ -48,6 +55,7 @@ class Intake:
         self.counts = counts
         self.workers = workers
         self._turn = Turn()
+        self._received = counts.received[transport]
         self._joiner = Joiner(self._take_traces)
 
     def keep_pace(self) -> None:
@@ -112,7 +120,7 @@ class Intake:
         try:
             self.delivery.put(signal, processed.payload if processed else payload, spans)
         except RefusedError:
-            self.counts.refused += spans + (processed.refusals.spans if processed else 0)
+            self._count_refused(spans + (processed.refusals.spans if processed else 0))
             self.counts.refused_requests += 1
             raise
         self.delivery.wake()
@@ -143,14 +151,20 @@ class Intake:
                 signal, processed.payload if processed else payload, spans=spans, within_s=within_s
             )
         except RefusedError:
-            self.counts.refused += spans + (processed.refusals.spans if processed else 0)
+            self._count_refused(spans + (processed.refusals.spans if processed else 0))
             raise
         return self._settle(signal, processed, taken)
+
+    def _count_refused(self, spans: int) -> None:
+        self.counts.refused += spans
+        self._received.refused += spans
 
     def _settle(self, signal: Signal, processed: Processed | None, taken: Sequence[Taken]) -> bytes:
         """Count what was taken; return the reply."""
         if processed:
             self.counts.delivered(processed, self.pipeline.acknowledge(processed))
+            self._received.accepted += processed.spans
+            self._received.refused += processed.refusals.spans
             if processed.refusals.spans:
                 return reply(signal, taken, Taken(processed.refusals.spans, processed.refusals.reason))
         return reply(signal, taken) if taken else b""

@@ -1,6 +1,7 @@
 """From evidence to findings that last: opened once, kept up to date, resolved when things are as usual again."""
 
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from spanward_processor.kernels.jit import Flags, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.slots import ABSENT, Slots
+from spanward_processor.spent import Spent
 from spanward_processor.windows import Window
 
 _CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a finding is resolved
@@ -66,6 +68,7 @@ class Judge:
         false_alarms_per_day: float,
     ) -> None:
         self._detectors = tuple(detectors)
+        self.spent = Spent(detector.name for detector in self._detectors)
         self._slots = tuple(Slots() for _ in self._detectors)  # of streams ever under test
         self._evidence = tuple(Evidence() for _ in self._detectors)  # by slot
         self._directory = directory
@@ -117,7 +120,9 @@ class Judge:
         threshold = self._threshold()
         tested: list[Ints] = []
         for number, detector in enumerate(self._detectors):
+            began_s = time.perf_counter()
             surprise = detector.test(window, self._directory)
+            self.spent.add(detector.name, "windows", time.perf_counter() - began_s)
             slots = self._slots[number].admit(surprise.streams)
             self._evidence[number].grow(len(self._slots[number]))
             self._evidence[number].add(slots, surprise.p, threshold)
@@ -125,7 +130,9 @@ class Judge:
         changes = [*self._update(window, tested, threshold), *self._open_new(window, tested, threshold)]
         open_series = self._held()
         for number, detector in enumerate(self._detectors):
+            began_s = time.perf_counter()
             detector.learn(window, self._with_suspicious(open_series, number, threshold))
+            self.spent.add(detector.name, "windows", time.perf_counter() - began_s)
         return tuple(changes)
 
     def _threshold(self) -> float:

@@ -157,9 +157,15 @@ class Pipeline:
 
     def _score(self, rows: Rows) -> Floats:
         """Return (n,) float64 the smallest p-value that a detector of single rows has for each row."""
-        p = self._scoring[0].score(rows)
+        p = self._score_by(self._scoring[0], rows)
         for detector in self._scoring[1:]:
-            p = np.minimum(p, detector.score(rows))
+            p = np.minimum(p, self._score_by(detector, rows))
+        return p
+
+    def _score_by(self, detector: Detector, rows: Rows) -> Floats:
+        began_s = time.perf_counter()
+        p = detector.score(rows)
+        self._judge.spent.add(detector.name, "rows", time.perf_counter() - began_s)
         return p
 
     def acknowledge(self, processed: Processed) -> int:
@@ -244,6 +250,22 @@ class Pipeline:
             for detector in self._detectors:
                 detector.learning = settings.learning
             self.panorama.learning = settings.learning
+
+    # --- what it says of itself ----------------------------------------------------------------------------------------
+
+    def spent(self) -> dict[tuple[str, str], float]:
+        """Return the seconds each detector took, by its name and by work: `rows` or `windows`."""
+        return self._judge.spent.seconds()
+
+    @property
+    def most_keys(self) -> int:
+        """How many there may be."""
+        return self._limits.keys
+
+    @property
+    def keys(self) -> int:
+        """Series and slices there are, the one that further ones share included."""
+        return len(self._directory)
 
     @property
     def overflowed(self) -> int:

@@ -126,9 +126,9 @@ class Receivers:
         self._parts = parts
         limits = parts.config.limits
         admission = Admission(limits.in_flight_bytes, limits.in_flight_requests)
-        intake = Intake(self._pipeline, delivery, admission, self._counts, self._workers)
-        await self._serve_grpc(parts, intake)
-        await self._serve_http(parts, intake)
+        stages = (self._pipeline, delivery, admission, self._counts, self._workers)
+        await self._serve_grpc(parts, Intake(*stages, "grpc"))
+        await self._serve_http(parts, Intake(*stages, "http"))
 
     async def _serve_grpc(self, parts: Parts, intake: Intake) -> None:
         limits = parts.config.limits

@@ -51,6 +51,11 @@ class Sender:
         self._under_way: deque[_Flight] = deque()
         self._left_s = float("-inf")  # when the newest request left, on the event loop's clock
 
+    @property
+    def in_flight(self) -> int:
+        """Joined requests under way."""
+        return len(self._under_way)
+
     def wake(self) -> None:
         """Say that the journal has grown."""
         self._wake.set()

@@ -26,11 +26,12 @@ from spanward_processor.listening import Listener, Serving, WebServer
 from spanward_processor.live.app import live_app
 from spanward_processor.live.source import PipelineSource
 from spanward_processor.pipeline import Pipeline
+from spanward_processor.readings import readings
 from spanward_processor.receivers import GRACE_S, Receivers
 from spanward_processor.reloading import Attempt, settle
 from spanward_processor.resident import bound_allocator, give_back
 from spanward_processor.snapshots import Snapshots
-from spanward_processor.telemetry import SelfTelemetry
+from spanward_processor.telemetry import SelfTelemetry, scraped_app
 from spanward_processor.warmup import compile_apart, warm_up
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ _RELOAD_S: Final = 5.0  # how often certificates are looked at
 _TELL_AGAIN_S: Final = 30.0
 _WORKERS: Final = 2
 _WORTH_TELLING_S: Final = 1.0
+
+
+_Place = tuple[str, socket.socket, Serving]
+"""What a listener is asked to serve: where, on which socket, and by what."""
 
 
 class Processor:
@@ -62,7 +67,7 @@ class Processor:
         self._workers = ThreadPoolExecutor(_WORKERS, "decode")
         self._receivers = Receivers(self.pipeline, self.counts, self._workers)
         self._source = PipelineSource(self.pipeline, self.counts, config, VERSION)
-        self._page = Listener()
+        self._page, self._scraped = Listener(), Listener()
 
     @property
     def receiver_address(self) -> str:
@@ -78,6 +83,11 @@ class Processor:
     def page_url(self) -> str:
         """Where the live page is; empty where it is not served."""
         return f"http://{self._page.address}/" if self._page.address else ""
+
+    @property
+    def metrics_address(self) -> str:
+        """HOST:PORT where Prometheus scrapes; empty where it may not."""
+        return self._scraped.address
 
     async def __aenter__(self) -> Self:
         """Start; see `start`."""
@@ -118,6 +128,7 @@ class Processor:
         closing.add("workers", _calling(self._workers.shutdown))
         parts = self._receivers.prepare(config, attempt)
         page = self._prepare_page(config, attempt)
+        scraped = self._prepare_metrics(config, attempt)
         if attempt.errors:
             raise attempt.errors[0]
         closing.add("page", self._page.end)
@@ -129,6 +140,9 @@ class Processor:
         closing.add("delivery", lambda: self.delivery.drain(self._config.forwarding.drain_s))
         self._telemetry = self._new_telemetry(config)
         closing.add("telemetry", lambda: self._telemetry.shut_down())
+        closing.add("metrics", self._scraped.end)
+        if scraped:
+            await self._scraped.serve(*scraped)
         self._emitter = Emitter(self.delivery, self.counts, VERSION)
         self._keep_running("emitter", self._emitter.run())
         closing.add("findings", lambda: self._emitter.drain(GRACE_S))
@@ -149,24 +163,25 @@ class Processor:
 
         self._closing.add(what, end)
 
-    def _prepare_page(self, config: Config, attempt: Attempt) -> tuple[str, socket.socket, Serving] | None:
+    def _prepare_page(self, config: Config, attempt: Attempt) -> _Place | None:
         """Return what the page needs, None where the one in use stays or where there is none."""
         if config.live is None or (self._page.address and config.live == self._config.live):
             return None
-        wanted = config.live.listen
-        bound = attempt.make(lambda: self._page.reserve(wanted))
-        if bound is None:
+        app = live_app(self._source, lambda: self._ready, closing=lambda: page.should_exit)
+        page = WebServer(app)
+        return _reserved(self._page, config.live.listen, page, attempt)
+
+    def _prepare_metrics(self, config: Config, attempt: Attempt) -> _Place | None:
+        """Return what the page for Prometheus needs, likewise."""
+        wanted = config.telemetry.listen
+        if wanted is None or (self._scraped.address and wanted == self._config.telemetry.listen):
             return None
-        attempt.opened.callback(bound.close)
-        page = WebServer(live_app(self._source, lambda: self._ready, closing=lambda: page.should_exit))
-        return wanted, bound, Serving(page.begin, page.end, page.end)
+        return _reserved(self._scraped, wanted, WebServer(scraped_app(lambda: self._telemetry.exposition())), attempt)
 
     def _new_telemetry(self, config: Config) -> SelfTelemetry:
         return SelfTelemetry(
             self.delivery,
-            self.counts,
-            self.pipeline.panorama,
-            lambda: self.pipeline.overflowed,
+            readings(self.delivery, self.counts, self.pipeline),
             interval_s=config.telemetry.interval_s,
             version=VERSION,
         )
@@ -190,6 +205,7 @@ class Processor:
             attempt = Attempt(opened)
             parts = self._receivers.prepare(config, attempt)
             page = self._prepare_page(config, attempt)
+            scraped = self._prepare_metrics(config, attempt)
             fresh = isinstance(self.delivery, Direct) and not self._config.backends and bool(config.backends)
             ways = [] if fresh else attempt.make(lambda: destinations_of(config, self._config)) or []
             delivery = attempt.make(lambda: delivery_of(config, random.Random())) if fresh else None  # noqa: S311
@@ -209,6 +225,10 @@ class Processor:
         if delivery or config.telemetry != self._config.telemetry:
             before, self._telemetry = self._telemetry, self._new_telemetry(config)
             await before.shut_down()
+        if scraped:
+            await self._scraped.serve(*scraped)
+        elif config.telemetry.listen is None:
+            await self._scraped.end()
         self._config = config
         return held
 
@@ -279,6 +299,14 @@ class Processor:
         await self._closing.close()
 
 
+def _reserved(listener: Listener, wanted: str, server: WebServer, attempt: Attempt) -> _Place | None:
+    bound = attempt.make(lambda: listener.reserve(wanted))
+    if bound is None:
+        return None
+    attempt.opened.callback(bound.close)
+    return wanted, bound, Serving(server.begin, server.end, server.end)
+
+
 def _calling(step: Callable[[], object]) -> Callable[[], Coroutine[Any, Any, None]]:
     async def call() -> None:
         step()
@@ -337,7 +365,8 @@ async def serve(config: Config, announce: Callable[[str], None], file: Path | No
 def _whereabouts(processor: Processor) -> str:
     http = f" http={processor.http_address}" if processor.http_address else ""
     page = f" page={processor.page_url}" if processor.page_url else ""
-    return f"receiver={processor.receiver_address}{http}{page}"
+    scraped = f" metrics={processor.metrics_address}" if processor.metrics_address else ""
+    return f"receiver={processor.receiver_address}{http}{page}{scraped}"
 
 
 async def _reload_when(asked: asyncio.Event, processor: Processor, file: Path | None, stop: asyncio.Event) -> None:

@@ -1,32 +1,32 @@
-"""What the processor says of itself and of every series, as OTLP metrics.
-
-Names and labels of the receiver's and exporter's counters are the Collector's, so that its dashboards carry over.
-"""
+"""What the processor says of itself and of every series: OTLP metrics to the backends, and a page for Prometheus."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
+    InMemoryMetricReader,
     MetricExporter,
     MetricExportResult,
     MetricsData,
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.resources import Resource
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from spanward import semconv
-from spanward_processor.counts import Counts
 from spanward_processor.delivery import Delivery, RefusedError
-from spanward_processor.panorama import Panorama, Standing
+from spanward_processor.exposition import CONTENT_TYPE, exposition
+from spanward_processor.metrics import Kind, Metric
+from spanward_processor.readings import Read
 from spanward_processor.signals import Signal
-
-_RECEIVER: Final = {"receiver": "otlp", "transport": "grpc"}
-_Observe = Callable[[CallbackOptions], Iterable[Observation]]
 
 
 class ForwardingExporter(MetricExporter):
@@ -56,99 +56,49 @@ class ForwardingExporter(MetricExporter):
 
 
 class SelfTelemetry:
-    """A meter provider of our own, never the global one.
+    """A meter provider of our own, never the global one: exports at intervals, and answers whoever asks.
 
     Args:
         delivery: Where metrics go.
-        counts: Running totals.
-        panorama: How every series stands.
-        overflowed: Returns how many rows found no key of their own.
+        readings: How each metric is read.
         interval_s: Seconds between exports.
         version: Version of the processor.
     """
 
-    def __init__(
-        self,
-        delivery: Delivery,
-        counts: Counts,
-        panorama: Panorama,
-        overflowed: Callable[[], int],
-        *,
-        interval_s: float,
-        version: str,
-    ) -> None:
+    def __init__(self, delivery: Delivery, readings: Mapping[Metric, Read], *, interval_s: float, version: str) -> None:
         exporter = ForwardingExporter(delivery, asyncio.get_running_loop())
-        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval_s * 1e3)
+        periodic = PeriodicExportingMetricReader(exporter, export_interval_millis=interval_s * 1e3)
+        self._asked = InMemoryMetricReader()
         resource = Resource({semconv.SERVICE_NAME: "spanward-processor", semconv.SERVICE_VERSION: version})
-        self._provider = MeterProvider([reader], resource, shutdown_on_exit=False)
-        self._meter = self._provider.get_meter("spanward.processor", version)
-        self._count_spans(delivery, counts, overflowed)
-        self._show_series(panorama)
+        # in this order, since at the stop the second one may wait for a backend until no time is left
+        self._provider = MeterProvider([self._asked, periodic], resource, shutdown_on_exit=False)
+        meter = self._provider.get_meter("spanward.processor", version)
+        for metric, read in readings.items():
+            create = meter.create_observable_counter if metric.kind is Kind.COUNTER else meter.create_observable_gauge
+            create(metric.name, [_observing(read)], metric.unit, metric.about)
 
-    def _count_spans(self, delivery: Delivery, counts: Counts, overflowed: Callable[[], int]) -> None:
-        def exported(read: Callable[[Any], int]) -> _Observe:
-            return lambda _: [
-                Observation(read(backend.sent), {"exporter": backend.name}) for backend in delivery.backends
-            ]
-
-        counters: dict[str, _Observe] = {
-            "otelcol_receiver_accepted_spans": lambda _: [Observation(counts.accepted, _RECEIVER)],
-            "otelcol_receiver_refused_spans": lambda _: [Observation(counts.refused, _RECEIVER)],
-            "otelcol_exporter_sent_spans": exported(lambda sent: sent.spans),
-            "otelcol_exporter_send_failed_spans": exported(lambda sent: sent.failed_spans),
-            "spanward.receiver.refused_requests": lambda _: [Observation(counts.refused_requests)],
-            "spanward.spans.refused": lambda _: [
-                Observation(spans, {"limit": limit}) for limit, spans in counts.over_limit.items()
-            ],
-            "spanward.spans.late": lambda _: [Observation(counts.late)],
-            "spanward.spans.annotated": lambda _: [Observation(counts.annotated)],
-            "spanward.attributes.removed": lambda _: [Observation(counts.removed)],
-            "spanward.findings.dropped": lambda _: [Observation(counts.dropped)],
-            "spanward.keys.overflowed": lambda _: [Observation(overflowed())],
-        }
-        for name, observe in counters.items():
-            self._meter.create_observable_counter(name, [observe])
-
-    def _show_series(self, panorama: Panorama) -> None:
-        self._meter.create_observable_counter(
-            semconv.METRIC_FINDING_COUNT,
-            [
-                lambda _: [
-                    Observation(count, {"kind": kind, "severity": severity, "detector": detector})
-                    for (kind, severity, detector), count in panorama.opened().items()
-                ]
-            ],
-        )
-        gauges: dict[str, tuple[str, Callable[[Standing], float | None]]] = {
-            semconv.METRIC_FINDING_OPEN: ("{finding}", lambda standing: panorama.open_count(standing.key)),
-            semconv.METRIC_SERIES_READY: ("1", lambda standing: float(standing.ready)),
-            semconv.METRIC_SERIES_RATE: ("{request}/s", lambda standing: standing.history[-1].rate_per_s),
-            semconv.METRIC_SERIES_LATENCY: ("s", lambda standing: standing.history[-1].latency_p99_s),
-            semconv.METRIC_SERIES_ERROR_RATIO: ("1", lambda standing: standing.history[-1].error_ratio),
-        }
-        for name, (unit, read) in gauges.items():
-            self._meter.create_observable_gauge(name, [_per_series(panorama, read)], unit)
+    def exposition(self) -> str:
+        """Return all metrics as Prometheus scrapes them; blocks for milliseconds."""
+        return exposition(self._asked.get_metrics_data())
 
     async def shut_down(self) -> None:
         """Deliver the last collection and stop."""
         await asyncio.to_thread(self._provider.shutdown, 5_000)
 
 
-def _per_series(panorama: Panorama, read: Callable[[Standing], float | None]) -> _Observe:
-    def observe(_: CallbackOptions) -> Iterable[Observation]:
-        for standing in panorama.standings():
-            value = read(standing) if standing.history else None
-            if value is not None:
-                yield Observation(value, _labels(standing))
-
-    return observe
+def _observing(read: Read) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda _: [Observation(value, dict(labels)) for value, labels in read()]
 
 
-def _labels(standing: Standing) -> dict[str, str]:
-    series = standing.series
-    labels = {
-        semconv.SERVICE_NAME: series.service,
-        semconv.MODEL_NAME: series.model,
-        semconv.MODEL_VERSION: series.version,
-    }
-    return labels | ({series.slice[0]: series.slice[1]} if series.slice else {})
+def scraped_app(text: Callable[[], str]) -> Starlette:
+    """Return the application that answers Prometheus at `/metrics`.
+
+    Args:
+        text: Returns the metrics; called in a thread.
+    """
+
+    async def answer(request: Request) -> Response:
+        del request
+        return Response(await asyncio.to_thread(text), headers={"Content-Type": CONTENT_TYPE})
+
+    return Starlette(routes=[Route("/metrics", answer, methods=["GET"])])

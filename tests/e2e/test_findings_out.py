@@ -267,9 +267,10 @@ def test_own_metrics_bear_the_names_of_the_collector() -> None:
 
     found = metrics(backend)
     receiver = {"receiver": "otlp", "transport": "grpc"}
-    assert [(receiver, 5)] == found["otelcol_receiver_accepted_spans"]
-    assert [(receiver, 2)] == found["otelcol_receiver_refused_spans"]
-    assert found["otelcol_exporter_sent_spans"] == [({"exporter": "backend-0"}, 5)]
-    assert found["otelcol_exporter_send_failed_spans"] == [({"exporter": "backend-0"}, 2)]
+    assert (receiver, 5) in found["otelcol_receiver_accepted_spans"]
+    assert (receiver, 2) in found["otelcol_receiver_refused_spans"]
+    exporter = {"exporter": "backend-0", "server.address": "127.0.0.1", "server.port": str(port)}
+    assert [(exporter, 5)] == found["otelcol_exporter_sent_spans"]
+    assert [(exporter, 2)] == found["otelcol_exporter_send_failed_spans"]
     resource = backend.metrics[-1].resource_metrics[0].resource
     assert attributes_of(resource)["service.name"] == "spanward-processor"

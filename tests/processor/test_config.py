@@ -62,7 +62,7 @@ forwarding: 7
         ("detection: {learning: {rws: 1}}", "detection.learning.rws: must be a known key; did you mean rows?"),
         (
             "telemetry: {unlike: 1}",
-            "telemetry.unlike: must be a known key; known are interval_s",
+            "telemetry.unlike: must be a known key; known are interval_s, insecure_bind, listen",
         ),
     ],
 )
@@ -156,7 +156,10 @@ def test_a_header_gRPC_could_not_send_is_refused(name: str) -> None:  # noqa: N8
     assert "must be a header name" in line
 
 
-@pytest.mark.parametrize(("section", "key"), [("receiver", "listen"), ("receiver", "http_listen"), ("live", "listen")])
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [("receiver", "listen"), ("receiver", "http_listen"), ("live", "listen"), ("telemetry", "listen")],
+)
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "10.1.2.3:1", "127.evil.example:1", "localhost.example:1"])
 def test_beyond_loopback_nothing_listens_unprotected(section: str, key: str, address: str) -> None:
     """Only an address of this machine itself is let through; a name that merely looks like one is not."""

@@ -4,8 +4,9 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from spanward_processor.journal.ages import Ages
 from spanward_processor.journal.cursor import Cursor, strangers
 from spanward_processor.journal.record import LARGEST, Record, TornError, header_of, size_of
 from spanward_processor.journal.segment import SUFFIX, Segment
@@ -63,12 +65,15 @@ class Journal:
     Args:
         settings: How it is kept.
         readers: Names of the backends.
+        clock_s: Returns the time of day, seconds.
 
     Raises:
         JournalError: The folder cannot be used, or another process uses it.
     """
 
-    def __init__(self, settings: JournalSettings, readers: Sequence[str]) -> None:
+    def __init__(
+        self, settings: JournalSettings, readers: Sequence[str], clock_s: Callable[[], float] = time.time
+    ) -> None:
         self.adopt(settings)
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
@@ -80,6 +85,9 @@ class Journal:
             self._lock_file = _claim(settings.folder)
             opened.callback(os.close, self._lock_file)
             self._segments = _open_segments(settings.folder, opened)
+            self._ages = Ages(clock_s)
+            for segment in self._segments:
+                self._ages.note(segment.end, segment.written_s)
             self._synced = self.end
             for name in readers:
                 self._readers[name] = self._reader(name)
@@ -110,12 +118,28 @@ class Journal:
         """Size on disk."""
         return self.end - self._segments[0].start
 
+    @property
+    def most_bytes(self) -> int:
+        """Size on disk beyond which requests are refused."""
+        return self._settings.most_bytes
+
+    def oldest_s(self) -> float:
+        """Return the age of the oldest request that some backend has not taken, seconds; 0 when there is none."""
+        with self._lock:
+            return self._ages.oldest_s(self._needed())
+
     def reader(self, name: str) -> "Reader":
         """Return the reader of a backend; a new one begins at the present."""
         with self._lock:
             if name not in self._readers:
                 self._readers[name] = self._reader(name)
             return self._readers[name]
+
+    def waiting_bytes(self, name: str) -> int:
+        """Return what a backend has yet to take, bytes; 0 where there is none of that name."""
+        with self._lock:
+            reader = self._readers.get(name)
+        return reader.waiting_bytes if reader else 0
 
     def dismiss(self, name: str) -> None:
         """Forget a backend and how far it had come."""
@@ -147,6 +171,7 @@ class Journal:
             except OSError as error:
                 raise JournalFullError(f"the journal cannot be written: {error.strerror}") from error
             self._remember(Record(at, segment.end, signal, spans, payload))
+            self._ages.note(segment.end)
         if self._settings.fsync is Fsync.ALWAYS:
             self._sync_to(at + size_of(payload))
 
@@ -248,8 +273,12 @@ class Journal:
                 at = resume
         return None
 
+    def _needed(self) -> int:
+        """Return the position before which every backend has taken everything."""
+        return min((reader.confirmed for reader in self._readers.values()), default=self.end)
+
     def _free(self) -> None:
-        needed = min((reader.confirmed for reader in self._readers.values()), default=self.end)
+        needed = self._needed()
         while len(self._segments) > 1 and self._segments[0].end <= needed:
             delivered = self._segments.pop(0)
             if self._spare is None and self.held_bytes + self._segment_bytes <= self._settings.most_bytes:

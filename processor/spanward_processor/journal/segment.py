@@ -20,6 +20,7 @@ class Segment:
         end: Position after its last record.
         descriptor: Its open file.
         forced: The path that is known to be on the medium; None before the first.
+        written_s: When an earlier process wrote to it last, seconds of the day's clock.
     """
 
     path: Path
@@ -27,6 +28,7 @@ class Segment:
     end: int
     descriptor: int
     forced: Path | None = None
+    written_s: float | None = None
 
     @classmethod
     def create(cls, folder: Path, start: int) -> Self:
@@ -39,7 +41,8 @@ class Segment:
         """Open a file that an earlier process wrote; its end is taken from its size."""
         start = int(path.name.removesuffix(SUFFIX), 16)
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        return cls(path, start, start + os.fstat(descriptor).st_size, descriptor)
+        found = os.fstat(descriptor)
+        return cls(path, start, start + found.st_size, descriptor, written_s=found.st_mtime)
 
     def mend(self) -> None:
         """Cut off what follows the last whole record: one that was cut short, or what the file held before it was ours."""

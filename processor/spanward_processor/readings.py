@@ -1,0 +1,150 @@
+"""What every metric says at the moment, read from the parts that count; nothing here is done per span."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from spanward import semconv
+from spanward_processor import metrics
+from spanward_processor.backends import Backend, Sent
+from spanward_processor.counts import Counts, Received
+from spanward_processor.delivery import Delivery, Journalled
+from spanward_processor.metrics import Metric
+from spanward_processor.panorama import Panorama, Standing
+from spanward_processor.pipeline import Pipeline
+
+Labels = Mapping[str, str]
+Read = Callable[[], Iterable[tuple[float, Labels]]]
+
+_STATM: Final = Path("/proc/self/statm")  # Linux; elsewhere resident memory is not told
+_RESIDENT: Final = 1  # place of the resident pages among its numbers (proc(5))
+_STARTED_S: Final = time.monotonic()
+
+
+def readings(delivery: Delivery, counts: Counts, pipeline: Pipeline) -> Mapping[Metric, Read]:
+    """Return how each metric is read; a metric that has nothing to say where it runs gives no values."""
+    return {
+        **_receiver(counts),
+        **_exporters(delivery),
+        **_journal(delivery),
+        **_engine(pipeline),
+        **_series(pipeline.panorama),
+        **_process(),
+    }
+
+
+def _one(value: Callable[[], float]) -> Read:
+    return lambda: [(value(), {})]
+
+
+def _receiver(counts: Counts) -> dict[Metric, Read]:
+    def received(read: Callable[[Received], int]) -> Read:
+        return lambda: [
+            (read(by), {"receiver": "otlp", "transport": transport}) for transport, by in counts.received.items()
+        ]
+
+    return {
+        metrics.ACCEPTED_SPANS: received(lambda by: by.accepted),
+        metrics.REFUSED_SPANS: received(lambda by: by.refused),
+        metrics.REFUSED_REQUESTS: _one(lambda: counts.refused_requests),
+        metrics.SPANS_OVER_LIMIT: lambda: [(spans, {"limit": limit}) for limit, spans in counts.over_limit.items()],
+        metrics.LATE_SPANS: _one(lambda: counts.late),
+        metrics.ANNOTATED_SPANS: _one(lambda: counts.annotated),
+        metrics.REMOVED_ATTRIBUTES: _one(lambda: counts.removed),
+        metrics.FINDINGS_DROPPED: _one(lambda: counts.dropped),
+    }
+
+
+def _exporters(delivery: Delivery) -> dict[Metric, Read]:
+    def sent(read: Callable[[Sent], int]) -> Read:
+        return lambda: [(read(backend.sent), _destination(backend)) for backend in delivery.backends]
+
+    return {
+        metrics.SENT_SPANS: sent(lambda sent: sent.spans),
+        metrics.SEND_FAILED_SPANS: sent(lambda sent: sent.failed_spans),
+        metrics.REJECTED_ITEMS: sent(lambda sent: sent.rejected),
+    }
+
+
+def _destination(backend: Backend) -> Labels:
+    host, _, port = backend.address.rpartition(":")
+    return {"exporter": backend.name, "server.address": host.strip("[]"), "server.port": port}
+
+
+def _journal(delivery: Delivery) -> dict[Metric, Read]:
+    """Return what there is to say of the journal; without one nothing."""
+    if not isinstance(delivery, Journalled):
+        return {}
+    journal = delivery.journal
+
+    def queues(read: Callable[[str], float]) -> Read:
+        return lambda: [(read(backend.name), {"exporter": backend.name}) for backend in delivery.backends]
+
+    return {
+        metrics.QUEUE_SIZE: queues(journal.waiting_bytes),
+        metrics.QUEUE_CAPACITY: queues(lambda _: journal.most_bytes),
+        metrics.IN_FLIGHT_REQUESTS: queues(delivery.in_flight),
+        metrics.ENQUEUE_FAILED_SPANS: queues(lambda _: delivery.without_room),
+        metrics.JOURNAL_BYTES: _one(lambda: journal.held_bytes),
+        metrics.JOURNAL_CAPACITY: _one(lambda: journal.most_bytes),
+        metrics.JOURNAL_OLDEST: _one(journal.oldest_s),
+    }
+
+
+def _engine(pipeline: Pipeline) -> dict[Metric, Read]:
+    return {
+        metrics.KEYS_USED: _one(lambda: pipeline.keys),
+        metrics.KEYS_LIMIT: _one(lambda: pipeline.most_keys),
+        metrics.KEYS_OVERFLOWED: _one(lambda: pipeline.overflowed),
+        metrics.DETECTOR_TIME: lambda: [
+            (seconds, {"detector": detector, "work": work}) for (detector, work), seconds in pipeline.spent().items()
+        ],
+    }
+
+
+def _series(panorama: Panorama) -> dict[Metric, Read]:
+    def each(read: Callable[[Standing], float | None]) -> Read:
+        def values() -> Iterable[tuple[float, Labels]]:
+            for standing in panorama.standings():
+                value = read(standing) if standing.history else None
+                if value is not None:
+                    yield value, _names(standing)
+
+        return values
+
+    return {
+        metrics.FINDINGS_OPENED: lambda: [
+            (count, {"kind": kind, "severity": severity, "detector": detector})
+            for (kind, severity, detector), count in panorama.opened().items()
+        ],
+        metrics.FINDINGS_OPEN: each(lambda standing: panorama.open_count(standing.key)),
+        metrics.SERIES_READY: each(lambda standing: float(standing.ready)),
+        metrics.SERIES_RATE: each(lambda standing: standing.history[-1].rate_per_s),
+        metrics.SERIES_LATENCY: each(lambda standing: standing.history[-1].latency_p99_s),
+        metrics.SERIES_ERROR_RATIO: each(lambda standing: standing.history[-1].error_ratio),
+    }
+
+
+def _names(standing: Standing) -> Labels:
+    series = standing.series
+    labels = {
+        semconv.SERVICE_NAME: series.service,
+        semconv.MODEL_NAME: series.model,
+        semconv.MODEL_VERSION: series.version,
+    }
+    return labels | ({series.slice[0]: series.slice[1]} if series.slice else {})
+
+
+def _process() -> dict[Metric, Read]:
+    return {
+        metrics.CPU_SECONDS: _one(time.process_time),
+        metrics.UPTIME: _one(lambda: time.monotonic() - _STARTED_S),
+        metrics.MEMORY_RSS: _resident,
+    }
+
+
+def _resident() -> Iterable[tuple[float, Labels]]:
+    if _STATM.exists():
+        yield int(_STATM.read_text().split()[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE"), {}
