@@ -18,7 +18,7 @@ GROUP_START: Final = 3
 GROUP_END: Final = 4
 FIXED32: Final = 5
 
-_LONGEST_SHORT: Final = 5  # bytes of a tag or a length for the official parsers in C and C++; Go's takes ten, the rest zeros
+_LONGEST_SHORT: Final = 5  # bytes of a tag or a length, as for the official parsers in C and C++; Go's takes ten
 
 BAD_VARINT: Final = -1
 BAD_LENGTH: Final = -2
