@@ -25,6 +25,7 @@ SPELLED_ELSEWHERE: Final[dict[Path, set[str]]] = {
     PROCESSOR / "bench" / "corpus.py": {"gen_ai.input.messages"},  # stands for attributes that nobody reads
     PROCESSOR / "bench" / "sides.py": {"spanward.yaml"},  # a file
     PROCESSOR / "emit.py": {"spanward.processor"},  # instrumentation scopes are no attributes
+    PROCESSOR / "telemetry.py": {"spanward.processor"},
     INTEGRATIONS / "asgi.py": {"spanward.asgi"},
 }
 SELF_METRICS: Final = PROCESSOR / "metrics.py"  # names of what the processor counts about itself

@@ -90,7 +90,7 @@ def test_warmup_says_what_it_compiled_and_where_it_is_kept() -> None:
 
     assert (result.returncode, result.stderr) == (0, "")
     assert re.fullmatch(
-        r"decode, score and count: [\d.]+ s\nclose a window: [\d.]+ s\nannotate: [\d.]+ s\nread JSON: [\d.]+ s\n"
+        r"decode, score and count: [\d.]+ s\nclose a window: [\d.]+ s\nannotate: [\d.]+ s\nrefuse spans: [\d.]+ s\nread JSON: [\d.]+ s\n"
         r"kernels ready in [\d.]+ s, kept in \S+kernels-[0-9a-f]{16}\n",
         result.stdout,
     )
