@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -214,6 +216,26 @@ def test_spans_of_other_instrumentations_get_their_series(convention: str) -> No
     assert [made] == spans_of(backend.traces[0])
     if any("tokens" in name or "token_count" in name for name in attributes):
         assert standing.history[-1].input_p50 == pytest.approx(70, rel=0.05)
+
+
+def test_what_a_triton_server_sends_gets_its_series() -> None:
+    """Its OTLP/HTTP JSON, as it came off the wire: of the three spans of an inference the one that names the model counts."""
+    document = (Path(__file__).parents[1] / "processor" / "receive" / "triton-2.51.json").read_bytes()
+    both = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"}
+    with running.backend() as (backend, port), running.processor(port, receiver=both) as processor:
+        url = f"http://{processor.http_address}/v1/traces"
+        answer = httpx.post(url, content=document, headers={"content-type": "application/json"}, timeout=20)
+        processor.pipeline.flush()
+        (standing,) = processor.pipeline.panorama.standings()
+
+    assert (answer.status_code, answer.text) == (200, "{}")
+    assert (standing.series.service, standing.series.model, standing.series.version) == (
+        "triton-inference-server",
+        "Linear",
+        "1",
+    )
+    assert standing.history[-1].rate_per_s * 10 == pytest.approx(2)
+    assert len(spans_of(backend.traces[0])) == 6
 
 
 @pytest.mark.parametrize("fault", ["slow", "down", "refusing"])

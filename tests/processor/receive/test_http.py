@@ -377,6 +377,29 @@ def test_sender_that_hangs_up_is_forgotten(caplog: pytest.LogCaptureFixture) -> 
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+def test_sender_that_waits_to_be_asked_is_asked() -> None:
+    """libcurl, in Triton's server too, sends only the head of a large request until it hears 100."""
+    intake = Intake()
+    body = one_span()
+    with (
+        serving(app_of(intake)) as address,
+        raw(address, f"content-length: {len(body)}\r\nexpect: 100-continue") as connection,
+    ):
+        assert status_of(connection) == 100
+        connection.sendall(body)
+        assert status_of(connection) == 200
+    assert intake.taken == [(Signal.TRACES, body)]
+
+
+def test_sender_that_waits_to_be_asked_is_refused_before_it_sends(tmp_path: Path) -> None:
+    """Who has no token is not asked for a body."""
+    with (
+        serving(app_of(Intake(), tokens(tmp_path))) as address,
+        raw(address, "content-length: 1000\r\nexpect: 100-continue") as connection,
+    ):
+        assert status_of(connection) == 401
+
+
 def test_bodies_coming_in_are_bounded_together() -> None:
     """While one slow sender fills the room, another is asked to come back; when it is gone there is room again."""
     intake = Intake()

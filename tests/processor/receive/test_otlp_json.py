@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 from random import Random
 from typing import Any, cast
 
@@ -21,50 +22,8 @@ from spanward_processor.signals import Signal
 signals = pytest.mark.parametrize("signal", list(Signal))
 seeds = st.integers(0, 2**64)
 
-# the form in which the C++ SDK, and so Triton's server, writes: names sorted, 64-bit integers quoted, enumerations numbers
-TRITON = json.dumps(
-    {
-        "resourceSpans": [
-            {
-                "resource": {
-                    "attributes": [
-                        {"key": "service.name", "value": {"stringValue": "triton-inference-server"}},
-                        {"key": "telemetry.sdk.language", "value": {"stringValue": "cpp"}},
-                    ]
-                },
-                "scopeSpans": [
-                    {
-                        "scope": {"name": "triton-server"},
-                        "spans": [
-                            {
-                                "attributes": [
-                                    {"key": "triton.model_name", "value": {"stringValue": "Linear"}},
-                                    {"key": "triton.model_version", "value": {"intValue": "1"}},
-                                    {"key": "triton.trace_id", "value": {"intValue": "1"}},
-                                    {"key": "triton.trace_parent_id", "value": {"intValue": "0"}},
-                                ],
-                                "endTimeUnixNano": "1732561200004100200",
-                                "events": [
-                                    {"name": "QUEUE_START", "timeUnixNano": "1732561200000100200"},
-                                    {"name": "COMPUTE_START", "timeUnixNano": "1732561200000300200"},
-                                ],
-                                "flags": 257,
-                                "kind": 2,
-                                "name": "InferRequest",
-                                "parentSpanId": "b7ad6b7169203331",
-                                "spanId": "00f067aa0ba902b7",
-                                "startTimeUnixNano": "1732561200000000200",
-                                "status": {},
-                                "traceId": "0af7651916cd43dd8448eb211c80319c",
-                            }
-                        ],
-                    }
-                ],
-            }
-        ]
-    },
-    separators=(",", ":"),
-).encode()
+# what a Triton 2.51 with its C++ SDK 1.13 sent for two inferences, the second with a traceparent; the model "Linear" of pytriton
+TRITON = (Path(__file__).parent / "triton-2.51.json").read_bytes()
 
 
 def one_span(document: str) -> Span:
@@ -143,14 +102,41 @@ def test_noise_is_refused(noise: bytes) -> None:
 
 
 def test_triton_server_document_is_read() -> None:
-    """What the C++ SDK writes gives the spans that it meant."""
+    """What a real server sent gives the spans that it meant: three an inference, the model named on the middle one."""
     encoded = to_protobuf(Signal.TRACES, TRITON)
-    span = ExportTraceServiceRequest.FromString(encoded).resource_spans[0].scope_spans[0].spans[0]
+    spans = ExportTraceServiceRequest.FromString(encoded).resource_spans[0].scope_spans[0].spans
 
     assert same(Signal.TRACES, encoded, slow_reader(Signal.TRACES, TRITON))
-    assert span.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
-    assert span.attributes[1].value.int_value == 1
-    assert span.end_time_unix_nano - span.start_time_unix_nano == 4_100_000
+    assert [span.name for span in spans] == ["compute", "Linear", "InferRequest"] * 2
+    assert spans[4].trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
+    assert spans[5].parent_span_id.hex() == "b7ad6b7169203331"
+    assert [item.key for item in spans[4].attributes][:2] == ["triton.model_name", "triton.model_version"]
+    assert spans[4].attributes[1].value.int_value == 1
+    assert spans[4].end_time_unix_nano - spans[4].start_time_unix_nano == 4_127_952
+
+
+@pytest.mark.parametrize("quirk", ["numbers", "null status", "null resource", "null scope", "null value"])
+def test_triton_server_document_with_older_quirks_is_read(quirk: str) -> None:
+    """The C++ SDK writes null for a message without fields, and once wrote 64-bit integers as numbers."""
+    document = json.loads(TRITON)
+    resource = document["resourceSpans"][0]
+    spans = resource["scopeSpans"][0]["spans"]
+    if quirk == "numbers":
+        for span in spans:
+            span |= {name: int(span[name]) for name in ("startTimeUnixNano", "endTimeUnixNano")}
+    elif quirk == "null status":
+        spans[0]["status"] = None
+    elif quirk == "null value":
+        spans[1]["attributes"].append({"key": "nothing", "value": None})
+    else:
+        target, name = (resource, "resource") if quirk == "null resource" else (resource["scopeSpans"][0], "scope")
+        target[name] = None
+    text = json.dumps(document).encode()
+
+    encoded = to_protobuf(Signal.TRACES, text)
+
+    assert same(Signal.TRACES, encoded, slow_reader(Signal.TRACES, text))
+    assert len(ExportTraceServiceRequest.FromString(encoded).resource_spans[0].scope_spans[0].spans) == 6
 
 
 def test_doubles_are_rounded_correctly() -> None:
