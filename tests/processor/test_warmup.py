@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
+
+import pytest
 
 from spanward_processor.warmup import STAGES, warm_up
 
@@ -44,6 +47,50 @@ after = compiled()
 assert annotated, "nothing was annotated"
 print(sorted((name, after[name] - before[name]) for name in after if after[name] - before[name]))
 """
+
+
+COMPILED_APART: Final = """
+import time
+from spanward_processor.warmup import compile_apart, warm_up
+compile_apart()
+began = time.perf_counter()
+compile_apart()
+again_s = time.perf_counter() - began
+warm_up(lambda stage, seconds: None)
+with open("/proc/self/status") as status:
+    print(again_s < 1.0, next(int(line.split()[1]) >> 10 for line in status if line.startswith("RssAnon")))
+"""
+
+
+def run(script: str, cache: Path, timeout_s: float) -> str:
+    """Return what a script prints whose kernels are kept in a folder of its own."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": str(cache)}
+    command = [sys.executable, "-c", script]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_s, check=True, env=environment
+    ).stdout.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_an_empty_cache_is_filled_by_another_process(tmp_path: Path) -> None:
+    """Whoever finds no kernels lets them be compiled, once, and does not keep the compiler's 350 MB."""
+    second_was_quick, resident_mb = run(COMPILED_APART, tmp_path, 900).split()
+
+    assert second_was_quick == "True"
+    assert int(resident_mb) < 200
+
+
+def test_without_a_place_to_keep_kernels_nothing_is_compiled_apart(tmp_path: Path) -> None:
+    """What another process compiles would be lost; so none is started."""
+    place = tmp_path / "file"
+    place.touch()
+    script = (
+        "import logging, sys; from spanward_processor.warmup import compile_apart\n"
+        "logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(message)s'); compile_apart(); print('done')"
+    )
+
+    assert run(script, place, 60) == "done"  # and no line that says what another process does
 
 
 def test_stages_are_told_in_order() -> None:

@@ -5,7 +5,7 @@ import datetime
 import logging
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,8 +14,9 @@ from rich.table import Table
 from spanward_processor.config import DetectionConfig
 from spanward_processor.features import show_count, show_seconds
 from spanward_processor.findings import State
-from spanward_processor.replay import RecordingError, Replayed
-from spanward_processor.replay import replay as replay_files
+
+if TYPE_CHECKING:
+    from spanward_processor.replay import Replayed
 
 
 def replay(
@@ -25,6 +26,9 @@ def replay(
     ] = 10.0,
 ) -> None:
     """Feed recorded telemetry through a processor and report what it learned and found."""
+    from spanward_processor.replay import RecordingError  # no other command shall carry what this one needs
+    from spanward_processor.replay import replay as replay_files
+
     missing = [path for path in files if not path.is_file()]
     if missing:
         typer.echo(f"{missing[0]}: must be a file", err=True)
@@ -42,7 +46,7 @@ def replay(
     _report(replayed, detection, time.perf_counter() - began, Console(soft_wrap=True, highlight=False))
 
 
-def _report(replayed: Replayed, detection: DetectionConfig, took_s: float, console: Console) -> None:
+def _report(replayed: "Replayed", detection: DetectionConfig, took_s: float, console: Console) -> None:
     span_of_time = (replayed.last_ns - replayed.first_ns) / 1e9
     console.print(
         f"{replayed.spans:,} spans from {_date(replayed.first_ns)} {_time(replayed.first_ns)} to "
@@ -67,7 +71,7 @@ def _report(replayed: Replayed, detection: DetectionConfig, took_s: float, conso
         )
 
 
-def _baseline(replayed: Replayed) -> Table:
+def _baseline(replayed: "Replayed") -> Table:
     windows = max((len(standing.history) for standing in replayed.standings), default=0)
     table = Table("series", "state", "mean rate", "input p50", "latency p50", title=f"The last {windows} windows")
     for standing in replayed.standings:

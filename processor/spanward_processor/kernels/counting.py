@@ -176,7 +176,7 @@ def add_rows(
                     if places[level, feature] >= 0:
                         stream = keys[level, row] << FEATURE_BITS | feature
                         add_at(table, places[level, feature], stream, bins[feature, row], 1, most)
-    return keys.shape[1]
+    return int(keys.shape[1])
 
 
 @borrowing

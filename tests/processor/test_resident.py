@@ -1,0 +1,108 @@
+"""What the process gives back to the system, seen in a process of its own."""
+
+import os
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+
+from spanward_processor.resident import mappings
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux only: elsewhere nothing is given back")
+
+MB: Final = 1 << 20
+
+RESIDENT: Final = """
+import sys
+def resident(kind):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith(kind))
+"""
+
+COMPILER_GIVEN_BACK: Final = """
+from pathlib import Path
+from llvmlite import binding
+from spanward_processor.resident import give_back
+def compile():
+    binding.initialize_native_target(), binding.initialize_native_asmprinter()
+    engine = binding.create_mcjit_compiler(
+        binding.parse_assembly("define i64 @seven() { ret i64 7 }"),
+        binding.Target.from_default_triple().create_target_machine(),
+    )
+    engine.finalize_object()
+    return engine, engine.get_function_address("seven")
+kept = compile()
+before = resident("RssFile")
+given = give_back()
+after = resident("RssFile")
+again = compile()
+import ctypes
+values = [ctypes.CFUNCTYPE(ctypes.c_int64)(address)() for _, address in (kept, again)]
+print(before - after, given, *values)
+"""
+
+FREED_ARRAYS: Final = """
+import numpy as np
+from spanward_processor.resident import bound_allocator
+if sys.argv[1] == "bounded":
+    bound_allocator()
+np.ones(1 << 21)  # a large array is freed: the C library now keeps such sizes in its heap
+before, kept = resident("RssAnon"), []
+large = []
+for _ in range(40):
+    large.append(np.ones(1 << 19))
+    kept.append(np.ones(1 << 10))  # small ones that live on lie between the large ones
+del large
+print(resident("RssAnon") - before)
+"""
+
+SMAPS: Final = """\
+7f0000000000-7f0000100000 r-xp 00000000 08:01 42                         /usr/lib/with space.so
+Rss:                 512 kB
+Anonymous:             0 kB
+7f0000200000-7f0000300000 r--p 00000000 08:01 42                         /usr/lib/relocated.so
+Rss:                 512 kB
+Anonymous:             4 kB
+7f0000400000-7f0000500000 rw-p 00000000 08:01 42                         /usr/lib/data.so
+Rss:                 512 kB
+Anonymous:             0 kB
+7f0000600000-7f0000700000 r-xp 00000000 00:00 0
+Rss:                 512 kB
+Anonymous:             0 kB
+7f0000800000-7f0000900000 r-xp 00000000 08:01 43                         /usr/lib/unread.so
+Rss:                   0 kB
+Anonymous:             0 kB
+"""
+
+
+def run(script: str, *arguments: str) -> list[int]:
+    """Return the numbers that a script prints."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", RESIDENT + script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
+    return [int(word) for word in done.stdout.split()]
+
+
+def test_only_what_its_file_still_holds_is_spare() -> None:
+    """Changed pages, pages that may be written, and those of no file stay; what is not resident need not go."""
+    spare = [mapping.path for mapping in mappings(SMAPS) if mapping.is_spare]
+
+    assert spare == ["/usr/lib/with space.so"]
+
+
+def test_the_compilers_code_goes_back_and_is_read_again() -> None:
+    """Tens of megabytes of code leave memory; what was compiled still runs, and the compiler still compiles."""
+    fallen, given, *values = run(COMPILER_GIVEN_BACK)
+
+    assert fallen > 20 * MB
+    assert given >= fallen
+    assert values == [7, 7]
+
+
+def test_freed_arrays_go_back() -> None:
+    """Large arrays between small ones that live on leave memory as they are freed; without the bound they stay."""
+    (bounded,), (unbounded,) = run(FREED_ARRAYS, "bounded"), run(FREED_ARRAYS, "unbounded")
+
+    assert bounded < 10 * MB
+    assert unbounded > 10 * bounded, "the C library does so by itself: the bound is not needed any more"
