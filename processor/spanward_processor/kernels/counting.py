@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow, borrowing, int64
+from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow, borrowing, inlined, int64
 from spanward_processor.kernels.memory import prefetch
 from spanward_processor.kernels.tables import (
     COUNT_BITS,
@@ -76,7 +76,7 @@ class Tracks(NamedTuple):
     used: Ints
 
 
-@borrowing
+@inlined
 def _track_of(tracks: Tracks, key: int) -> int:
     """Return the place of a key's track, a new one where there is none."""
     track = tracks.places[key]
@@ -89,7 +89,7 @@ def _track_of(tracks: Tracks, key: int) -> int:
     return int(track)
 
 
-@borrowing
+@inlined
 def _lack(tracks: Tracks, table: CellTable, levels: int, most: int, most_logged: int) -> int:
     """Return what may run out with the next row."""
     if tracks.used[0] + levels > tracks.kept.shape[0]:
@@ -179,7 +179,7 @@ def add_rows(
     return int(keys.shape[1])
 
 
-@borrowing
+@inlined
 def _add_row(
     keys: Ints,
     bins: Ints,
