@@ -70,6 +70,7 @@ class Calling:
         self._decoders = decoders
         self._loop = loop
         self._sent: dict[int, _Sent] = {}
+        self._borrowing: list[Incoming] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._most = _UNTIL_TOLD
         self._next = 1
@@ -190,6 +191,15 @@ class Calling:
                 self._fail(sent, ReplyTooLongError(f"reply: {fault}"))
             else:
                 self._malformed(sent, str(fault))
+        if sent.message.borrows:
+            self._borrowing.append(sent.message)
+
+    def read(self) -> None:
+        """Copy what is left of the receive buffer in replies that are not whole."""
+        for message in self._borrowing:
+            if message.borrows:
+                message.keep()
+        self._borrowing.clear()
 
     def ended(self, stream: int) -> None:
         """Take note that a stream ended without trailers."""

@@ -105,6 +105,7 @@ class Connection(asyncio.BufferedProtocol):
         except Exception:  # noqa: BLE001 - whatever it is, it must not reach the event loop
             _log.exception("HTTP/2 connection failed by a defect of ours")
             self.fail(ConnectionFault(ErrorCode.INTERNAL_ERROR, "defect in the receiver"))
+        self._side.read()
         if not self._reader.is_midway:
             self._midway = None
         elif self._midway is None:

@@ -56,24 +56,31 @@ class MessageFault(Exception):  # noqa: N818 - the peer's fault, turned into an 
 class Incoming:
     """One message that arrives in pieces.
 
-    A message that comes in one piece is copied once. Further pieces go into one growing array, so that a peer who sends single
-    bytes cannot make each cost an object.
+    Pieces are borrowed from the receive buffer until all that was read is handed on; a message that is whole by then is copied
+    once. What is not goes into one growing array, so that a peer who sends single bytes cannot make each cost an object.
 
     Args:
         longest: Most bytes the message may have.
     """
 
-    __slots__ = ("_body", "_length", "_longest", "_prefix", "compressed")
+    __slots__ = ("_borrowed", "_kept", "_length", "_longest", "_prefix", "_size", "compressed")
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
         self._prefix = b""
         self._length = -1
-        self._body: bytes | bytearray = b""
+        self._size = 0
+        self._borrowed: list[memoryview] = []
+        self._kept: bytearray | None = None
         self.compressed = False
 
+    @property
+    def borrows(self) -> bool:
+        """Whether `keep` must be called before the receive buffer is used again."""
+        return bool(self._borrowed)
+
     def feed(self, piece: memoryview) -> None:
-        """Add bytes.
+        """Add bytes, which stay borrowed until `keep` or `finish`.
 
         Raises:
             MessageFault: The message is too long, or more follows it.
@@ -85,15 +92,19 @@ class Incoming:
                 return
             self._begin()
             piece = piece[missing:]
-        if len(self._body) + len(piece) > self._length:
+        self._size += len(piece)
+        if self._size > self._length:
             raise MessageFault(Status.UNIMPLEMENTED, "a unary call has one message, got more")
-        if not self._body:
-            self._body = bytes(piece)
-        elif isinstance(self._body, bytearray):
-            self._body += piece
-        else:
-            self._body = bytearray(self._body)
-            self._body += piece
+        if len(piece):
+            self._borrowed.append(piece)
+
+    def keep(self) -> None:
+        """Copy what is borrowed."""
+        if self._kept is None:
+            self._kept = bytearray()
+        for piece in self._borrowed:
+            self._kept += piece
+        self._borrowed.clear()
 
     def _begin(self) -> None:
         flag, length = PREFIX.unpack(self._prefix)
@@ -115,11 +126,15 @@ class Incoming:
         """
         if self._length < 0 and not self._prefix:
             raise MessageFault(Status.UNIMPLEMENTED, "a unary call has one message, got none")
-        if len(self._body) != self._length:
-            raise MessageFault(Status.INTERNAL, f"message ended after {len(self._body)} of {self._length} bytes")
-        body = self._body
-        self._body = b""
-        return body if isinstance(body, bytes) else bytes(body)
+        if self._size != self._length:
+            raise MessageFault(Status.INTERNAL, f"message ended after {self._size} of {self._length} bytes")
+        if self._kept is None:
+            body = b"".join(self._borrowed)
+        else:
+            self.keep()
+            body, self._kept = bytes(self._kept), None
+        self._borrowed.clear()
+        return body
 
 
 def parse_timeout(text: str) -> float | None:

@@ -38,7 +38,7 @@ class Frames(Protocol):
         ...
 
     def data_piece(self, stream: int, piece: memoryview) -> None:
-        """Take some bytes of it; they are only valid during the call."""
+        """Take some bytes of it; they are only valid until the buffer is filled again."""
         ...
 
     def data_ends(self, stream: int) -> None:

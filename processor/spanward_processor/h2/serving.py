@@ -95,6 +95,7 @@ class Serving:
         self._peer = Peer("")
         self._streams: dict[int, _Stream] = {}
         self._ended: dict[int, None] = {}  # newest last
+        self._borrowing: list[Incoming] = []
         self._held = Buffered(service.limits.connection_bytes)
         self._resets = Budget(service.limits.resets, service.clock)
         self._leaving = False
@@ -195,6 +196,15 @@ class Serving:
             known.message.feed(piece)
         except MessageFault as fault:
             self._answer(known, Answer(status=fault.status, message=str(fault)))
+        if known.message.borrows:
+            self._borrowing.append(known.message)
+
+    def read(self) -> None:
+        """Copy what is left of the receive buffer in messages that are not whole."""
+        for message in self._borrowing:
+            if message.borrows:
+                message.keep()
+        self._borrowing.clear()
 
     def ended(self, stream: int) -> None:
         """Hand a whole call to the handler."""

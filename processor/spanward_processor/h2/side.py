@@ -33,7 +33,11 @@ class Side(Protocol):
         ...
 
     def piece(self, stream: int, piece: memoryview) -> None:
-        """Take some bytes of a DATA frame; they are only valid during the call."""
+        """Take some bytes of a DATA frame; they are only valid until `read` is called."""
+        ...
+
+    def read(self) -> None:
+        """Take note that all bytes read were handed on, and will be written over."""
         ...
 
     def ended(self, stream: int) -> None:

@@ -134,14 +134,18 @@ def test_what_is_no_timeout(text: str) -> None:
     assert parse_timeout(text) is None
 
 
-@given(st.binary(max_size=200), st.lists(st.integers(0, 210), max_size=6))
-def test_message_in_any_pieces(body: bytes, at: list[int]) -> None:
-    """A message is the same however it is cut."""
+@given(st.binary(max_size=200), st.lists(st.tuples(st.integers(0, 210), st.booleans()), max_size=6))
+def test_message_in_any_pieces(body: bytes, at: list[tuple[int, bool]]) -> None:
+    """A message is the same however it is cut, and whenever the buffer its pieces lay in is written over."""
     sent = bytes(1) + len(body).to_bytes(4, "big") + body
     message = Incoming(200)
-    points = [0, *sorted(min(point, len(sent)) for point in at), len(sent)]
-    for start, end in pairwise(points):
-        message.feed(memoryview(sent)[start:end])
+    buffer = bytearray(sent)
+    cuts = sorted((min(point, len(sent)), kept) for point, kept in at)
+    for (start, kept), (end, _) in pairwise([(0, False), *cuts, (len(sent), False)]):
+        if kept:
+            message.keep()
+            buffer[:start] = bytes(start)
+        message.feed(memoryview(buffer)[start:end])
     assert message.finish() == body
 
 
