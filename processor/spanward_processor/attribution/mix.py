@@ -1,0 +1,165 @@
+"""Decisions of many kinds: which categories moved, in any slice or overall, so that their rate can be attributed.
+
+Every slice (one value of one attribute) and the whole are tested category by category; the e-value of a slice is the mean
+over the categories it has seen, which is valid however many there are, averaged with the product over the most frequent
+ones, which finds classes that trade places. One item that gains stands out among 100,000 where
+the overall mix, and any statistic summed over all categories, hides it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from spanward_processor.attribution.evalue import log10_mean, log_e_values
+from spanward_processor.attribution.shift import added
+from spanward_processor.attribution.table import LeafTable
+from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.kernels.tables import OTHER
+
+_LEAST_LIFT: Final = 1.0  # powers of ten by which a category may fall short of the strongest and still be named
+_FREQUENT: Final = 16  # categories of a slice that are tested together
+_MOVED: Final = 0.2  # how likely each of them is thought to be among those that moved
+_LOG2_10: Final = float(np.log2(10))
+
+
+@dataclass(frozen=True, slots=True)
+class SliceEvidence:
+    """What one slice says on its own.
+
+    Args:
+        attribute: Column, or -1 for the whole.
+        value: Code of the attribute's value.
+        log10_e: Evidence that its mix moved.
+        rows: Rows now.
+    """
+
+    attribute: int
+    value: int
+    log10_e: float
+    rows: float
+
+
+@dataclass(frozen=True, slots=True)
+class MovedMix:
+    """Which categories moved.
+
+    Args:
+        categories: (c,) int64 the categories that gained; if none did, those that lost.
+        gained: Whether they gained.
+        log10_e: Evidence of the strongest slice, for the number of slices looked at.
+        slices: Every slice, strongest first.
+    """
+
+    categories: Ints
+    gained: bool
+    log10_e: float
+    slices: tuple[SliceEvidence, ...]
+
+
+def moved_mix(table: LeafTable, alpha: float, dispersion: float = 1.0) -> MovedMix:
+    """Find the categories that moved in the whole or in any slice.
+
+    Args:
+        table: Leaves whose last attribute is the category.
+        alpha: Chance of naming any while nothing has changed.
+        dispersion: How much more than Poisson counts scatter.
+    """
+    slices: list[SliceEvidence] = []
+    moved: dict[int, tuple[float, bool]] = {}
+    columns = [-1, *range(table.codes.shape[1] - 1)]
+    sides = [_by_slice(table, column) for column in columns]
+    threshold = float(np.log10(sum(side.values.size for side in sides) / alpha))
+    for column, side in zip(columns, sides, strict=True):
+        log_e, strength = _evidence(side, dispersion)
+        for place, value in enumerate(side.values.tolist()):
+            slices.append(SliceEvidence(column, value, float(strength[place]), float(side.rows[place])))
+        alone = log_e / np.log(10) - np.log10(np.bincount(side.slices, minlength=side.values.size))[side.slices]
+        strongest = np.full(side.values.size, -np.inf)
+        np.maximum.at(strongest, side.slices, alone)
+        enough = np.minimum(strongest, threshold)[side.slices] - _LEAST_LIFT
+        for at in np.flatnonzero((strength[side.slices] >= threshold) & (alone >= enough)).tolist():
+            category, gained = int(side.categories[at]), bool(side.gained[at])
+            moved[category] = max(moved.get(category, (-np.inf, gained)), (float(alone[at]), gained))
+    slices.sort(key=lambda one: -one.log10_e)
+    return _chosen(moved, slices)
+
+
+def _chosen(moved: dict[int, tuple[float, bool]], slices: list[SliceEvidence]) -> MovedMix:
+    rising = any(gained for _, gained in moved.values())
+    categories = sorted(category for category, (_, gained) in moved.items() if gained is rising)
+    strongest = slices[0].log10_e - float(np.log10(len(slices))) if slices else 0.0
+    return MovedMix(np.array(categories, np.int64), rising, strongest, tuple(slices))
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Counts by slice of one attribute and category."""
+
+    values: Ints  # (s,) value of each slice
+    rows: Floats  # (s,) rows now
+    slices: Ints  # (n,) slice of each cell
+    categories: Ints  # (n,)
+    now: Floats
+    usual: Floats
+    exposure: Floats
+    gained: Flags
+
+
+def _by_slice(table: LeafTable, column: int) -> _Side:
+    keys = table.codes[:, column] if column >= 0 else np.zeros(table.codes.shape[0], np.int64)
+    values, slices = np.unique(keys, return_inverse=True)
+    rows, usual_rows = (added(slices, side[:, 0], values.size) for side in (table.now, table.usual))
+    categories, places = np.unique(table.codes[:, -1], return_inverse=True)
+    cells, of_cell = np.unique(slices * categories.size + places, return_inverse=True)
+    now, usual = (added(of_cell, side[:, 0], cells.size) for side in (table.now, table.usual))
+    slices, places = cells // categories.size, cells % categories.size
+    known = (categories[places] != OTHER) & (values[slices] != OTHER)
+    slices, places, now, usual = slices[known], places[known], now[known], usual[known]
+    now = np.where(now > 0, now, np.minimum(table.now_floor, rows[slices]))
+    usual = np.where(usual > 0, usual, np.minimum(table.usual_floor, usual_rows[slices]))
+    exposure = rows[slices] / np.maximum(usual_rows[slices], 1e-9)
+    return _Side(values, rows, slices, categories[places], now, usual, exposure, now > usual * exposure)
+
+
+def _evidence(side: _Side, dispersion: float) -> tuple[Floats, Floats]:
+    """Return the log e-value of each cell and log10 of that of each slice; most cells of a long tail are alike."""
+    size = side.values.size
+    _, pairs = np.unique(side.now + 1j * side.usual, return_inverse=True)
+    _, first, alike = np.unique(
+        side.slices * (pairs.max(initial=0) + 1) + pairs, return_index=True, return_inverse=True
+    )
+    log_e = log_e_values(side.now[first], side.usual[first], side.exposure[first], dispersion)[alike]
+    one_moved = log10_mean(log_e, side.slices, size)
+    several_moved = _product(log_e, side, size)
+    return log_e, np.logaddexp2(one_moved * _LOG2_10, several_moved * _LOG2_10) / _LOG2_10 - np.log10(2)
+
+
+def _product(log_e: Floats, side: _Side, size: int) -> Floats:
+    """Return (size,) float64 log10 of the evidence that some of a slice's most frequent categories moved.
+
+    Given their totals the categories are independent, so their e-values multiply; each is watered down by "did not move",
+    which is cheap where that is so. Which ones are frequent is decided by the totals.
+    """
+    order = np.lexsort((-(side.now + side.usual), side.slices))
+    starts = np.searchsorted(side.slices[order], np.arange(size))
+    frequent = order[np.arange(order.size) - starts[side.slices[order]] < _FREQUENT]
+    watered = np.logaddexp(np.log(1 - _MOVED), np.log(_MOVED) + log_e[frequent])
+    return np.asarray(added(side.slices[frequent], watered, size) / np.log(10))
+
+
+def as_rate(table: LeafTable, categories: Ints) -> LeafTable:
+    """Return the table of the leaves without the category, with a second column that counts the given categories.
+
+    A category that one side has folded into "other" counts there as much as it may have had.
+    """
+    leaves, places = np.unique(table.codes[:, :-1], axis=0, return_inverse=True)
+    places = places.reshape(-1)
+    inside = np.isin(table.codes[:, -1], categories)
+    sides: list[Floats] = []
+    for sums, floor in ((table.now, table.now_floor), (table.usual, table.usual_floor)):
+        rows = sums[:, 0]
+        hits = np.where(inside, np.where(rows > 0, rows, floor), 0.0)
+        totals = added(places, rows, leaves.shape[0])
+        sides.append(np.stack((totals, np.minimum(added(places, hits, leaves.shape[0]), totals)), axis=1))
+    return LeafTable(table.attributes[:-1], leaves, sides[0], sides[1])
