@@ -7,12 +7,13 @@ mix of traffic (Simpson's paradox).
 """
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from spanward_processor.attribution.answer import Answer, Attribution, Cause, Traffic
-from spanward_processor.attribution.gain import Gain, dispersion
+from spanward_processor.attribution.gain import Gain, scatter_of
 from spanward_processor.attribution.mix import as_rate, moved_mix
 from spanward_processor.attribution.search import Element, search
 from spanward_processor.attribution.shift import LeafShift, mean_shift, rate_shift
@@ -28,31 +29,33 @@ _PRICE_OF_EFFECT: Final = 3.0  # nats that not knowing the effect costs an e-val
 _LN10: Final = math.log(10)
 
 
-def attribute_rate(table: LeafTable, alpha: float = ALPHA) -> Attribution:
+def attribute_rate(table: LeafTable, alpha: float = ALPHA, dispersion: float = 1.0) -> Attribution:
     """Explain the shift of a rate.
 
     Args:
-        table: Sums are rows and events.
+        table: Sums are rows, events and, where events may lie in "other", how many at most.
         alpha: Chance of naming a cause while nothing moved.
+        dispersion: How much more than chance alone this stream scatters, as learned from its windows.
     """
-    shift = rate_shift(table.codes, table.now[:, 1], table.now[:, 0], table.usual[:, 1], table.usual[:, 0])
     whole = np.zeros((1, 1), np.int64)
     now, usual = table.now.sum(axis=0, keepdims=True), table.usual.sum(axis=0, keepdims=True)
-    overall = rate_shift(whole, now[:, 1], now[:, 0], usual[:, 1], usual[:, 0])
-    return _explain(table, shift, overall, alpha)
+    return _explain(
+        table, _rate_shift(table.codes, table.now, table.usual), _rate_shift(whole, now, usual), alpha, dispersion
+    )
 
 
-def attribute_mean(table: LeafTable, alpha: float = ALPHA) -> Attribution:
+def attribute_mean(table: LeafTable, alpha: float = ALPHA, dispersion: float = 1.0) -> Attribution:
     """Explain the shift of the mean of a number, such as a confidence.
 
     Args:
         table: Sums are rows, the numbers' sum and the sum of their squares.
         alpha: Chance of naming a cause while nothing moved.
+        dispersion: How much more than chance alone this stream scatters, as learned from its windows.
     """
     shift = _mean_shift(table.codes, table.now, table.usual)
     whole = np.zeros((1, 1), np.int64)
     overall = _mean_shift(whole, table.now.sum(axis=0, keepdims=True), table.usual.sum(axis=0, keepdims=True))
-    return _explain(table, shift, overall, alpha)
+    return _explain(table, shift, overall, alpha, dispersion)
 
 
 def attribute_mix(table: LeafTable, alpha: float = ALPHA, dispersion: float = 1.0) -> Attribution:
@@ -61,12 +64,12 @@ def attribute_mix(table: LeafTable, alpha: float = ALPHA, dispersion: float = 1.
     Args:
         table: Its last attribute is the decision; sums are rows.
         alpha: Chance of naming a cause while nothing moved.
-        dispersion: How much more than Poisson counts of this stream scatter, as learned.
+        dispersion: How much more than chance alone this stream scatters, as learned from its windows.
     """
     moved = moved_mix(table, alpha, dispersion)
     if not moved.categories.size:
         return Attribution(Answer.NOTHING, log10_e=moved.log10_e)
-    found = attribute_rate(as_rate(table, moved.categories), alpha)
+    found = attribute_rate(as_rate(table, moved.categories), alpha, dispersion)
     return Attribution(
         found.answer,
         found.causes,
@@ -78,18 +81,23 @@ def attribute_mix(table: LeafTable, alpha: float = ALPHA, dispersion: float = 1.
     )
 
 
+def _rate_shift(codes: Ints, now: Floats, usual: Floats) -> LeafShift:
+    hidden = (now[:, 2], usual[:, 2]) if now.shape[1] > 2 else None
+    return rate_shift(codes, now[:, 1], now[:, 0], usual[:, 1], usual[:, 0], hidden)
+
+
 def _mean_shift(codes: Ints, now: Floats, usual: Floats) -> LeafShift:
     return mean_shift(codes, now[:, 1], now[:, 2], now[:, 0], (usual[:, 1], usual[:, 2], usual[:, 0]))
 
 
-def _explain(table: LeafTable, shift: LeafShift, overall: LeafShift, alpha: float) -> Attribution:
+def _explain(table: LeafTable, shift: LeafShift, overall: LeafShift, alpha: float, dispersion: float) -> Attribution:
+    shift, overall = (replace(one, variance=dispersion * one.variance) for one in (shift, overall))
     elements = search(shift, alpha)
     explained = np.zeros(len(shift), bool)
     for element in elements:
         explained |= element.leaves
-    scatter = max(dispersion(shift, ~explained), 0.0)
-    rest = _log_e(shift, ~explained, scatter) / _LN10
-    within, whole = _log_e(shift, np.ones(len(shift), bool), scatter), _log_e(overall, np.ones(1, bool), scatter)
+    rest = _log_e(shift, ~explained, max(scatter_of(shift, ~explained), 0.0) if elements else 0.0) / _LN10
+    within, whole = (_log_e(one, np.ones(len(one), bool), 0.0) for one in (shift, overall))
     evidence = max(within, whole, *(element.worth + math.log(1 / alpha) for element in elements), 0.0) / _LN10
     inside, all_in_all = float(shift.shift.sum()), float(overall.shift.sum())
     mix_share = 1 - inside / all_in_all if all_in_all else 0.0

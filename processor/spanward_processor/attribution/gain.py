@@ -26,20 +26,21 @@ class Gain:
 
     Args:
         leaves: The shift of each leaf.
-        scatter: Variance of the effect between unmoved leaves, as `dispersion` found it.
+        scatter: Variance of the effect between unmoved leaves, as `scatter_of` found it.
     """
 
     def __init__(self, leaves: LeafShift, scatter: float) -> None:
         self._counted = leaves.kind is Kind.COUNTS
         variance = leaves.variance + scatter * leaves.size**2
         precision = np.divide(1.0, variance, out=np.zeros(len(leaves)), where=leaves.variance > 0)
-        effect, weight = leaves.shift * leaves.size * precision, leaves.size * leaves.size * precision
-        self.alone = self._common(effect, weight)
+        trust = leaves.size * precision
+        base = np.stack((leaves.shift * trust, leaves.size * trust, leaves.hidden[0] * trust, leaves.hidden[1] * trust))
+        self.alone = self._common(base)
         """(l,) float64 what each leaf would win with an effect of its own."""
-        self.weight = weight
+        self.weight: Floats = base[1]
         """(l,) float64 how precisely each leaf tells its effect."""
         solid = _solid(leaves).astype(np.float64)
-        self._sums = np.stack((effect, weight, effect * solid, weight * solid, self.alone * solid, solid))
+        self._sums = np.concatenate((base, base * solid, (self.alone * solid, solid)))
 
     def of_sets(self, places: Ints, chosen: Flags, size: int) -> Floats:
         """Return (size,) float64 what each set of leaves wins.
@@ -50,19 +51,24 @@ class Gain:
             size: Number of sets.
         """
         places = places[chosen]
-        effect, weight, solid_effect, solid_weight, alone, solid = (
-            added(places, row[chosen], size) for row in self._sums
-        )
-        around = np.maximum(2 * (alone - self._common(solid_effect, solid_weight)), 0.0)
+        sums = np.stack([added(places, row, size) for row in self._sums[:, chosen]])
+        alone, solid = sums[8], sums[9]
+        around = np.maximum(2 * (alone - self._common(sums[4:8])), 0.0)
         own = np.maximum(around / np.maximum(solid, 1.0), 1.0)
-        return self._common(effect, weight) + 0.5 * (around * (1 - 1 / own) - solid * np.log(own))
+        bonus = 0.5 * (around * (1 - 1 / own) - solid * np.log(own))
+        return np.asarray(self._common(sums[:4]) + bonus)
 
-    def _common(self, effect: Floats, weight: Floats) -> Floats:
-        """Return what one common effect wins: by the Poisson likelihood for counts, else by the bell curve's."""
-        weight = np.maximum(weight, _TINY)
+    def _common(self, sums: Floats) -> Floats:
+        """Return what one common effect wins: by the Poisson likelihood for counts, else by the bell curve's.
+
+        What may be hidden in "other" speaks for "did not move", as far as it goes.
+        """
+        effect, weight, smaller, larger = sums
+        rest = np.where(effect > 0, np.maximum(effect - smaller, 0.0), np.minimum(effect + larger, 0.0))
+        weight = np.maximum(weight + np.where(effect > 0, smaller, 0.0), _TINY)
         if not self._counted:
-            return np.asarray(effect * effect / (2 * weight))
-        factor = np.maximum(1 + effect / weight, _TINY)
+            return np.asarray(rest * rest / (2 * weight))
+        factor = np.maximum(1 + rest / weight, _TINY)
         return np.asarray(np.maximum(weight * (factor * np.log(factor) - factor + 1), 0.0))
 
 
@@ -71,7 +77,7 @@ def _solid(leaves: LeafShift) -> Flags:
     return (leaves.variance > 0) & ((leaves.size >= 1.0) | (leaves.kind is not Kind.COUNTS))
 
 
-def dispersion(leaves: LeafShift, normal: Flags) -> float:
+def scatter_of(leaves: LeafShift, normal: Flags) -> float:
     """Return the variance of the effect between unmoved leaves, beyond what chance explains.
 
     It is what makes the weighted median of their standardised squares that of a bell curve: leaves that carry a cause do

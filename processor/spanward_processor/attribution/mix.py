@@ -20,6 +20,7 @@ from spanward_processor.kernels.tables import OTHER
 _LEAST_LIFT: Final = 1.0  # powers of ten by which a category may fall short of the strongest and still be named
 _FREQUENT: Final = 16  # categories of a slice that are tested together
 _MOVED: Final = 0.2  # how likely each of them is thought to be among those that moved
+_TINY: Final = 1e-9
 _LOG2_10: Final = float(np.log2(10))
 
 
@@ -112,14 +113,43 @@ def _by_slice(table: LeafTable, column: int) -> _Side:
     rows, usual_rows = (added(slices, side[:, 0], values.size) for side in (table.now, table.usual))
     categories, places = np.unique(table.codes[:, -1], return_inverse=True)
     cells, of_cell = np.unique(slices * categories.size + places, return_inverse=True)
-    now, usual = (added(of_cell, side[:, 0], cells.size) for side in (table.now, table.usual))
-    slices, places = cells // categories.size, cells % categories.size
-    known = (categories[places] != OTHER) & (values[slices] != OTHER)
-    slices, places, now, usual = slices[known], places[known], now[known], usual[known]
-    now = np.where(now > 0, now, np.minimum(table.now_floor, rows[slices]))
-    usual = np.where(usual > 0, usual, np.minimum(table.usual_floor, usual_rows[slices]))
-    exposure = rows[slices] / np.maximum(usual_rows[slices], 1e-9)
-    return _Side(values, rows, slices, categories[places], now, usual, exposure, now > usual * exposure)
+    slice_of, category_of = cells // categories.size, cells % categories.size
+    counts = [added(of_cell, side[:, 0], cells.size) for side in (table.now, table.usual)]
+    unseen = [
+        added(slices, other, values.size)[slice_of] - added(of_cell, room * (side[:, 0] > 0), cells.size)
+        for side, (other, room) in zip((table.now, table.usual), _rooms(table), strict=True)
+    ]
+    exposure = (rows / np.maximum(usual_rows, _TINY))[slice_of]
+    now, usual = _as_usual(counts[0], counts[1], unseen[0], unseen[1], exposure)
+    known = (categories[category_of] != OTHER) & (values[slice_of] != OTHER)
+    slice_of, category_of, now, usual, exposure = (
+        array[known] for array in (slice_of, category_of, now, usual, exposure)
+    )
+    return _Side(values, rows, slice_of, categories[category_of], now, usual, exposure, now > usual * exposure)
+
+
+def _rooms(table: LeafTable) -> list[tuple[Floats, Floats]]:
+    """Return for each side where a folded category can hide: the room at the line of "other", and at every line.
+
+    A leaf without the category holds at most `floor` rows of it, and no more than its "other".
+    """
+    leaves, places = np.unique(table.codes[:, :-1], axis=0, return_inverse=True)
+    places = places.reshape(-1)
+    is_other = table.codes[:, -1] == OTHER
+    rooms: list[tuple[Floats, Floats]] = []
+    for sums, floor in ((table.now, table.now_floor), (table.usual, table.usual_floor)):
+        room = np.minimum(added(places, sums[:, 0] * is_other, leaves.shape[0]), floor)[places]
+        rooms.append((room * is_other, room))
+    return rooms
+
+
+def _as_usual(
+    now: Floats, usual: Floats, now_unseen: Floats, usual_unseen: Floats, exposure: Floats
+) -> tuple[Floats, Floats]:
+    """Return the counts with as much of what may be unseen as makes them most alike."""
+    missing = np.clip(now / np.maximum(exposure, _TINY) - usual, 0.0, np.maximum(usual_unseen, 0.0))
+    fallen = np.clip(usual * exposure - now, 0.0, np.maximum(now_unseen, 0.0))
+    return now + fallen, usual + missing
 
 
 def _evidence(side: _Side, dispersion: float) -> tuple[Floats, Floats]:
@@ -149,17 +179,16 @@ def _product(log_e: Floats, side: _Side, size: int) -> Floats:
 
 
 def as_rate(table: LeafTable, categories: Ints) -> LeafTable:
-    """Return the table of the leaves without the category, with a second column that counts the given categories.
+    """Return the table of the leaves without the category.
 
-    A category that one side has folded into "other" counts there as much as it may have had.
+    Its second column counts the given categories, its third how many more of them may lie in "other".
     """
     leaves, places = np.unique(table.codes[:, :-1], axis=0, return_inverse=True)
     places = places.reshape(-1)
     inside = np.isin(table.codes[:, -1], categories)
     sides: list[Floats] = []
-    for sums, floor in ((table.now, table.now_floor), (table.usual, table.usual_floor)):
-        rows = sums[:, 0]
-        hits = np.where(inside, np.where(rows > 0, rows, floor), 0.0)
-        totals = added(places, rows, leaves.shape[0])
-        sides.append(np.stack((totals, np.minimum(added(places, hits, leaves.shape[0]), totals)), axis=1))
+    for sums, (other, room) in zip((table.now, table.usual), _rooms(table), strict=True):
+        seen = room * (inside & (sums[:, 0] > 0))
+        columns = (sums[:, 0], sums[:, 0] * inside, other * categories.size - seen)
+        sides.append(np.stack([added(places, column, leaves.shape[0]) for column in columns], axis=1))
     return LeafTable(table.attributes[:-1], leaves, sides[0], sides[1])

@@ -36,6 +36,7 @@ class LeafShift:
         size: (l,) float64 what a change by a common factor would multiply: expected events, rows, or one.
         weight: (l,) float64 share of the traffic now; sums to one.
         kind: What the shifts are.
+        hidden: (2, l) float64 how much the shift could be smaller, and larger, since events were folded into "other".
     """
 
     codes: Ints
@@ -44,13 +45,21 @@ class LeafShift:
     size: Floats
     weight: Floats
     kind: Kind
+    hidden: Floats
 
     def __len__(self) -> int:
         """Return the number of leaves."""
         return int(self.shift.size)
 
 
-def rate_shift(codes: Ints, hits: Floats, rows: Floats, usual_hits: Floats, usual_rows: Floats) -> LeafShift:
+def rate_shift(
+    codes: Ints,
+    hits: Floats,
+    rows: Floats,
+    usual_hits: Floats,
+    usual_rows: Floats,
+    hidden: tuple[Floats, Floats] | None = None,
+) -> LeafShift:
     """Return the shift of a rate: hits among rows, now against usually.
 
     Each leaf is expected to keep its own rate, so a change of the traffic's mix shifts nothing. A leaf with little past
@@ -62,12 +71,17 @@ def rate_shift(codes: Ints, hits: Floats, rows: Floats, usual_hits: Floats, usua
         rows: (l,) float64 rows now.
         usual_hits: (l,) float64 events in the baseline.
         usual_rows: (l,) float64 rows in the baseline.
+        hidden: (l,) float64 events that may lie in "other", now and in the baseline; none where not given.
     """
     neighbours = _borrowed_rates(codes, usual_hits, usual_rows)
     rate = np.clip((usual_hits + PRIOR_ROWS * neighbours) / (usual_rows + PRIOR_ROWS), 0.0, 1.0)
     expected = np.maximum(rows * rate, _FEWEST_EXPECTED)
     variance = np.maximum(expected * (1 - rate), _FEWEST_EXPECTED) * (1 + rows / (usual_rows + PRIOR_ROWS))
-    return LeafShift(codes, hits - expected, variance, expected, rows / max(float(rows.sum()), 1.0), Kind.COUNTS)
+    unseen = np.zeros((2, rows.size))
+    if hidden is not None:
+        unseen[0], unseen[1] = hidden[1] * rows / (usual_rows + PRIOR_ROWS), hidden[0]
+    weight = rows / max(float(rows.sum()), 1.0)
+    return LeafShift(codes, hits - expected, variance, expected, weight, Kind.COUNTS, unseen)
 
 
 def added(places: Ints, values: Floats, size: int) -> Floats:
@@ -108,7 +122,7 @@ def mean_shift(
     own = _own_variance(sums + usual_sums, squares + usual_squares, rows + usual_rows, spread)
     variance = np.maximum(rows, _FEWEST_EXPECTED) * own * (1 + rows / (usual_rows + PRIOR_ROWS))
     weight = rows / max(float(rows.sum()), 1.0)
-    return LeafShift(codes, sums - rows * mean, variance, rows, weight, Kind.SUMS)
+    return LeafShift(codes, sums - rows * mean, variance, rows, weight, Kind.SUMS, np.zeros((2, rows.size)))
 
 
 def _borrowed_means(codes: Ints, sums: Floats, rows: Floats, overall: float) -> Floats:
@@ -150,4 +164,5 @@ def amount_shift(codes: Ints, amounts: Floats, forecasts: Floats) -> LeafShift:
         np.ones(shift.size),
         weight / max(float(weight.sum()), 1e-300),
         Kind.CHANGES,
+        np.zeros((2, shift.size)),
     )
