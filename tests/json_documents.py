@@ -5,7 +5,7 @@ import json
 import math
 import re
 import struct
-from decimal import Decimal, localcontext
+from decimal import Decimal, InvalidOperation, localcontext
 from random import Random
 from typing import Any, NoReturn, cast
 
@@ -75,7 +75,10 @@ def _refuse(name: str) -> NoReturn:
 
 def _exact(text: str) -> float | int:
     """Return a number; an integer written with a point or an exponent keeps all its digits, and -0 its sign."""
-    value = Decimal(text)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return float(text)  # its exponent is beyond decimals, too
     whole = value != 0 and abs(value.adjusted()) < 400 and value == value.to_integral_value()
     return int(value) if whole else float(text)
 
