@@ -2,9 +2,28 @@
 
 from typing import Any, Final
 
-WORDS: Final = (
-    "[PAD] [UNK] [CLS] [SEP] [MASK] my invoice is wrong cannot log in the parcel late account where this text about"
-).split()
+WORDS: Final = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "my",
+    "invoice",
+    "is",
+    "wrong",
+    "cannot",
+    "log",
+    "in",
+    "the",
+    "parcel",
+    "late",
+    "account",
+    "where",
+    "this",
+    "text",
+    "about",
+]
 
 BERT: Final = {
     "vocab_size": len(WORDS),
@@ -57,7 +76,9 @@ def classifier() -> Any:
     """Return a text classification pipeline with three labels."""
     from transformers import pipeline
 
-    return pipeline("text-classification", model=bert("BertForSequenceClassification", num_labels=3), tokenizer=tokenizer())
+    return pipeline(
+        "text-classification", model=bert("BertForSequenceClassification", num_labels=3), tokenizer=tokenizer()
+    )
 
 
 def tagger() -> Any:

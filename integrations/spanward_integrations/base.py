@@ -5,10 +5,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, cast
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined] # it has no types
 
 ENTRY_POINTS: Final = "opentelemetry_instrumentor"
 """Group of entry points under which `opentelemetry-instrument` finds instrumentors."""
+
+
+__all__ = ["ENTRY_POINTS", "BaseInstrumentor", "DidNotEnableError", "Integration", "missing", "require"]
 
 
 class DidNotEnableError(RuntimeError):

@@ -9,10 +9,8 @@ from collections.abc import Callable, Collection, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-
 from spanward_integrations.asgi import App, Receive, Scope, Send, SpanwardMiddleware
-from spanward_integrations.base import missing
+from spanward_integrations.base import BaseInstrumentor, missing
 from spanward_integrations.patching import Patches
 
 try:

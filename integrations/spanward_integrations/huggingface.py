@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary
 
 from opentelemetry.context import attach, create_key, detach, get_value, set_value
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
 import spanward
 from spanward import Call, Inference, Outcome, Tokens
 from spanward._guard import Guard
 from spanward.extract import outcome_of
 from spanward.extract.distribution import SUM_TOLERANCE, of_probabilities
+from spanward_integrations.base import BaseInstrumentor
 from spanward_integrations.patching import Patches
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class HuggingFaceInstrumentor(BaseInstrumentor):
         self._patches.wrap(Pipeline, "forward", pipelines.forward)
         self._patches.wrap(PreTrainedModel, "from_pretrained", _load)
 
-    def _uninstrument(self, **kwargs: Any) -> None:
+    def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - there is nothing to choose
         self._patches.undo()
 
 
@@ -69,7 +69,7 @@ class _Pipelines:
     """
 
     def __init__(self, providers: Mapping[str, Any]) -> None:
-        self._providers = {name: providers.get(name) for name in ("tracer_provider", "meter_provider")}
+        self._providers: dict[str, Any] = {name: providers.get(name) for name in ("tracer_provider", "meter_provider")}
         self._inferences: WeakKeyDictionary[Pipeline, Inference] = WeakKeyDictionary()
 
     def call(
@@ -90,7 +90,7 @@ class _Pipelines:
             if _is_lazy(result):
                 return call.follow(result, outcome=run.outcome)
         with _reading:
-            many = isinstance(inputs, list) and isinstance(result, list) and not _is_chat(cast("list[Any]", inputs))
+            many = isinstance(inputs, list) and isinstance(result, list) and not _is_chat(inputs)
             for one in cast("list[Any]", result) if many else (result,):
                 call.item(run.outcome(one))
         call.end()
@@ -241,7 +241,9 @@ def _outcome_of(result: object) -> Outcome:
     if isinstance(result, dict):
         told = cast("dict[str, Any]", result)
         if "labels" in told and "scores" in told:  # zero-shot, best first
-            ranking = [{"label": label, "score": score} for label, score in zip(told["labels"], told["scores"], strict=True)]
+            ranking = [
+                {"label": label, "score": score} for label, score in zip(told["labels"], told["scores"], strict=True)
+            ]
             return _outcome_of_list(ranking)
         if "answer" in told:
             return Outcome(score=float(told["score"])) if "score" in told else Outcome()
@@ -255,7 +257,9 @@ def _outcome_of_list(results: list[dict[str, Any]]) -> Outcome:
     scores = [float(one["score"]) for one in results if "score" in one]
     if len(scores) != len(results):
         return Outcome()
-    kinds = {str(one.get("entity_group") or one.get("entity")) for one in results if "entity_group" in one or "entity" in one}
+    kinds = {
+        str(one.get("entity_group") or one.get("entity")) for one in results if "entity_group" in one or "entity" in one
+    }
     if kinds:
         return Outcome(",".join(sorted(kinds)), sum(scores) / len(scores), "mean")
     ranked = sorted(scores, reverse=True)

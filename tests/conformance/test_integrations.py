@@ -3,15 +3,14 @@
 import inspect
 import pkgutil
 import tomllib
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from integration_cases import CASES
-from requiring import require_peer
 
 import spanward_integrations
+from integration_cases import CASES
+from requiring import require_peer
 from spanward_integrations import INTEGRATIONS, Integration, testing
 from spanward_integrations.base import ENTRY_POINTS
 from spanward_integrations.testing import CHECKS, Case, Check, yield_checks
@@ -23,8 +22,7 @@ def case_of(integration: Integration) -> Case:
     """Return how an integration is exercised; skip where its framework is absent."""
     there = find_spec(integration.framework) is not None
     require_peer(integration.framework, there, f"pip install 'spanward[{integration.extra}]'")
-    make: Callable[[Integration], Case] = CASES[integration.name]
-    return make(integration)
+    return CASES[integration.name](integration)
 
 
 @pytest.mark.parametrize("integration", INTEGRATIONS, ids=lambda integration: integration.name)

@@ -151,6 +151,9 @@ def test_body_has_its_own_time() -> None:
 class Nobody:
     """Takes nothing."""
 
+    def keep_pace(self) -> None:
+        """There is always time."""
+
     def take(self, signal: Signal, payload: bytes, within_s: float | None = None) -> bytes:
         """Take a request."""
         raise AssertionError(f"{len(payload)} bytes of {signal} came")
