@@ -57,6 +57,11 @@ class Running:
         assert eventually(lambda: answer in self.log[before:]), self.log[before:]
         return self.log[before:]
 
+    def stop(self) -> None:
+        """Stop it as an operator does; what it holds is delivered before it ends."""
+        self.process.terminate()
+        assert self.process.wait(60) == 0
+
 
 def write(folder: Path, config: dict[str, Any]) -> Path:
     """Write a configuration as an editor does: the old one stands until the new one is whole."""

@@ -114,7 +114,7 @@ def test_receivers_that_fail_at_last_leave_nothing_open(tmp_path: Path, monkeypa
 
 
 def test_a_stop_that_fails_midway_takes_every_other_step(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Windows cannot be flushed and the journal cannot be forced: both are told, and nothing stays open."""
+    """State cannot be copied and the journal cannot be forced: both are told, and nothing stays open."""
 
     async def run() -> None:
         await asyncio.get_running_loop().run_in_executor(None, int)
@@ -122,7 +122,7 @@ def test_a_stop_that_fails_midway_takes_every_other_step(tmp_path: Path, caplog:
         processor = Processor(whole(tmp_path))
         await processor.start()
         parts = cast("Any", processor)
-        parts.pipeline.flush = _broken("windows")
+        parts.pipeline.arrays = _broken("state")
         segment = parts.delivery.journal._segments[-1]
         os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), segment.descriptor, inheritable=False)  # no fdatasync
         with pytest.raises(ExceptionGroup) as raised:
@@ -138,8 +138,8 @@ def test_a_stop_that_fails_midway_takes_every_other_step(tmp_path: Path, caplog:
 
 
 def _broken(what: str) -> Any:
-    def fail() -> None:
-        raise RuntimeError(f"{what} cannot be closed")
+    def fail(**_: object) -> None:
+        raise RuntimeError(f"{what} cannot be copied")
 
     return fail
 
