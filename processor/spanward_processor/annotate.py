@@ -83,7 +83,7 @@ def _template(detectors: tuple[str, ...], finding: str) -> tuple[bytes, int]:
     return encoded, encoded.index(np.float64(_PLACEHOLDER).tobytes())
 
 
-def annotate(batch: SpanBatch, templates: Templates, chosen: Ints, p: Floats) -> bytes:
+def annotate(batch: SpanBatch, templates: Templates, chosen: Ints, p: Floats) -> memoryview:
     """Return the request with the chosen rows annotated and inbound attributes of ours removed.
 
     Args:
@@ -99,4 +99,4 @@ def annotate(batch: SpanBatch, templates: Templates, chosen: Ints, p: Floats) ->
     grown = plan_growth(frames, batch.reserved, notes, growth)
     out = np.empty(batch.data.size + grown, np.uint8)
     splice(batch.data, frames, batch.reserved, notes, scores.view(np.uint8), growth, out)
-    return out.tobytes()
+    return out.data

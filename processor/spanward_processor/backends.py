@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spanward_processor.exporters.base import Exporter, Refusal, Taken, Verdict
-from spanward_processor.signals import Signal
+from spanward_processor.signals import Encoded, Signal
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +75,9 @@ class Backend:
         self._monotonic_s = monotonic_s
         self._logged_at = -_LOG_EVERY_S
 
-    async def send(self, signal: Signal, parts: Sequence[bytes], spans: int, *, within_s: float | None = None) -> Taken:
+    async def send(
+        self, signal: Signal, parts: Sequence[Encoded], spans: int, *, within_s: float | None = None
+    ) -> Taken:
         """Try once.
 
         Args:

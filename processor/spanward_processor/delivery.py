@@ -14,7 +14,7 @@ from spanward_processor.exporters.base import Exporter, Refusal, Taken, Verdict
 from spanward_processor.journal.log import Journal, JournalFullError
 from spanward_processor.sender import Sender
 from spanward_processor.settings import Forwarding
-from spanward_processor.signals import Signal
+from spanward_processor.signals import Encoded, Signal
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Delivery(Protocol):
         """Where everything goes."""
         ...
 
-    def put(self, signal: Signal, payload: bytes, spans: int = 0) -> None:
+    def put(self, signal: Signal, payload: Encoded, spans: int = 0) -> None:
         """Take a request without waiting; thread-safe but for `wake`.
 
         Raises:
@@ -73,7 +73,7 @@ class Delivery(Protocol):
         ...
 
     async def deliver(
-        self, signal: Signal, payload: bytes, *, spans: int = 0, within_s: float | None = None
+        self, signal: Signal, payload: Encoded, *, spans: int = 0, within_s: float | None = None
     ) -> Sequence[Taken]:
         """Take a request; when this returns, OK may be said.
 
@@ -151,7 +151,7 @@ class Journalled:
         self._senders[backend.name] = sender
         self._sending[backend.name] = asyncio.create_task(sender.run())
 
-    def put(self, signal: Signal, payload: bytes, spans: int = 0) -> None:
+    def put(self, signal: Signal, payload: Encoded, spans: int = 0) -> None:
         """Write a request; see `Delivery.put`."""
         try:
             self.journal.append(signal, payload, spans)
@@ -170,7 +170,7 @@ class Journalled:
             sender.wake()
 
     async def deliver(
-        self, signal: Signal, payload: bytes, *, spans: int = 0, within_s: float | None = None
+        self, signal: Signal, payload: Encoded, *, spans: int = 0, within_s: float | None = None
     ) -> Sequence[Taken]:
         """Write a request and wait for the medium where that is the policy; see `Delivery.deliver`."""
         del within_s
@@ -288,14 +288,14 @@ class Direct:
         """Where everything goes."""
         return self._backends
 
-    def put(self, signal: Signal, payload: bytes, spans: int = 0) -> None:
+    def put(self, signal: Signal, payload: Encoded, spans: int = 0) -> None:
         """Take a request that goes nowhere; see `Delivery.put`."""
 
     def wake(self) -> None:
         """Nobody waits."""
 
     async def deliver(
-        self, signal: Signal, payload: bytes, *, spans: int = 0, within_s: float | None = None
+        self, signal: Signal, payload: Encoded, *, spans: int = 0, within_s: float | None = None
     ) -> Sequence[Taken]:
         """Hand a request to every backend; see `Delivery.deliver`."""
         most_s = self._forwarding.max_wait_s
@@ -314,7 +314,7 @@ class Direct:
             raise (passing or failures)[0]
         return [outcome for outcome in outcomes if isinstance(outcome, Taken)]
 
-    async def _insist(self, backend: Backend, signal: Signal, payload: bytes, spans: int, deadline: float) -> Taken:
+    async def _insist(self, backend: Backend, signal: Signal, payload: Encoded, spans: int, deadline: float) -> Taken:
         """Try until the request is taken or the time is over."""
         attempt = 0
         while True:

@@ -27,6 +27,7 @@ from spanward_processor.panorama import Panorama
 from spanward_processor.pruning import MixedError, Refusals, find_refusals, pruned
 from spanward_processor.roles import role_table
 from spanward_processor.settings import Detection, Limits
+from spanward_processor.signals import Encoded
 from spanward_processor.texts import Texts
 from spanward_processor.windows import Window, Windows
 
@@ -47,7 +48,7 @@ class Processed:
         refusals: Spans that did not come in.
     """
 
-    payload: bytes
+    payload: Encoded
     spans: int
     annotated: int
     removed: int

@@ -1,6 +1,10 @@
 """The kinds of telemetry OTLP carries."""
 
 from enum import StrEnum
+from typing import TypeAlias
+
+Encoded: TypeAlias = bytes | memoryview
+"""An encoded export request: the bytes that came, or where it was written anew."""
 
 
 class Signal(StrEnum):

@@ -44,7 +44,7 @@ def test_annotated_requests_equal_the_official_parsers(request: bytes, chosen: l
     scores = -np.log10(p) + 0.0
     notes = {row: note(t, float(scores[row])) for row, t in enumerate(templates.tolist()) if t >= 0}
 
-    out = annotate(batch, TEMPLATES, templates, p)
+    out = bytes(annotate(batch, TEMPLATES, templates, p))
 
     assert ExportTraceServiceRequest.FromString(out).SerializeToString() == naive.annotated(request, notes)
     assert out == naive_wire.spliced(request, notes)
@@ -57,7 +57,7 @@ def test_unknown_fields_survive() -> None:
     resource = b"\x12" + bytes([len(scope)]) + scope
     request = b"\x0a" + bytes([len(resource)]) + resource
 
-    out = annotate(decode(request, ROLES), TEMPLATES, np.array([4]), np.array([1e-5]))
+    out = bytes(annotate(decode(request, ROLES), TEMPLATES, np.array([4]), np.array([1e-5])))
 
     assert out.endswith(span + note(4, 5.0))
 
@@ -66,7 +66,9 @@ def test_the_score_is_minus_log10_of_p() -> None:
     """A p-value of one in a hundred is a score of two; p = 0 is finite and p = 1 is no negative zero."""
     batch = decode(encoded({}, {}, {}), ROLES)
 
-    out = ExportTraceServiceRequest.FromString(annotate(batch, TEMPLATES, np.full(3, 4), np.array([0.01, 0.0, 1.0])))
+    out = ExportTraceServiceRequest.FromString(
+        bytes(annotate(batch, TEMPLATES, np.full(3, 4), np.array([0.01, 0.0, 1.0])))
+    )
 
     scores = [span.attributes[0].value.double_value for span in out.resource_spans[0].scope_spans[0].spans]
     assert scores[0] == 2.0

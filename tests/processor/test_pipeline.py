@@ -13,6 +13,7 @@ from spanward_processor.decode import UndecodableError
 from spanward_processor.findings import Finding, State
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.settings import Detection, Learning, Limits
+from spanward_processor.signals import Encoded
 
 SEED = 20_261_127
 SECOND = 1_000_000_000
@@ -53,9 +54,9 @@ class World:
             yield from self.pipeline.tick()
 
 
-def attributes(payload: bytes) -> list[dict[str, object]]:
+def attributes(payload: Encoded) -> list[dict[str, object]]:
     """Return the attributes of every span under the processor's prefix."""
-    request = ExportTraceServiceRequest.FromString(payload)
+    request = ExportTraceServiceRequest.FromString(bytes(payload))
     return [
         {item.key: item.value for item in span.attributes if item.key.startswith(semconv.ANOMALY_PREFIX)}
         for span in request.resource_spans[0].scope_spans[0].spans

@@ -16,7 +16,7 @@ from spanward_processor.journal.log import Fsync, Journal, JournalSettings
 from spanward_processor.journal.record import HEADER
 from spanward_processor.sender import Sender
 from spanward_processor.settings import Forwarding
-from spanward_processor.signals import Signal
+from spanward_processor.signals import Encoded, Signal
 
 QUICK = Forwarding(backoff_initial_s=0.001, backoff_max_s=0.002, joined_bytes=1)  # no two requests are joined
 JOINING = Forwarding(backoff_initial_s=0.001, backoff_max_s=0.002, in_flight=1)
@@ -36,11 +36,12 @@ class Scripted:
         self.taken: list[bytes] = []
         self._answer = answer
 
-    async def export(self, signal: Signal, parts: Sequence[bytes], timeout_s: float) -> Taken:
+    async def export(self, signal: Signal, parts: Sequence[Encoded], timeout_s: float) -> Taken:
         """Answer as the script says."""
-        self.attempts.append(list(parts))
-        await self._answer(signal, list(parts))
-        self.taken += parts
+        sent = [bytes(part) for part in parts]
+        self.attempts.append(sent)
+        await self._answer(signal, sent)
+        self.taken += sent
         return Taken()
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from spanward_processor.signals import Signal
+from spanward_processor.signals import Encoded, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Refusal(Exception):  # noqa: N818 - an answer of a backend, seldom our err
 class Exporter(Protocol):
     """One way to one backend."""
 
-    async def export(self, signal: Signal, parts: Sequence[bytes], timeout_s: float) -> Taken:
+    async def export(self, signal: Signal, parts: Sequence[Encoded], timeout_s: float) -> Taken:
         """Try once to deliver requests as one.
 
         Encoded export requests of one signal may be joined byte by byte: their only field is repeated.

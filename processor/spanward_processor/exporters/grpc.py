@@ -12,7 +12,7 @@ from spanward_processor.h2.call import Answer
 from spanward_processor.h2.client import GrpcChannel
 from spanward_processor.h2.errors import CallTimeoutError, TransportError
 from spanward_processor.receive.compression import compress_gzip
-from spanward_processor.signals import Signal
+from spanward_processor.signals import Encoded, Signal
 from spanward_processor.status import Code, may_retry, retry_delay_s
 
 _TOO_LARGE: Final = "larger than max"  # how C-core and grpc-go word that a message is too long for the receiver
@@ -32,7 +32,7 @@ class GrpcExporter:
         self._headers = tuple(headers)
         self._gzip = gzip
 
-    async def export(self, signal: Signal, parts: Sequence[bytes], timeout_s: float) -> Taken:
+    async def export(self, signal: Signal, parts: Sequence[Encoded], timeout_s: float) -> Taken:
         """Try once; see `Exporter.export`."""
         body = [compress_gzip(parts)] if self._gzip else parts
         try:

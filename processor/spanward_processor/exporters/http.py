@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 from spanward_processor.exporters.base import Refusal, Taken, Verdict
 from spanward_processor.exporters.replies import taken
 from spanward_processor.receive.compression import compress_gzip
-from spanward_processor.signals import Signal
+from spanward_processor.signals import Encoded, Signal
 
 _PROTOBUF: Final = "application/x-protobuf"
 _PATHS: Final = {Signal.TRACES: "/v1/traces", Signal.METRICS: "/v1/metrics", Signal.LOGS: "/v1/logs"}
@@ -63,7 +63,7 @@ class HttpExporter:
             self._headers["content-encoding"] = "gzip"
         self._session: aiohttp.ClientSession | None = None
 
-    async def export(self, signal: Signal, parts: Sequence[bytes], timeout_s: float) -> Taken:
+    async def export(self, signal: Signal, parts: Sequence[Encoded], timeout_s: float) -> Taken:
         """Try once; see `Exporter.export`."""
         body = [compress_gzip(parts)] if self._gzip else parts
         headers = self._headers | {"content-length": str(sum(map(len, body)))}
@@ -114,7 +114,7 @@ class HttpExporter:
             self._session = None
 
 
-async def _pieces(body: Sequence[bytes]) -> AsyncGenerator[bytes]:
+async def _pieces(body: Sequence[Encoded]) -> AsyncGenerator[Encoded]:
     """Hand a body over piece by piece, so that joining does not copy it."""
     for piece in body:
         yield piece

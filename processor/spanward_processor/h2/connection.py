@@ -4,7 +4,9 @@ Source: RFC 9113, sections 5.4, 6.3 to 6.9.
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -25,6 +27,8 @@ _EARNED: Final = (
 )
 _LINGER_S: Final = 1.0  # how long a failed connection still reads, so that GOAWAY is not lost to a TCP reset
 _HIGH_WATER: Final = 1 << 20  # bytes waiting in the transport before we stop producing
+_LONG_BYTES: Final = 64 << 10  # from which on it takes less to write parts than to join them
+_MOST_PARTS: Final = 1024  # of one system call; IOV_MAX on Linux
 _PRIORITY_BYTES: Final = 5
 _PING_BYTES: Final = 8
 _OF_THE_CONNECTION: Final = frozenset({frames.SETTINGS, frames.PING, frames.GOAWAY})
@@ -66,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._control = Budget(bounds.control_frames, clock)
         self._out: list[Buffer] = []
         self._flushing = False
+        self._socket = -1  # what the transport writes to; -1 where it encrypts before
         self.outflow = Outflow(self._out)
         self._inflow = Inflow(window, lambda more: self._out.append(frames.window_update(0, more)))
         self._reason = ""
@@ -81,6 +86,9 @@ class Connection(asyncio.BufferedProtocol):
         """Greet."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(_HIGH_WATER)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and transport.get_extra_info("ssl_object") is None:
+            self._socket = sock.fileno()
         self._made = self._heard = self._clock()
         self._out.append(self._hello)
         self._inflow.open()
@@ -133,6 +141,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the side."""
         self.closing = True
+        self._socket = -1
         self._reader.stop()
         self._out.clear()
         self._side.lost(self._reason or (str(exc) if exc else "closed by the peer"))
@@ -162,9 +171,20 @@ class Connection(asyncio.BufferedProtocol):
             self.outflow.frames = 0
         if self._out:
             if not self.closing and not self.transport.is_closing():
-                # not `writelines`: until Python 3.12.9 and 3.13.2 it never calls `pause_writing` (CVE-2024-12254)
-                self.transport.write(b"".join(self._out))
+                self._write()
             self._out.clear()
+
+    def _write(self) -> None:
+        """Write what is queued; where it is long and nothing waits before it, as it lies, without joining it first."""
+        out, sent = self._out, 0
+        size = sum(map(len, out))
+        unjoined = size >= _LONG_BYTES and len(out) <= _MOST_PARTS and self._socket >= 0
+        if unjoined and not self.transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):  # no room at the moment; or the peer is gone, as the transport will find
+                sent = os.writev(self._socket, out)
+        if sent < size:
+            # not `writelines`: until Python 3.12.9 and 3.13.2 it never calls `pause_writing` (CVE-2024-12254)
+            self.transport.write(b"".join(out)[sent:])
 
     # the end
 

@@ -18,7 +18,7 @@ from spanward_processor.journal.ages import Ages
 from spanward_processor.journal.cursor import Cursor, strangers
 from spanward_processor.journal.record import LARGEST, Record, TornError, header_of, size_of
 from spanward_processor.journal.segment import SUFFIX, Segment
-from spanward_processor.signals import Signal
+from spanward_processor.signals import Encoded, Signal
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class Journal:
 
     # --- write -------------------------------------------------------------------------------------------------------
 
-    def append(self, signal: Signal, payload: bytes, spans: int = 0) -> None:
+    def append(self, signal: Signal, payload: Encoded, spans: int = 0) -> None:
         """Write a request; when this returns, it is as safe as the policy says.
 
         Args:

@@ -11,7 +11,7 @@ from typing import Final
 
 import xxhash
 
-from spanward_processor.signals import Signal
+from spanward_processor.signals import Encoded, Signal
 
 HEADER: Final = struct.Struct("<IBBHIIQQ")
 LARGEST: Final = 64 << 20  # bytes of one request
@@ -35,7 +35,7 @@ class Record:
     end: int
     signal: Signal
     spans: int
-    payload: bytes
+    payload: Encoded
 
 
 class TornError(Exception):
@@ -50,14 +50,14 @@ class TornError(Exception):
         super().__init__("no whole record")
 
 
-def header_of(at: int, signal: Signal, spans: int, payload: bytes) -> bytes:
+def header_of(at: int, signal: Signal, spans: int, payload: Encoded) -> bytes:
     """Return the header of a record that is to be written at a position."""
     kind = _SIGNALS.index(signal)
     digest = _digest(at, kind, spans, payload)
     return HEADER.pack(len(payload), kind, _VERSION, 0, spans, 0, digest, at)
 
 
-def size_of(payload: bytes) -> int:
+def size_of(payload: Encoded) -> int:
     """Return how many bytes a record takes."""
     return HEADER.size + len(payload)
 
@@ -76,7 +76,7 @@ def length_in(header: bytes, at: int) -> int:
     return int(length)
 
 
-def record_of(header: bytes, payload: bytes, at: int) -> Record:
+def record_of(header: bytes, payload: Encoded, at: int) -> Record:
     """Return the record of a header and the bytes after it.
 
     Raises:
@@ -89,6 +89,6 @@ def record_of(header: bytes, payload: bytes, at: int) -> Record:
     return Record(at, at + HEADER.size + length, _SIGNALS[kind], spans, payload)
 
 
-def _digest(at: int, kind: int, spans: int, payload: bytes) -> int:
+def _digest(at: int, kind: int, spans: int, payload: Encoded) -> int:
     digest: int = xxhash.xxh3_64_intdigest(payload, seed=(at ^ (spans << 40) ^ kind) & 0xFFFF_FFFF_FFFF_FFFF)
     return digest

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from spanward_processor.journal.record import HEADER, Record, TornError, length_in, record_of
+from spanward_processor.signals import Encoded
 
 SUFFIX: Final = ".segment"
 
@@ -68,7 +69,7 @@ class Segment:
         """Return where reading goes on after damage: the next record where its place is known, else the end."""
         return self.end if damage.resume is None else min(damage.resume, self.end)
 
-    def write(self, header: bytes, payload: bytes) -> None:
+    def write(self, header: bytes, payload: Encoded) -> None:
         """Append a record; either all of it is written or the file is as before.
 
         Raises:

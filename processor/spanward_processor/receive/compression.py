@@ -60,7 +60,7 @@ def decompress(encoding: str, data: bytes, most_bytes: int, most_ratio: float) -
     return result
 
 
-def compress_gzip(parts: Sequence[bytes]) -> bytes:
+def compress_gzip(parts: Sequence[bytes | memoryview]) -> bytes:
     """Return several pieces as one gzip stream."""
     if len(parts) == 1:
         return bytes(_zlib.compress(parts[0], _GZIP_LEVEL, _GZIP))

@@ -35,7 +35,7 @@ def drained(journal: Journal, reader: str = "a", *, confirm: bool = True) -> lis
     """Take everything there is."""
     payloads: list[bytes] = []
     while records := journal.reader(reader).take(1 << 20):
-        payloads += [record.payload for record in records]
+        payloads += [bytes(record.payload) for record in records]
         if confirm:
             journal.reader(reader).confirm(records[-1].end)
     return payloads
@@ -415,7 +415,7 @@ def test_any_history_delivers_everything_once_to_each(
             journal = opened(folder, "a", "b", most_bytes=SMALL << 2, recent_bytes=recent_bytes)
         else:
             records = journal.reader(step).take(4000)
-            read[step] += [record.payload for record in records]
+            read[step] += [bytes(record.payload) for record in records]
             if records:
                 journal.reader(step).confirm(records[-1].end)
     for name, payloads in read.items():
