@@ -27,13 +27,16 @@ TEXT_ROLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "version": (semconv.MODEL_VERSION, "triton.model_version"),
     "decision": (semconv.DECISION,),
-    "client": (semconv.CLIENT_ID, "user.hash", "enduser.pseudo.id"),
+    "client": (semconv.CLIENT_PREVIOUS_ID, semconv.CLIENT_ID, "user.hash", "enduser.pseudo.id"),
     "client_trust": (semconv.CLIENT_TRUST,),
     "error": (semconv.ERROR_TYPE,),
-    "input_hash": (semconv.FEATURES_HASH,),
-    "fingerprint": (semconv.FEATURES_FINGERPRINT,),
+    "input_hash": (semconv.FEATURES_PREVIOUS_HASH, semconv.FEATURES_HASH),
+    "fingerprint": (semconv.FEATURES_PREVIOUS_FINGERPRINT, semconv.FEATURES_FINGERPRINT),
 }
-"""Roles whose value is a text; each becomes a column of codes."""
+"""Roles whose value is a text; each becomes a column of codes.
+
+Where hashes come under two keys the older one counts: processes that do not have the newer one yet tell that alone, and so all
+can be compared until none tells it any more."""
 
 NUMBER_ROLES: Final[dict[str, tuple[str, ...]]] = {
     "input_tokens": (
