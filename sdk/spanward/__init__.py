@@ -10,9 +10,11 @@ def classify(text: str) -> dict[str, object]:
 """
 
 from spanward.api import configure, shutdown
+from spanward.calibration import Calibration, NotArmedError, calibrate
 from spanward.call import Call
 from spanward.config import Settings
 from spanward.decorator import Inference, inference
+from spanward.fingerprint import Shingles, Windows
 from spanward.loading import model_loading
 from spanward.outcome import Outcome, Tokens
 from spanward.request import RequestContext, current_request, request_context
@@ -22,13 +24,18 @@ from spanward.tracing import VERSION
 __version__ = VERSION
 
 __all__ = [
+    "Calibration",
     "Call",
     "Inference",
+    "NotArmedError",
     "Outcome",
     "RequestContext",
     "Settings",
+    "Shingles",
     "Tokens",
+    "Windows",
     "__version__",
+    "calibrate",
     "configure",
     "current_request",
     "handoff",

@@ -192,7 +192,7 @@ def inference(
         client: Who asks, likewise; only its keyed hash leaves.
         dimensions: Further slices of low cardinality: a mapping, or a function of the call.
         input: What of the arguments is the model's input; default all but `self`.
-        fingerprint: How near-repeats of the input are known; default for texts.
+        fingerprint: How near-repeats of the input are known; default for texts, `spanward.calibrate` finds one for numbers.
         outcome: Decision, score and the rest from the result at once, in place of what its form tells.
         decision: Decision from the result, where its form does not tell it.
         score: Score from the result.

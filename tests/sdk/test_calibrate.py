@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from spanward.calibrate import NotArmedError, calibrate
+from spanward.calibration import NotArmedError, calibrate
 from spanward.config import Settings
 from spanward.fingerprint import Shingles, Windows, overlap
 from spanward.hashing import Hasher
