@@ -1,9 +1,12 @@
 """A service with content in every place content can be; a test runs it and searches what it exported.
 
-Every piece of content holds the canary. The model's label and its version do not: they are what the spans are for.
+Every piece of content holds the canary. The model's label and its version do not: they are what the spans are for. Told to leak, it
+says one piece of content where a user must not, which the search has to find.
 """
 
 import asyncio
+import contextlib
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -127,6 +130,72 @@ def inner(name: str) -> str:
 app.mount("/tenants/{who}", tenant)
 
 
+@spanward.inference("teller", channel="web", item_events=True)
+def tell(text: str) -> Iterator[dict[str, object]]:
+    """Answer in pieces, and fail in the last where the text says so."""
+    yield {"label": "billing", "score": 0.5, "text": f"c4n4ry-piece {text}"}
+    yield {"label": "billing", "score": 0.25, "text": f"c4n4ry-piece {text}"}
+    if "boom" in text:
+        fail(text)
+
+
+@spanward.inference("teller")
+async def tell_in_loop(text: str) -> AsyncIterator[str]:
+    """Answer in pieces from a coroutine."""
+    for number in range(3):
+        yield f"c4n4ry-piece {number} {text}"
+
+
+@spanward.inference("matcher", schema="2", fingerprint=spanward.Windows(2, (0.5,)), client="c4n4ry-client")
+def match(row: list[float]) -> list[float]:
+    """Return probabilities."""
+    return [0.25, 0.75]
+
+
+class C4n4ryUnhashable:
+    """A class of the user's, which has no canonical form; its repr is content."""
+
+    def __repr__(self) -> str:
+        """Return content."""
+        return "c4n4ry-repr"
+
+
+def stream_in_every_way() -> None:
+    """Read to the end, break, raise and cancel."""
+    print(list(tell("c4n4ry-streamed")))
+    for _ in tell("c4n4ry-abandoned"):
+        break
+    with contextlib.suppress(CanaryError):
+        list(tell("boom c4n4ry-broken"))
+
+    async def cancelled() -> None:
+        stream = tell_in_loop("c4n4ry-cancelled")
+        await anext(stream)
+        reading = asyncio.ensure_future(anext(stream))
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+
+    asyncio.run(cancelled())
+
+
+def use_blocks() -> None:
+    """Set content-bearing results in blocks, nest calls, and raise through them from a cause with content."""
+    with spanward.inference("block", version="1.0") as call:
+        call.set(input="c4n4ry-asked", result={"label": "billing", "text": "c4n4ry-block"}, client="c4n4ry-client")
+        predict(text="c4n4ry-nested")
+    with contextlib.suppress(CanaryError), spanward.inference("block") as call:
+        call.set(input=object(), result=C4n4ryUnhashable())
+        fail("c4n4ry-raised")
+    match([0.25, 1.5, 2.5])
+    summarise(C4n4ryUnhashable())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def leak() -> None:
+    """Do what the README warns of: put content where it leaves as it is."""
+    spanward.inference("router", channel=lambda text: text)(lambda text: {"label": "billing"})("c4n4ry-leaked")
+
+
 def main() -> None:
     """Drive every place, and print what the clients got, so that the test sees that content was there."""
     spanward.configure(service_name="leaky")
@@ -145,6 +214,10 @@ def main() -> None:
             connection.send_text("c4n4ry-message")
             print(connection.receive_text())
     uninstrument_fastapi(app)
+    stream_in_every_way()
+    use_blocks()
+    if "--leak" in sys.argv:
+        leak()
     spanward.shutdown()
 
 
