@@ -18,6 +18,12 @@ from spanward_integrations.testing import CHECKS, Case, Check, yield_checks
 NOT_INTEGRATIONS = {"base", "asgi", "patching", "testing"}  # the contract, the plain ASGI middleware, patches, the kit
 
 
+CASE_BY_CASE = [
+    pytest.param(one, id=one.name, marks=[pytest.mark.huggingface] if one.extra == "huggingface" else [])
+    for one in INTEGRATIONS
+]
+
+
 def case_of(integration: Integration) -> Case:
     """Return how an integration is exercised; skip where its framework is absent."""
     there = find_spec(integration.framework) is not None
@@ -25,7 +31,7 @@ def case_of(integration: Integration) -> Case:
     return CASES[integration.name](integration)
 
 
-@pytest.mark.parametrize("integration", INTEGRATIONS, ids=lambda integration: integration.name)
+@pytest.mark.parametrize("integration", CASE_BY_CASE)
 @pytest.mark.parametrize("check", [check for _, check in yield_checks()], ids=lambda check: check.__name__)
 @pytest.mark.filterwarnings("default")  # frameworks warn of their own use of older names
 def test_integration(integration: Integration, check: Check) -> None:
