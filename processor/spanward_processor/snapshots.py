@@ -86,8 +86,8 @@ class Snapshots:
                 if os.fstat(file.fileno()).st_size > _LARGEST:
                     raise SnapshotError(f"it is larger than {_LARGEST} bytes")
                 data = file.read()
-        except FileNotFoundError:
-            raise
+        except (FileNotFoundError, NotADirectoryError) as error:  # of the folder, whoever needs it says what is wrong
+            raise FileNotFoundError(self.path) from error
         except OSError as error:
             raise SnapshotError(f"it cannot be read ({error.strerror})") from error
         return self._parsed(data)
