@@ -23,6 +23,9 @@ _log = logging.getLogger("spanward")
 _MOST_PURPOSES: Final = 1024  # remembered; more are derived each time
 _FORM: Final = "spanward 1"  # of derivation and canonical bytes; another one gives other values
 
+Keyed = Callable[[bytes], bytes]
+"""A pseudo-random function with its key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hasher:
@@ -35,15 +38,15 @@ class Hasher:
 
     key: Key
     previous: "Hasher | None" = None
-    _functions: dict[tuple[int, tuple[str, ...]], Callable[[bytes], bytes]] = field(
-        default_factory=dict[tuple[int, tuple[str, ...]], Callable[[bytes], bytes]],
+    _functions: dict[tuple[int, tuple[str, ...]], Keyed] = field(
+        default_factory=dict[tuple[int, tuple[str, ...]], Keyed],
         init=False,
         repr=False,
         compare=False,
     )
 
-    _cutters: dict[tuple[str, ...], Cutter] = field(
-        default_factory=dict[tuple[str, ...], Cutter], init=False, repr=False, compare=False
+    _cutters: dict[tuple[str, ...], tuple[Cutter, Keyed]] = field(
+        default_factory=dict[tuple[str, ...], "tuple[Cutter, Keyed]"], init=False, repr=False, compare=False
     )
 
     @classmethod
@@ -92,15 +95,17 @@ class Hasher:
             schema: Version of the features, where the user gives one.
         """
         labels = (form.label, domain, schema)
-        cutter = self._cutters.get(labels)
-        if cutter is None:
+        found = self._cutters.get(labels)
+        if found is None:
             cutter = form.cutter(self._function(16, "pieces", *labels))
+            found = cutter, self._function(8, "fingerprint", *labels)
             if len(self._cutters) < _MOST_PURPOSES:
-                self._cutters[labels] = cutter
+                self._cutters[labels] = found
+        cutter, keyed = found
         # Sorted by what is exported: their order tells nothing of how the pieces were chosen.
-        return b"".join(sorted(map(self._function(8, "fingerprint", *labels), cutter(value))))
+        return b"".join(sorted(map(keyed, cutter(value))))
 
-    def _function(self, size: int, *purpose: str) -> Callable[[bytes], bytes]:
+    def _function(self, size: int, *purpose: str) -> Keyed:
         """Return the keyed function of a purpose."""
         found = self._functions.get((size, purpose))
         if found is None:
@@ -111,7 +116,7 @@ class Hasher:
         return found
 
 
-def _keyed(key: Key, secret: bytes, size: int) -> Callable[[bytes], bytes]:
+def _keyed(key: Key, secret: bytes, size: int) -> Keyed:
     """Return a keyed pseudo-random function to so many bytes."""
     if key.algorithm == "hmac-sha256":
         return lambda data: hmac.digest(secret, data, "sha256")[:size]

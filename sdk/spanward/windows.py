@@ -4,7 +4,6 @@ A window's place in the secret order is a polynomial of its numbers modulo 2**64
 Source: Karp and Rabin, "Efficient randomized pattern-matching algorithms", 1987 (polynomials with a secret base).
 """
 
-import functools
 import itertools
 import math
 import struct
@@ -62,8 +61,10 @@ class WindowCutter:
             return ()
         width, numpy = min(self._width, len(numbers)), sys.modules.get("numpy")
         powers = self._powers_of(1 << (len(numbers) - 1).bit_length(), numpy)
-        cut = self._cut if numpy is None else functools.partial(self._cut_by, numpy)
-        cells, starts = cut(numbers, width, powers)
+        if numpy is None:
+            cells, starts = self._cut(numbers, width, powers)
+        else:
+            cells, starts = self._cut_by(numpy, numbers, width, powers)
         return [cells[4 * start : 4 * (start + width)] for start in starts]
 
     def _cut(self, numbers: Sequence[float], width: int, powers: _Powers) -> tuple[bytes, list[int]]:
@@ -77,8 +78,8 @@ class WindowCutter:
         sums = [0, *itertools.accumulate(cell * power for cell, power in zip(cells, powers.rising, strict=False))]
         places: dict[int, int] = {}
         for start in range(len(cells) - width + 1):
-            mixed = (sums[start + width] - sums[start]) * powers.falling[start] + self._term & _64_BITS
-            places[(mixed ^ mixed >> 32) * self._factor & _64_BITS] = start
+            order = (sums[start + width] - sums[start]) * powers.falling[start] + self._term
+            places[order & _64_BITS] = start
         packed = struct.pack(f"<{len(cells)}i", *cells)
         return packed, [places[order] for order in sorted(places)[: self._hashes]]
 
@@ -86,19 +87,17 @@ class WindowCutter:
         """Return the same, by numpy."""
         count = len(numbers)
         with numpy.errstate(all="ignore"):
-            scaled = numpy.asarray(numbers, "<f8") / (
-                self._steps[0] if len(self._steps) == 1 else self._steps_of(numpy)
-            )
+            step = self._steps[0] if len(self._steps) == 1 else self._steps_of(numpy)
+            scaled = numpy.asarray(numbers, "<f8") / step
             scaled += powers.offsets[:count]
-            cells = numpy.floor(numpy.fmax(numpy.fmin(scaled, _FARTHEST), -_FARTHEST)).astype("<i4")
+            numpy.fmax(numpy.fmin(scaled, _FARTHEST, out=scaled), -_FARTHEST, out=scaled)
+            cells = numpy.floor(scaled, out=scaled).astype("<i4")
         sums = numpy.zeros(count + 1, numpy.uint64)
-        (cells.astype(numpy.uint64) * powers.rising[:count]).cumsum(out=sums[1:])
-        mixed = sums[width:] - sums[:-width]
-        mixed *= powers.falling[: len(mixed)]
-        mixed += numpy.uint64(self._term)
-        mixed ^= mixed >> numpy.uint64(32)
-        mixed *= numpy.uint64(self._factor)
-        return cells.tobytes(), _smallest(numpy, mixed, self._hashes)
+        numpy.add.accumulate(cells.astype(numpy.uint64) * powers.rising[:count], out=sums[1:])
+        order = sums[width:] - sums[:-width]
+        order *= powers.falling[: len(order)]
+        order += self._term
+        return cells.tobytes(), _smallest(numpy, order, self._hashes)
 
     def _steps_of(self, numpy: Any) -> Any:
         if self._many_steps is None:
@@ -123,7 +122,7 @@ def _smallest(numpy: Any, order: Any, hashes: int) -> list[int]:
     """Return places of the smallest values that differ."""
     limit = (2 * hashes << 64) // len(order)
     if limit <= _64_BITS:  # most often enough are below: sorting all takes longer
-        places = (order < numpy.uint64(limit)).nonzero()[0]
+        places = (order < limit).nonzero()[0]
         found: dict[int, int] = dict(zip(order[places].tolist(), places.tolist(), strict=True))
         if len(found) >= hashes:
             return [found[value] for value in sorted(found)[:hashes]]

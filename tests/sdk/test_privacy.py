@@ -66,7 +66,7 @@ def export_of_the_service(port: int, *arguments: str) -> subprocess.CompletedPro
         "SPANWARD_HASHING_KEY": KEY,
         "SPANWARD_PREVIOUS_HASHING_KEY": PREVIOUS,
     }
-    command = [sys.executable, SERVICE, *arguments]
+    command = [sys.executable, str(SERVICE), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 
 
