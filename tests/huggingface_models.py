@@ -1,5 +1,6 @@
 """Small real models, built on the spot: untrained, but with real tokenizers, tensors and pipelines."""
 
+from importlib import import_module
 from typing import Any, Final
 
 WORDS: Final = [
@@ -37,17 +38,17 @@ BERT: Final = {
 
 def tokenizer() -> Any:
     """Return a tokenizer of whole words that puts a text between [CLS] and [SEP]."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    words.post_processor = processors.TemplateProcessing(
+    tokenizers: Any = import_module("tokenizers")
+    words = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]")
+    )
+    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    words.post_processor = tokenizers.processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", WORDS.index("[CLS]")), ("[SEP]", WORDS.index("[SEP]"))],
     )
-    return PreTrainedTokenizerFast(
+    return import_module("transformers").PreTrainedTokenizerFast(
         tokenizer_object=words,
         pad_token="[PAD]",
         unk_token="[UNK]",
@@ -64,8 +65,7 @@ def bert(kind: str, **settings: Any) -> Any:
         kind: Name of its class, as `BertForMaskedLM`.
         settings: Of its configuration.
     """
-    import torch
-    import transformers
+    torch, transformers = import_module("torch"), import_module("transformers")
 
     torch.manual_seed(1)
     config = transformers.BertConfig(**BERT, **settings)
@@ -74,55 +74,45 @@ def bert(kind: str, **settings: Any) -> Any:
 
 def classifier() -> Any:
     """Return a text classification pipeline with three labels."""
-    from transformers import pipeline
-
-    return pipeline(
+    return import_module("transformers").pipeline(
         "text-classification", model=bert("BertForSequenceClassification", num_labels=3), tokenizer=tokenizer()
     )
 
 
 def tagger() -> Any:
     """Return a token classification pipeline."""
-    from transformers import pipeline
-
     labels = {0: "B-PER", 1: "B-LOC"}
     model = bert("BertForTokenClassification", id2label=labels, label2id={name: at for at, name in labels.items()})
-    return pipeline("token-classification", model=model, tokenizer=tokenizer())
+    return import_module("transformers").pipeline("token-classification", model=model, tokenizer=tokenizer())
 
 
 def mask_filler() -> Any:
     """Return a fill-mask pipeline."""
-    from transformers import pipeline
-
-    return pipeline("fill-mask", model=bert("BertForMaskedLM"), tokenizer=tokenizer())
+    return import_module("transformers").pipeline("fill-mask", model=bert("BertForMaskedLM"), tokenizer=tokenizer())
 
 
 def zero_shot() -> Any:
     """Return a zero-shot classification pipeline."""
-    from transformers import pipeline
-
     labels = {0: "contradiction", 1: "neutral", 2: "entailment"}
     model = bert(
         "BertForSequenceClassification", id2label=labels, label2id={name: number for number, name in labels.items()}
     )
-    return pipeline("zero-shot-classification", model=model, tokenizer=tokenizer())
+    return import_module("transformers").pipeline("zero-shot-classification", model=model, tokenizer=tokenizer())
 
 
 def extractor() -> Any:
     """Return a feature extraction pipeline."""
-    from transformers import pipeline
-
-    return pipeline("feature-extraction", model=bert("BertModel"), tokenizer=tokenizer())
+    return import_module("transformers").pipeline("feature-extraction", model=bert("BertModel"), tokenizer=tokenizer())
 
 
 def generator() -> Any:
     """Return a text generation pipeline."""
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, pipeline
+    torch: Any = import_module("torch")
+    transformers: Any = import_module("transformers")
 
     torch.manual_seed(1)
     words = tokenizer()
-    config = GPT2Config(
+    config = transformers.GPT2Config(
         vocab_size=len(WORDS),
         n_positions=64,
         n_embd=16,
@@ -133,16 +123,18 @@ def generator() -> Any:
         pad_token_id=words.pad_token_id,
     )
     words.padding_side = "left"
-    return pipeline("text-generation", model=GPT2LMHeadModel(config).eval(), tokenizer=words)
+    return import_module("transformers").pipeline(
+        "text-generation", model=transformers.GPT2LMHeadModel(config).eval(), tokenizer=words
+    )
 
 
 def image_classifier() -> Any:
     """Return an image classification pipeline for images of 8 x 8 pixels."""
-    import torch
-    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor, pipeline
+    torch: Any = import_module("torch")
+    transformers: Any = import_module("transformers")
 
     torch.manual_seed(1)
-    config = ViTConfig(
+    config = transformers.ViTConfig(
         image_size=8,
         patch_size=4,
         hidden_size=16,
@@ -151,8 +143,8 @@ def image_classifier() -> Any:
         intermediate_size=16,
         num_labels=3,
     )
-    return pipeline(
+    return import_module("transformers").pipeline(
         "image-classification",
-        model=ViTForImageClassification(config).eval(),
-        image_processor=ViTImageProcessor(size={"height": 8, "width": 8}),
+        model=transformers.ViTForImageClassification(config).eval(),
+        image_processor=transformers.ViTImageProcessor(size={"height": 8, "width": 8}),
     )

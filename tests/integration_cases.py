@@ -1,6 +1,7 @@
 """How the kit exercises each framework: one case, one class."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -98,12 +99,11 @@ class HuggingFaceCase(_WholeFramework):
 
     def patched(self) -> dict[str, object]:
         """Return the pipelines' calls and the loading of models."""
-        from transformers import Pipeline, PreTrainedModel
-
+        transformers: Any = import_module("transformers")
         return {
-            "Pipeline.__call__": vars(Pipeline)["__call__"],
-            "Pipeline.forward": vars(Pipeline)["forward"],
-            "PreTrainedModel.from_pretrained": vars(PreTrainedModel)["from_pretrained"],
+            "Pipeline.__call__": vars(transformers.Pipeline)["__call__"],
+            "Pipeline.forward": vars(transformers.Pipeline)["forward"],
+            "PreTrainedModel.from_pretrained": vars(transformers.PreTrainedModel)["from_pretrained"],
         }
 
     def call(self, target: Any) -> None:

@@ -6,11 +6,12 @@ generator or a Dataset lasts until its results were read, and nothing is read ah
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary
 
 from opentelemetry.context import attach, create_key, detach, get_value, set_value
@@ -23,8 +24,7 @@ from spanward.extract.distribution import SUM_TOLERANCE, of_probabilities
 from spanward_integrations.base import BaseInstrumentor
 from spanward_integrations.patching import Patches
 
-if TYPE_CHECKING:
-    from transformers import Pipeline
+Pipeline = Any  # transformers and torch are not there where types are checked
 
 _RUN: Final = create_key("spanward-pipeline-run")
 _OPERATIONS: Final = {"text-generation": "text_completion", "feature-extraction": "embeddings"}
@@ -47,12 +47,11 @@ class HuggingFaceInstrumentor(BaseInstrumentor):
         return ("transformers >= 4.40",)
 
     def _instrument(self, **kwargs: Any) -> None:
-        from transformers import Pipeline, PreTrainedModel
-
+        transformers: Any = import_module("transformers")
         pipelines = _Pipelines(kwargs)
-        self._patches.wrap(Pipeline, "__call__", pipelines.call)
-        self._patches.wrap(Pipeline, "forward", pipelines.forward)
-        self._patches.wrap(PreTrainedModel, "from_pretrained", _load)
+        self._patches.wrap(transformers.Pipeline, "__call__", pipelines.call)
+        self._patches.wrap(transformers.Pipeline, "forward", pipelines.forward)
+        self._patches.wrap(transformers.PreTrainedModel, "from_pretrained", _load)
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - there is nothing to choose
         self._patches.undo()
@@ -73,12 +72,11 @@ class _Pipelines:
         self._inferences: WeakKeyDictionary[Pipeline, Inference] = WeakKeyDictionary()
 
     def call(
-        self, wrapped: Callable[..., Any], pipeline: "Pipeline", args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, wrapped: Callable[..., Any], pipeline: Pipeline, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Observe one call of a pipeline."""
         inputs = args[0] if args else kwargs.get("inputs")
-        eager = isinstance(inputs, (str, list, tuple, dict)) or _is_image(inputs)
-        call = self._inference(pipeline).start(*((_readable(inputs),) if eager else ()))
+        call = self._inference(pipeline).start(*((_readable(inputs),) if _is_there(inputs) else ()))
         run = _Run(call, pipeline)
         with _current(run), call.active():
             call.watch_cpu()
@@ -90,14 +88,13 @@ class _Pipelines:
             if _is_lazy(result):
                 return call.follow(result, outcome=run.outcome)
         with _reading:
-            many = isinstance(inputs, list) and isinstance(result, list) and not _is_chat(inputs)
-            for one in cast("list[Any]", result) if many else (result,):
+            for one in _results_of(inputs, result):
                 call.item(run.outcome(one))
         call.end()
         return result
 
     def forward(
-        self, wrapped: Callable[..., Any], pipeline: "Pipeline", args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, wrapped: Callable[..., Any], pipeline: Pipeline, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Count what goes through the model; before it runs, since it may take things out of its inputs."""
         run = cast("_Run | None", get_value(_RUN))
@@ -110,7 +107,7 @@ class _Pipelines:
             run.count_output(outputs)
         return outputs
 
-    def _inference(self, pipeline: "Pipeline") -> Inference:
+    def _inference(self, pipeline: Pipeline) -> Inference:
         found = self._inferences.get(pipeline)
         if found is None:
             task = str(getattr(pipeline, "task", None) or "")
@@ -128,7 +125,7 @@ class _Pipelines:
 
 
 @contextmanager
-def _current(run: "_Run") -> Iterator[None]:
+def _current(run: "_Run") -> Generator[None]:
     """Let `forward` find the run it belongs to; a stream keeps it for its steps."""
     token = attach(set_value(_RUN, run))
     try:
@@ -140,6 +137,18 @@ def _current(run: "_Run") -> Iterator[None]:
 def _is_lazy(result: object) -> bool:
     """Return whether results are made only as they are read."""
     return hasattr(type(result), "__iter__") and not isinstance(result, (list, tuple, dict, str))
+
+
+def _is_there(inputs: object) -> bool:
+    """Return whether inputs can be looked at without reading ahead of the user."""
+    return isinstance(inputs, (str, list, tuple, dict)) or _is_image(inputs)
+
+
+def _results_of(inputs: object, result: object) -> list[Any]:
+    """Return the results, one for each input."""
+    if isinstance(inputs, list) and isinstance(result, list) and not _is_chat(cast("list[Any]", inputs)):
+        return cast("list[Any]", result)
+    return [result]
 
 
 def _is_chat(inputs: list[Any]) -> bool:
@@ -176,7 +185,7 @@ class _Run:
     """
 
     call: Call
-    pipeline: "Pipeline"
+    pipeline: Pipeline
     taken: int | None = None
     made: int | None = None
     distributions: deque[Outcome] = field(default_factory=lambda: deque[Outcome]())
@@ -228,7 +237,8 @@ class _Run:
 
     def _config(self, name: str) -> Any:
         """Return a setting of how the model generates: of the pipeline, of the model, whichever says something."""
-        for owner in (getattr(self.pipeline, "generation_config", None), self.pipeline.model.config):
+        owners: list[Any] = [getattr(self.pipeline, "generation_config", None), self.pipeline.model.config]
+        for owner in owners:
             if (value := getattr(owner, name, None)) is not None:
                 return value
         return None
@@ -285,22 +295,26 @@ def _load(wrapped: Callable[..., Any], kind: Any, args: tuple[Any, ...], kwargs:
         with _finding_revision:
             revision = _revision_of(source, kwargs)
             if revision:
-                _revisions[loaded[0] if isinstance(loaded, tuple) else loaded] = revision
+                _revisions[_model_of(loaded)] = revision
                 loading.set(revision=revision)
     return loaded
+
+
+def _model_of(loaded: object) -> object:
+    """Return the model alone, where what was loaded tells of the loading too."""
+    return cast("tuple[object, ...]", loaded)[0] if isinstance(loaded, tuple) else loaded
 
 
 def _revision_of(source: object, kwargs: Mapping[str, Any]) -> str | None:
     """Return the commit that was loaded, out of the local cache; nothing is asked over the network."""
     if source is None or Path(str(source)).exists():
         return None
-    from huggingface_hub import try_to_load_from_cache
-
+    hub: Any = import_module("huggingface_hub")
     asked = kwargs.get("revision")
     resolved = getattr(asked, "resolved", None)
     if resolved:
         return str(resolved)
-    found = try_to_load_from_cache(str(source), "config.json", cache_dir=kwargs.get("cache_dir"), revision=asked)
+    found = hub.try_to_load_from_cache(str(source), "config.json", cache_dir=kwargs.get("cache_dir"), revision=asked)
     return Path(found).parent.name if isinstance(found, str) else None
 
 

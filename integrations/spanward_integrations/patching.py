@@ -29,7 +29,7 @@ class Patches:
             name: The function's name in it; it may be inherited, and be a class or static method.
             wrapper: What is called instead.
         """
-        before = vars(owner).get(name, _INHERITED)
+        before = cast("dict[str, object]", vars(owner)).get(name, _INHERITED)
         wrapped = cast("Any", wrapt).FunctionWrapper(
             getattr(owner, name) if before is _INHERITED else before, wrapper, enabled=lambda: self._on
         )
@@ -41,7 +41,7 @@ class Patches:
         """Take every patch out again; one that another library has patched since stays, switched off."""
         self._on = False
         for owner, name, before, wrapped in reversed(self._made):
-            if vars(owner).get(name) is not wrapped:
+            if cast("dict[str, object]", vars(owner)).get(name) is not wrapped:
                 continue
             if before is _INHERITED:
                 delattr(owner, name)

@@ -28,7 +28,7 @@ def check(data: bytes) -> bool:
     out = annotate(batch, TEMPLATES, chosen, p)
     notes = {row: _note(int(template), float(p[row])) for row, template in enumerate(chosen) if template >= 0}
     assert out == naive_wire.spliced(data, notes)
-    assert ExportTraceServiceRequest.FromString(out).SerializeToString() == naive.annotated(data, notes)
+    assert ExportTraceServiceRequest.FromString(bytes(out)).SerializeToString() == naive.annotated(data, notes)
     return True
 
 

@@ -8,7 +8,7 @@ Source: Kulldorff, "A spatial scan statistic", Communications in Statistics 26 (
 set); McCullagh and Nelder, "Generalized Linear Models", 2nd ed., 1989, section 9.2 (quasi-likelihood).
 """
 
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -64,7 +64,8 @@ class Gain:
         What may be hidden in "other" speaks for "did not move", as far as it goes.
         """
         effect, weight, smaller, larger = sums
-        rest = np.where(effect > 0, np.maximum(effect - smaller, 0.0), np.minimum(effect + larger, 0.0))
+        moved = np.maximum(effect - smaller, 0.0), np.minimum(effect + larger, 0.0)
+        rest = cast("Floats", np.where(effect > 0, *moved))
         weight = np.maximum(weight + np.where(effect > 0, smaller, 0.0), _TINY)
         if not self._counted:
             return np.asarray(rest * rest / (2 * weight))

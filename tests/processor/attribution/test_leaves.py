@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spanward_processor.attribution.leaves import LeafCounts
-from spanward_processor.kernels.jit import Ints
+from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import OTHER
 
 SEED = 20_261_126
@@ -21,7 +21,8 @@ def events(rows: int, seed: int = SEED) -> Ints:
 
 def counts_of(codes: Ints) -> LeafCounts:
     """Return the counts of events, each with one row and a second sum."""
-    return LeafCounts.of(codes, np.stack((np.ones(len(codes)), codes[:, 2] % 2.0), axis=1))
+    sums: Floats = np.stack((np.ones(len(codes)), codes[:, 2] % 2.0), axis=1, dtype=np.float64)
+    return LeafCounts.of(codes, sums)
 
 
 @pytest.mark.parametrize("shards", [1, 4, 64])
