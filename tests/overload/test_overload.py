@@ -5,14 +5,14 @@ The short form takes half a minute; `SPANWARD_OVERLOAD_S=180 pytest -s -m slow t
 
 import asyncio
 import gzip
+import json
 import os
-import re
-import socket
+import signal
 import statistics
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -23,11 +23,9 @@ import pytest
 from crashing import METHOD
 from spans import encoded, span
 from spanward_processor.bench.usage import rss_bytes
-from spanward_processor.h2.call import Answer, Call, Peer, Status
+from spanward_processor.h2.call import Status
 from spanward_processor.h2.client import GrpcChannel
 from spanward_processor.h2.errors import CallTimeoutError, TransportError
-from spanward_processor.h2.limits import Limits
-from spanward_processor.h2.server import GrpcServer
 from spanward_processor.status import retry_delay_s
 from strict import Running, running
 
@@ -35,13 +33,12 @@ pytestmark = pytest.mark.slow
 
 LONG_S = float(os.environ.get("SPANWARD_OVERLOAD_S", "20"))
 TIMES = 3  # what is offered, in terms of what can be taken
-MOST_RSS_BYTES = 512 << 20
+MOST_RSS_BYTES = 256 << 20
 SPANS = 512  # of a request
 POOL = 64  # different requests
 CHANNELS = 16
 DEADLINE_S = 5.0  # of a sender
 RECOVERED_S = 5.0  # within which all is well again
-_MARK = re.compile(rb"request-(\d{4})")
 _HTTP_SHARE = 8  # every eighth request goes over HTTP
 _HEADERS = {"content-type": "application/x-protobuf", "content-encoding": "gzip"}
 
@@ -55,36 +52,24 @@ def pool() -> list[bytes]:
 
 
 class Sink:
-    """A backend that counts marks."""
+    """The backend's process."""
 
     def __init__(self) -> None:
         self.arrived: Counter[int] = Counter()
-        self.delay_s = 0.0
+        command = [sys.executable, str(Path(__file__).with_name("sink.py"))]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        self.port = int(self._process.stdout.readline())
 
-    def open(self, path: str, headers: Any, peer: Peer) -> Answer | None:
-        """Take no other signals than traces."""
-        return None if path == METHOD else Answer(status=Status.UNIMPLEMENTED)
+    def become(self, *, slow: bool) -> None:
+        """Let each answer take half a second, or no time."""
+        self._process.send_signal(signal.SIGUSR1 if slow else signal.SIGUSR2)
 
-    def __call__(self, call: Call) -> Answer | Awaitable[Answer]:
-        """Count, and answer when it pleases."""
-        self.arrived.update(map(int, _MARK.findall(call.body)))
-        return self._later() if self.delay_s else Answer(b"")
-
-    async def _later(self) -> Answer:
-        await asyncio.sleep(self.delay_s)
-        return Answer(b"")
-
-
-@asynccontextmanager
-async def serving(sink: Sink) -> AsyncGenerator[int]:
-    """Serve a sink on loopback; yield its port."""
-    bound = socket.create_server(("127.0.0.1", 0))
-    server = GrpcServer(sink, Limits(message_bytes=64 << 20))
-    await server.start(bound)
-    try:
-        yield int(bound.getsockname()[1])
-    finally:
-        await server.stop(0.1)
+    def end(self) -> None:
+        """End it, and learn how often each mark came."""
+        self._process.terminate()
+        said, _ = self._process.communicate(timeout=30)
+        self.arrived = Counter({int(mark): count for mark, count in json.loads(said).items()})
 
 
 @dataclass
@@ -178,6 +163,7 @@ class Seen:
     before_s: float = 0.0
     capacity_per_s: float = 0.0
     offered_per_s: float = 0.0
+    taken_per_s: float = 0.0
     rss_bytes: int = 0
     recovery_s: float = 0.0
 
@@ -200,48 +186,46 @@ async def _well(senders: Senders, usual_s: float) -> bool:
     return ready and senders.acknowledged.total() > acknowledged and took_s < max(0.1, 5 * usual_s)
 
 
-async def overload(
-    folder: Path, sink: Sink, journal: dict[str, Any], during: Callable[[Sink], None]
-) -> tuple[Seen, Senders]:
+async def overload(folder: Path, sink: Sink, journal: dict[str, Any], *, slow: bool) -> tuple[Seen, Senders]:
     """Overload a processor and let it recover; return what was seen, and its senders.
 
     Args:
         folder: Where its files lie.
         sink: Its backend.
         journal: Section of its configuration.
-        during: Called when the overload begins.
+        slow: Whether the backend becomes slow meanwhile.
     """
     seen = Seen()
-    async with serving(sink) as port:
-        config = {
-            "receiver": {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"},
-            "live": {"listen": "127.0.0.1:0"},
-            "journal": {"folder": str(folder / "journal")} | journal,
-            "backends": [{"name": "sink", "endpoint": f"http://127.0.0.1:{port}", "timeout_s": 10}],
-            "limits": {"in_flight_bytes": 8 << 20},
-            "forwarding": {"drain_s": 60},
-        }
-        entered = running(folder, config)
-        processor = await asyncio.to_thread(entered.__enter__)
-        watching = asyncio.create_task(_watch(processor.process.pid, seen))
-        try:
-            async with Senders(processor, pool()) as senders:
-                seen.before_s = statistics.median([await senders.send() for _ in range(20)])
-                seen.capacity_per_s = await senders.closed(3, 2 * CHANNELS)
-                during(sink)
-                before, began = senders.sent, time.monotonic()
-                await senders.open(LONG_S, TIMES * seen.capacity_per_s)
-                seen.offered_per_s = (senders.sent - before) / (time.monotonic() - began)
-                sink.delay_s = 0.0
-                ended = time.monotonic()
-                while not await _well(senders, seen.before_s) and time.monotonic() < ended + 60:  # noqa: ASYNC110 - it asks
-                    await asyncio.sleep(0.1)
-                seen.recovery_s = time.monotonic() - ended
-            processor.process.terminate()
-            assert await asyncio.to_thread(processor.process.wait, 90) == 0
-        finally:
-            watching.cancel()
-            await asyncio.to_thread(entered.__exit__, None, None, None)
+    config = {
+        "receiver": {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"},
+        "live": {"listen": "127.0.0.1:0"},
+        "journal": {"folder": str(folder / "journal")} | journal,
+        "backends": [{"name": "sink", "endpoint": f"http://127.0.0.1:{sink.port}", "timeout_s": 10}],
+        "forwarding": {"drain_s": 60},
+    }
+    entered = running(folder, config)
+    processor = await asyncio.to_thread(entered.__enter__)
+    watching = asyncio.create_task(_watch(processor.process.pid, seen))
+    try:
+        async with Senders(processor, pool()) as senders:
+            seen.before_s = statistics.median([await senders.send() for _ in range(20)])
+            seen.capacity_per_s = await senders.closed(3, 2 * CHANNELS)
+            sink.become(slow=slow)
+            before, taken, began = senders.sent, senders.acknowledged.total(), time.monotonic()
+            await senders.open(LONG_S, TIMES * seen.capacity_per_s)
+            seen.offered_per_s = (senders.sent - before) / (time.monotonic() - began)
+            seen.taken_per_s = (senders.acknowledged.total() - taken) / (time.monotonic() - began)
+            sink.become(slow=False)
+            ended = time.monotonic()
+            while not await _well(senders, seen.before_s) and time.monotonic() < ended + 60:  # noqa: ASYNC110 - it asks
+                await asyncio.sleep(0.1)
+            seen.recovery_s = time.monotonic() - ended
+        processor.process.terminate()
+        assert await asyncio.to_thread(processor.process.wait, 90) == 0
+    finally:
+        watching.cancel()
+        await asyncio.to_thread(entered.__exit__, None, None, None)
+        await asyncio.to_thread(sink.end)
     _print(seen, senders, sink)
     return seen, senders
 
@@ -250,7 +234,7 @@ def _print(seen: Seen, senders: Senders, sink: Sink) -> None:
     lost = sum(max(0, count - sink.arrived[number]) for number, count in senders.acknowledged.items())
     print(
         f"capacity {seen.capacity_per_s:.0f} requests/s ({seen.capacity_per_s * SPANS:.0f} spans/s), "
-        f"offered {seen.offered_per_s:.0f}/s for {LONG_S:.0f} s; acknowledged {senders.acknowledged.total()}, "
+        f"offered {seen.offered_per_s:.0f}/s for {LONG_S:.0f} s, taken {seen.taken_per_s:.0f}/s; acknowledged {senders.acknowledged.total()}, "
         f"refused {senders.refused}, unanswered {senders.unanswered}, lost {lost}, arrived {sink.arrived.total()}; "
         f"RSS at most {seen.rss_bytes >> 20} MiB; latency before {seen.before_s * 1e3:.1f} ms, "
         f"recovered within {seen.recovery_s:.1f} s"
@@ -267,7 +251,7 @@ def _holds(seen: Seen, senders: Senders, sink: Sink) -> None:
 def test_more_than_it_can_take(tmp_path: Path) -> None:
     """Three times what it can take: what is not taken waits at its sender or is asked to come back."""
     sink = Sink()
-    seen, senders = asyncio.run(overload(tmp_path, sink, {}, lambda _: None))
+    seen, senders = asyncio.run(overload(tmp_path, sink, {"most_bytes": 4 << 30}, slow=False))
 
     _holds(seen, senders, sink)
 
@@ -275,11 +259,7 @@ def test_more_than_it_can_take(tmp_path: Path) -> None:
 def test_more_than_its_backend_can_take(tmp_path: Path) -> None:
     """The backend becomes slow as well, until the journal is full: refusals say when to come back."""
     sink = Sink()
-
-    def slow(backend: Sink) -> None:
-        backend.delay_s = 0.5
-
-    seen, senders = asyncio.run(overload(tmp_path, sink, {"most_bytes": 64 << 20}, slow))
+    seen, senders = asyncio.run(overload(tmp_path, sink, {"most_bytes": 64 << 20}, slow=True))
 
     _holds(seen, senders, sink)
     assert senders.refused > 0
