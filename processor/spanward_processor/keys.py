@@ -1,6 +1,6 @@
 """The keys in use, and who is meant by each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -47,9 +47,14 @@ class KeyDirectory:
         self._named = 1  # keys whose parts have texts
         self._part_texts: dict[int, str] = {}  # of all keys: most keys share theirs with others
 
+    def held(self) -> Callable[[], Arrays]:
+        """Return what gives the arrays of this moment; making it is quick, calling it may take longer."""
+        space, texts = copies(self._space._asdict()), dict(self._part_texts)
+        return lambda: space | under("names", of_texts(texts))
+
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        return copies(self._space._asdict()) | under("names", of_texts(self._part_texts))
+        return self.held()()
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""

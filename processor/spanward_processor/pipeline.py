@@ -217,9 +217,10 @@ class Pipeline:
             with self._windowing:
                 held, now_ns = self._windows.held(), self._clock_ns()
             with self._stateful:  # after the windows: it names every key that they count
-                named = gathered({"directory": self._directory, "texts": self._texts})
+                directory, texts = self._directory.held(), self._texts.held()
                 recent = under("recent", copies(self._recent._asdict()))
         when = np.array([now_ns, complete], np.int64)
+        named = under("directory", directory()) | under("texts", texts())
         return (
             judged
             | named

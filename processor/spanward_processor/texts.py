@@ -4,7 +4,7 @@ Two generations: texts are learned into the fresh one; when it is half full it b
 seen again and so moves along; one that is not seen for two generations is forgotten.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -38,9 +38,14 @@ class Texts:
         self._fresh: dict[int, str] = {}
         self._known = np.zeros(1 << (2 * (self._half + _AT_ONCE)).bit_length(), np.uint64)
 
+    def held(self) -> Callable[[], Arrays]:
+        """Return what gives the arrays of this moment; making it is quick, calling it may take longer."""
+        texts = self._old | self._fresh
+        return lambda: of_texts(texts)
+
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        return of_texts(self._old | self._fresh)
+        return self.held()()
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`. Those that are still in use are learned anew with the first that come."""
