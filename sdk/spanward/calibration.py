@@ -31,6 +31,7 @@ _NOISE: Final = 0.05  # of a number's spread, by which the changed inputs differ
 _CHANGED_WORDS: Final = 0.05
 _LITTLE: Final = 0.02  # of the changed samples; no reason to send more hashes
 _KEYS: Final = 3  # a form must do under any key
+_NINETEEN_IN_TWENTY: Final = 1.6449  # standard normal quantile, one-sided
 _FEWEST: Final = 3.0  # samples times target: with fewer, none matching shows nothing (rule of three)
 
 Ladder = list[Form]
@@ -48,12 +49,14 @@ class Calibration:
     Args:
         form: To pass to the decorator as `fingerprint=`.
         benign: Share of different samples that matched an earlier one.
+        benign_at_most: What the share is below, by 19 in 20, had there been more samples like these.
         changed: Share of slightly changed samples that matched their original.
         samples: Different samples.
     """
 
     form: Form
     benign: float
+    benign_at_most: float
     changed: float
     samples: int
 
@@ -86,16 +89,16 @@ def calibrate(samples: Sequence[object], *, target: float = 0.01, seed: int = 0)
     changed = [change(sample) for sample in different]
     hashers = [Hasher(Key.of(rng.randbytes(32), None, "blake2b")) for _ in range(_KEYS)]
     found = [_climb(ladder, different, changed, hashers, target) for ladder in ladders]
-    if armed := [calibration for calibration in found if calibration.benign <= target]:
+    if armed := [calibration for calibration in found if calibration.benign_at_most <= target]:
         most = max(calibration.changed for calibration in armed)
         return min(
             (calibration for calibration in armed if calibration.changed >= most - _LITTLE),
             key=lambda calibration: (calibration.form.hashes, -calibration.changed),
         )
-    best = min(found, key=lambda calibration: calibration.benign)
+    best = min(found, key=lambda calibration: calibration.benign_at_most)
     msg = (
-        f"calibrate: at most {target} of the samples may match an earlier one, got {best.benign:.4f} of "
-        f"{best.samples} at best, with {best.form}"
+        f"calibrate: at most {target} of the samples may match an earlier one, got {best.benign:.4f} of {best.samples}, "
+        f"which is {best.benign_at_most:.4f} at most, with {best.form}"
     )
     raise NotArmedError(msg)
 
@@ -151,9 +154,9 @@ def _climb(
     best: Calibration | None = None
     for form in ladder:
         found = _measure(form, samples, changed, hashers, target)
-        if best is None or found.benign < best.benign:
+        if best is None or found.benign_at_most < best.benign_at_most:
             best = found
-        if found.benign <= target:
+        if found.benign_at_most <= target:
             return found
     return cast("Calibration", best)
 
@@ -166,12 +169,23 @@ def _measure(
     for hasher in hashers:
         prints = [hasher.fingerprint(sample, "", form) for sample in samples]
         benign = max(benign, _matching(prints, target))
-        if benign > target:
-            return Calibration(form, benign, 0.0, len(samples))
+        if _at_most(benign, len(samples)) > target:
+            known = 0.0
+            break
         others = [hasher.fingerprint(sample, "", form) for sample in changed]
         pairs = zip(prints, others, strict=True)
         known = min(known, sum(overlap(*pair) >= 0.5 for pair in pairs) / len(samples))
-    return Calibration(form, benign, known, len(samples))
+    return Calibration(form, benign, _at_most(benign, len(samples)), known, len(samples))
+
+
+def _at_most(share: float, count: int) -> float:
+    """Return the upper end of a share's confidence interval.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
+    """
+    square = _NINETEEN_IN_TWENTY**2
+    spread = _NINETEEN_IN_TWENTY * math.sqrt(share * (1.0 - share) / count + square / (4 * count**2))
+    return (share + square / (2 * count) + spread) / (1.0 + square / count)
 
 
 def _matching(prints: Sequence[bytes], target: float) -> float:

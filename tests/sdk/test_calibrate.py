@@ -48,7 +48,7 @@ def test_real_rows_are_armed_within_the_target(load: Callable[[], Any]) -> None:
         for row, changed in zip(unseen, noisy, strict=True)
     ]
 
-    assert found.benign <= 0.02
+    assert found.benign < found.benign_at_most <= 0.02
     assert matching(list(unseen), found.form) <= 0.04
     assert sum(known) / len(known) > 0.8
 

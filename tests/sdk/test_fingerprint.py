@@ -202,7 +202,8 @@ def test_windows_are_as_specified(numbers: list[float], width: int, hashes: int)
     width = min(width, len(cells))
 
     def order(window: tuple[int, ...]) -> int:
-        return (sum(cell * base**at for at, cell in enumerate(window)) * factor + term) % 2**64
+        place: int = (sum(cell * base**at for at, cell in enumerate(window)) * factor + term) % 2**64
+        return place
 
     windows = {tuple(cells[at : at + width]) for at in range(len(cells) - width + 1)}
     expected = [struct.pack(f"<{width}i", *window) for window in sorted(windows, key=order)[:hashes]]
