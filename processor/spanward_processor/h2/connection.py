@@ -28,6 +28,7 @@ _EARNED: Final = (
 _LINGER_S: Final = 1.0  # how long a failed connection still reads, so that GOAWAY is not lost to a TCP reset
 _HIGH_WATER: Final = 1 << 20  # bytes waiting in the transport before we stop producing
 _LONG_BYTES: Final = 64 << 10  # from which on it takes less to write parts than to join them
+_PLAIN_TRANSPORTS: Final = "asyncio.selector_events"  # these tell how much they keep back; uvloop's do not
 _MOST_PARTS: Final = 1024  # of one system call; IOV_MAX on Linux
 _PRIORITY_BYTES: Final = 5
 _PING_BYTES: Final = 8
@@ -70,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         self._control = Budget(bounds.control_frames, clock)
         self._out: list[Buffer] = []
         self._flushing = False
-        self._socket = -1  # what the transport writes to; -1 where it encrypts before
+        self._socket = -1  # what the transport writes to; -1 where it encrypts, or keeps bytes back, before it does
         self.outflow = Outflow(self._out)
         self._inflow = Inflow(window, lambda more: self._out.append(frames.window_update(0, more)))
         self._reason = ""
@@ -86,9 +87,8 @@ class Connection(asyncio.BufferedProtocol):
         """Greet."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(_HIGH_WATER)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and transport.get_extra_info("ssl_object") is None:
-            self._socket = sock.fileno()
+        if type(transport).__module__ == _PLAIN_TRANSPORTS:
+            self._socket = transport.get_extra_info("socket").fileno()
         self._made = self._heard = self._clock()
         self._out.append(self._hello)
         self._inflow.open()
