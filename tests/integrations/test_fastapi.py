@@ -1,7 +1,10 @@
 """FastAPI through the middleware: which spans, with which parents, and nothing left behind."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, WebSocket
@@ -422,3 +425,12 @@ def test_instrumenting_a_running_application_takes_effect(spans: CapturedSpans) 
 
     assert "spanward.asgi" not in before
     assert names.count("spanward.asgi") == 1
+
+
+def test_opentelemetry_instrument_needs_no_change_of_code() -> None:
+    """Under OpenTelemetry's own command every application of a program is instrumented."""
+    program = "from fastapi import FastAPI; print([entry.cls.__name__ for entry in FastAPI().user_middleware])"
+    command = Path(sys.executable).with_name("opentelemetry-instrument")
+    done = subprocess.run([command, sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == "['FastAPIMiddleware']", done.stderr
