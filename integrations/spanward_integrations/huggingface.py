@@ -144,14 +144,14 @@ def _is_there(inputs: object) -> bool:
     return isinstance(inputs, (str, list, tuple, dict)) or _is_image(inputs)
 
 
-def _results_of(inputs: object, result: object) -> list[Any]:
+def _results_of(inputs: object, result: object) -> list[object]:
     """Return the results, one for each input."""
-    if isinstance(inputs, list) and isinstance(result, list) and not _is_chat(cast("list[Any]", inputs)):
-        return cast("list[Any]", result)
+    if isinstance(inputs, list) and isinstance(result, list) and not _is_chat(cast("list[object]", inputs)):
+        return cast("list[object]", result)
     return [result]
 
 
-def _is_chat(inputs: list[Any]) -> bool:
+def _is_chat(inputs: list[object]) -> bool:
     """Return whether a list is one conversation and not many inputs."""
     return bool(inputs) and isinstance(inputs[0], dict) and "role" in inputs[0]
 
