@@ -12,7 +12,9 @@ from typing import Final, TextIO
 
 _EVERY_S: Final = 30.0
 _MOST_KINDS: Final = 256
-_FINDINGS: Final = "finding "  # how lines about findings begin; those come at most once for each change of one
+_ALWAYS_TOLD: Final = ("finding ", "configuration ")
+"""How lines begin that no sender can cause: those about changes of findings, and answers to an operator who reloads."""
+
 _FORMAT: Final = "time=%(asctime)s.%(msecs)03dZ level=%(levelname)s logger=%(name)s %(message)s"
 
 _Kind = tuple[str, object, object]
@@ -35,7 +37,7 @@ class OncePerInterval(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is written."""
         text = str(record.msg)
-        if record.levelno < logging.WARNING or text.startswith(_FINDINGS):
+        if record.levelno < logging.WARNING or text.startswith(_ALWAYS_TOLD):
             return True
         first = record.args[0] if isinstance(record.args, tuple) and record.args else None
         kind = (record.name, text, first if isinstance(first, str) else None)

@@ -63,6 +63,15 @@ def test_every_change_of_a_finding_is_told() -> None:
     assert len(stream.getvalue().splitlines()) == 5
 
 
+def test_every_mistake_of_a_reloaded_file_is_told() -> None:
+    """An operator who mends one mistake and reloads hears of the next."""
+    own, stream = logger(Clock())
+    for reason in ("limits.keys: must be positive", "limits.kyes: must be a known key"):
+        own.error("configuration refused, the old one holds file=%s reason=%r", "p.yaml", reason)
+
+    assert len(stream.getvalue().splitlines()) == 2
+
+
 def test_traceback_and_line_ends_stay_on_the_line() -> None:
     """A line is a record, whatever texts of senders stand in it."""
     own, stream = logger(Clock())
