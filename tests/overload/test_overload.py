@@ -57,7 +57,8 @@ class Sink:
     def __init__(self) -> None:
         self.arrived: Counter[int] = Counter()
         command = [sys.executable, str(Path(__file__).with_name("sink.py"))]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self._process.stdout
         self.port = int(self._process.stdout.readline())
 
