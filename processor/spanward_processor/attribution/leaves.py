@@ -79,7 +79,11 @@ def _groups(codes: Ints) -> int:
 
 
 def _added(codes: Ints, sums: Floats) -> tuple[Ints, Floats]:
-    leaves, places = np.unique(codes, axis=0, return_inverse=True)
-    totals = np.zeros((leaves.shape[0], sums.shape[1]))
-    np.add.at(totals, places.reshape(-1), sums)
-    return leaves, totals
+    """Return the leaves in order, each once, and their sums."""
+    order = np.lexsort(codes.T[::-1])
+    codes, sums = codes[order], sums[order]
+    first = np.ones(codes.shape[0], bool)
+    first[1:] = (codes[1:] != codes[:-1]).any(axis=1)
+    starts = np.flatnonzero(first)
+    totals = np.add.reduceat(sums, starts, axis=0) if starts.size else sums
+    return codes[starts], np.asarray(totals)

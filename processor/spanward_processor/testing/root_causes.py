@@ -5,8 +5,8 @@ the forecast is off by a relative normal error, put on the forecast or on the am
 elements of one attribute set; the amounts of all its leaves are lowered by a share drawn around the cause's severity, in
 the direction in which the whole is off already.
 
-Source: Kalander, "RiskLoc", arXiv 2205.10004, section V-A, which describes the families S, L and H; written anew from the
-description.
+Source: Kalander, "RiskLoc", arXiv 2205.10004, and the parameters of its reference generator (families S, L and H), which was
+read; the code is our own, and the attribute sizes are smaller.
 """
 
 from dataclasses import dataclass
