@@ -259,7 +259,7 @@ def test_a_sender_that_vanishes_during_a_stop_does_not_stop_the_drain(tmp_path: 
         }
     )
 
-    async def run() -> None:
+    async def run() -> tuple[str, int]:
         async with Processor(config) as processor:
             host, _, port = processor.receiver_address.rpartition(":")
             sender = socket.create_connection((host, int(port)))
@@ -269,8 +269,12 @@ def test_a_sender_that_vanishes_during_a_stop_does_not_stop_the_drain(tmp_path: 
             sender.recv(1000)  # with something unread, closing would already reset
             sender.close()  # what we say to it now is answered with a reset, between two calls of ours
             next(iter(served)).leave()
+        assert not served
+        return host, int(port)
 
-    asyncio.run(run())
+    address = asyncio.run(run())  # an error of any step of the drain would be raised here
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
 
 
 def test_a_stop_delivers_what_the_backend_takes_in_time(tmp_path: Path) -> None:

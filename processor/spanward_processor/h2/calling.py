@@ -20,6 +20,7 @@ from spanward_processor.h2.frames import (
 )
 from spanward_processor.h2.grpc import (
     CONTENT_TYPE,
+    Borrowing,
     Incoming,
     MessageFault,
     answer_of_http,
@@ -70,7 +71,7 @@ class Calling:
         self._decoders = decoders
         self._loop = loop
         self._sent: dict[int, _Sent] = {}
-        self._borrowing: list[Incoming] = []
+        self._borrowing = Borrowing()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._most = _UNTIL_TOLD
         self._next = 1
@@ -191,15 +192,11 @@ class Calling:
                 self._fail(sent, ReplyTooLongError(f"reply: {fault}"))
             else:
                 self._malformed(sent, str(fault))
-        if sent.message.borrows:
-            self._borrowing.append(sent.message)
+        self._borrowing.note(sent.message)
 
     def read(self) -> None:
         """Copy what is left of the receive buffer in replies that are not whole."""
-        for message in self._borrowing:
-            if message.borrows:
-                message.keep()
-        self._borrowing.clear()
+        self._borrowing.end()
 
     def ended(self, stream: int) -> None:
         """Take note that a stream ended without trailers."""

@@ -137,6 +137,27 @@ class Incoming:
         return body
 
 
+class Borrowing:
+    """The messages of one connection that lie in its receive buffer, until that is used again."""
+
+    __slots__ = ("_messages",)
+
+    def __init__(self) -> None:
+        self._messages: list[Incoming] = []
+
+    def note(self, message: Incoming) -> None:
+        """Remember a message that was fed, if it borrows."""
+        if message.borrows:
+            self._messages.append(message)
+
+    def end(self) -> None:
+        """Copy what is left in the buffer of messages that are not whole."""
+        for message in self._messages:
+            if message.borrows:
+                message.keep()
+        self._messages.clear()
+
+
 def parse_timeout(text: str) -> float | None:
     """Return `grpc-timeout` in seconds; None when it is not one.
 

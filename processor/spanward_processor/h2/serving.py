@@ -10,7 +10,7 @@ from typing import Final
 from spanward_processor.h2.call import Answer, Call, Handler, Peer, Status
 from spanward_processor.h2.connection import Connection
 from spanward_processor.h2.frames import ConnectionFault, ErrorCode, goaway, rst_stream
-from spanward_processor.h2.grpc import PREFIX, Incoming, MessageFault, parse_timeout
+from spanward_processor.h2.grpc import PREFIX, Borrowing, Incoming, MessageFault, parse_timeout
 from spanward_processor.h2.headers import Fields
 from spanward_processor.h2.limits import Budget, Buffered, Limits
 from spanward_processor.h2.replies import Replies, http_refusal, trailers
@@ -95,7 +95,7 @@ class Serving:
         self._peer = Peer("")
         self._streams: dict[int, _Stream] = {}
         self._ended: dict[int, None] = {}  # newest last
-        self._borrowing: list[Incoming] = []
+        self._borrowing = Borrowing()
         self._held = Buffered(service.limits.connection_bytes)
         self._resets = Budget(service.limits.resets, service.clock)
         self._leaving = False
@@ -196,15 +196,11 @@ class Serving:
             known.message.feed(piece)
         except MessageFault as fault:
             self._answer(known, Answer(status=fault.status, message=str(fault)))
-        if known.message.borrows:
-            self._borrowing.append(known.message)
+        self._borrowing.note(known.message)
 
     def read(self) -> None:
         """Copy what is left of the receive buffer in messages that are not whole."""
-        for message in self._borrowing:
-            if message.borrows:
-                message.keep()
-        self._borrowing.clear()
+        self._borrowing.end()
 
     def ended(self, stream: int) -> None:
         """Hand a whole call to the handler."""

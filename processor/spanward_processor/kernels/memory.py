@@ -112,21 +112,6 @@ def load_tail(data: Bytes, start: int, end: int) -> np.uint64:
 
 
 @borrowing
-def same_bytes(data: Bytes, left: int, right: int, length: int) -> bool:
-    """Return whether two runs of a byte array are equal."""
-    at = 0
-    while at + 8 <= length:
-        if load_u64(data, left + at) != load_u64(data, right + at):
-            return False
-        at += 8
-    while at < length:
-        if data[left + at] != data[right + at]:
-            return False
-        at += 1
-    return True
-
-
-@borrowing
 def copy_bytes(out: Bytes, at: int, data: Bytes, start: int, end: int) -> int:
     """Copy `data[start:end]` to `out[at:]`, which is other memory; return the position after it.
 

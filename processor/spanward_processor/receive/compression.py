@@ -3,6 +3,7 @@
 Source: RFC 1952 (gzip), RFC 1950 and 1951 (deflate), RFC 8878 (zstd); RFC 9110, section 8.4.1 for the names.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -98,10 +99,8 @@ def _unzstd(data: bytes, most: int) -> bytes:
     decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
     size = zstandard.frame_content_size(data)
     if 0 < size < most:  # of none the library believes the header alone
-        try:
+        with contextlib.suppress(zstandard.ZstdError):  # more frames may follow; what is damaged shows itself below
             return decompressor.decompress(data, allow_extra_data=False)
-        except zstandard.ZstdError:
-            pass  # more frames may follow; what is damaged shows itself below
     with decompressor.stream_reader(data, read_across_frames=True) as stream:
         head = _read(stream, most)
     if len(head) < most:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrays import bytes_of
-from spanward_processor.kernels.memory import copy_bytes, load_f64, load_tail, load_u64, same_bytes
+from spanward_processor.kernels.memory import copy_bytes, load_f64, load_tail, load_u64
 
 FAR = 2**63 - 1
 OUTSIDE = [-1, 1, 8, 9, 1 << 40, FAR - 7, FAR, -FAR]
@@ -50,21 +50,6 @@ def test_tails_outside_raise() -> None:
     """A tail past the array raises."""
     with pytest.raises(IndexError):
         load_tail(np.zeros(2, np.uint8), 0, 3)
-
-
-@given(st.binary(max_size=20), st.binary(max_size=20), st.integers(0, 20))
-def test_runs_are_compared(left: bytes, right: bytes, size: int) -> None:
-    """Runs are equal exactly when Python's slices are."""
-    size = min(size, len(left), len(right))
-
-    assert same_bytes(bytes_of(left + right), 0, len(left), size) == (left[:size] == right[:size])
-
-
-def test_comparing_outside_raises() -> None:
-    """A run that ends past the array raises, by words and by single bytes."""
-    for size in (8, 1):
-        with pytest.raises(IndexError):
-            same_bytes(np.zeros(8, np.uint8), 0, 8, size)
 
 
 @given(st.binary(max_size=40), st.integers(0, 40), st.integers(0, 40), st.integers(0, 9))

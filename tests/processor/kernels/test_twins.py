@@ -52,7 +52,6 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "memory.load_f64": struct.unpack_from,
     "memory.load_tail": int.from_bytes,
     "memory.load_u64": struct.unpack_from,
-    "memory.same_bytes": bytes.__eq__,
     "prune.plan_pruning": naive_wire.pruned,
     "prune.write_pruned": naive_wire.pruned,
     "repeats.mark_repeats": naive.repeats,
