@@ -19,7 +19,7 @@ from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.slots import ABSENT, Slots
 from spanward_processor.spent import Spent
-from spanward_processor.windows import Window
+from spanward_processor.window import Window
 
 _CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a finding is resolved
 _UPDATE_NS: Final = 60 * 1_000_000_000  # an open finding is told again at most this often

@@ -20,7 +20,7 @@ from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Detection
-from spanward_processor.windows import Window
+from spanward_processor.window import Window
 
 _POINTS: Final = 180  # windows of history per series
 _MOST_SHOWN: Final = 200  # series and slices that are kept for showing

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from spanward_processor.annotate import Templates, annotate
 from spanward_processor.decode import UndecodableError, decode
-from spanward_processor.detectors import DETECTORS, Baseline, Detector
+from spanward_processor.detectors import DETECTORS, Baseline
+from spanward_processor.detectors.base import RowDetector
 from spanward_processor.features import Rows, empty_memory, rows_of
 from spanward_processor.findings import Finding
 from spanward_processor.judge import Judge
@@ -29,7 +30,8 @@ from spanward_processor.roles import role_table
 from spanward_processor.settings import Detection, Limits
 from spanward_processor.signals import Encoded
 from spanward_processor.texts import Texts
-from spanward_processor.windows import Window, Windows
+from spanward_processor.window import Window
+from spanward_processor.windows import Windows
 
 _REMEMBERED_HASHES: Final = 1 << 18  # of recent inputs: 4 MB, some 16,000 rows with fingerprints
 
@@ -108,7 +110,7 @@ class Pipeline:
         )
         baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
         self.panorama = Panorama(self._directory, baseline, self._texts.__getitem__, settings, clock_ns)
-        self._scoring: tuple[Detector, ...] = (baseline,)
+        self._scoring = tuple(detector for detector in self._detectors if isinstance(detector, RowDetector))
         self._row_detectors = tuple(detector.name for detector in self._scoring)
         self._templates = Templates.of({}, self._row_detectors)
         self._stateful = threading.Lock()  # keys, texts and recent inputs; held for microseconds
@@ -158,12 +160,13 @@ class Pipeline:
 
     def _score(self, rows: Rows) -> Floats:
         """Return (n,) float64 the smallest p-value that a detector of single rows has for each row."""
-        p = self._score_by(self._scoring[0], rows)
-        for detector in self._scoring[1:]:
+        first, *others = self._scoring
+        p = self._score_by(first, rows)
+        for detector in others:
             p = np.minimum(p, self._score_by(detector, rows))
         return p
 
-    def _score_by(self, detector: Detector, rows: Rows) -> Floats:
+    def _score_by(self, detector: RowDetector, rows: Rows) -> Floats:
         began_s = time.perf_counter()
         p = detector.score(rows)
         self._judge.spent.add(detector.name, "rows", time.perf_counter() - began_s)

@@ -12,186 +12,21 @@ monotonic one, which never is.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.cells import Cells
-from spanward_processor.features import COUNTED, LOGGED_FEATURES, Rows
-from spanward_processor.kept import Arrays, copies, part, under
-from spanward_processor.kernels.counting import (
-    CELLS_FULL,
-    KEYS_FULL,
-    Tracks,
-    add_rows,
-    count_cells,
-    order_cells,
-)
-from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints
-from spanward_processor.kernels.tables import CellTable, empty_table, rehash
-
-Kind = TypeVar("Kind", bound="np.generic[Any]")
+from spanward_processor.features import Rows
+from spanward_processor.kept import Arrays, part, under
+from spanward_processor.kernels.jit import Floats
+from spanward_processor.open_window import OpenWindow
+from spanward_processor.window import Window
 
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_GAP: Final = 10_000  # empty windows worth telling detectors about; a longer gap is a new beginning
 _FEWEST_OPEN: Final = 1024  # windows that may be open at once, more only where lateness asks for it
 _STEPS_PER_WINDOW: Final = 10  # a clock that is set by less than a tenth of a window changes no rate that counts
-_SMALLEST: Final = 1 << 8  # places of a new window's table
-_FEWEST_TRACKS: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A closed window.
-
-    Args:
-        start_ns: First nanosecond of event time in it.
-        end_ns: First nanosecond after it.
-        cells: What was counted.
-        example_keys: (k,) int64 keys that have an example row.
-        example_p: (k,) float64 p-value of that row, the smallest of its key.
-        examples: (k, 2) uint64 trace id of that row.
-        whole: Whether its time was seen from end to end; else its rate says nothing.
-    """
-
-    start_ns: int
-    end_ns: int
-    cells: Cells
-    example_keys: Ints
-    example_p: Floats
-    examples: Codes
-    whole: bool = True
-
-    @classmethod
-    def empty(cls, start_ns: int, end_ns: int) -> Self:
-        """Return a window in which nothing happened."""
-        nothing = np.empty(0, np.int64)
-        return cls(start_ns, end_ns, Cells.empty(), nothing, np.empty(0), np.empty((0, 2), np.uint64))
-
-    @property
-    def seconds(self) -> float:
-        """Length in seconds."""
-        return (self.end_ns - self.start_ns) / _SECOND_NS
-
-    def example(self, key: int) -> str:
-        """Return the hex trace id of the most surprising row of a key, or an empty string."""
-        at = int(np.searchsorted(self.example_keys, key))
-        if at == self.example_keys.size or self.example_keys[at] != key or not self.examples[at].any():
-            return ""
-        return f"{int(self.examples[at, 0]):016x}{int(self.examples[at, 1]):016x}"
-
-    def __add__(self, other: "Window") -> "Window":
-        """Return the window of two shards over the same time."""
-        if (self.start_ns, self.end_ns) != (other.start_ns, other.end_ns):
-            raise ValueError(f"window: only equal times merge, got {self.start_ns} and {other.start_ns}")
-        keys = np.concatenate((self.example_keys, other.example_keys))
-        p = np.concatenate((self.example_p, other.example_p))
-        first = _first_of_each(keys, p)
-        traces = np.concatenate((self.examples, other.examples))
-        whole = self.whole and other.whole
-        return Window(self.start_ns, self.end_ns, self.cells + other.cells, keys[first], p[first], traces[first], whole)
-
-
-def _first_of_each(keys: Ints, p: Floats) -> Ints:
-    """Return where each key stands with its smallest p."""
-    order = np.lexsort((p, keys))
-    _, first = np.unique(keys[order], return_index=True)
-    return np.asarray(order[first], np.int64)
-
-
-def _window_of(arrays: Mapping[str, NDArray[Any]]) -> Window:
-    start_ns, end_ns, whole = (int(number) for number in arrays["times"])
-    cells = Cells(arrays["streams"], arrays["bins"], arrays["counts"])
-    return Window(start_ns, end_ns, cells, arrays["keys"], arrays["p"], arrays["traces"], bool(whole))
-
-
-class _Open:
-    """One window that still takes rows; it grows with the keys it sees and with what they show."""
-
-    def __init__(self) -> None:
-        self._table = empty_table(_SMALLEST)
-        self._tracks = Tracks(
-            places=np.full(0, -1, np.int32),
-            kept=np.zeros((_FEWEST_TRACKS, 2), np.int32),
-            tallies=np.zeros((_FEWEST_TRACKS, len(COUNTED.tallies)), np.int64),
-            best_p=np.zeros(_FEWEST_TRACKS),
-            best=np.zeros((_FEWEST_TRACKS, 2), np.uint64),
-            rows=np.zeros((_FEWEST_TRACKS, LOGGED_FEATURES), np.int64),
-            before=np.zeros(_FEWEST_TRACKS, np.int32),
-            used=np.zeros(3, np.int64),
-        )
-
-    def add(self, rows: Rows, p: Floats, chosen: Flags | None, most: int) -> None:
-        """Count the chosen rows; all of them where none are named."""
-        chosen = np.ones(len(rows), bool) if chosen is None else chosen
-        most_logged = most // LOGGED_FEATURES
-        missing = int(rows.keys.max(initial=-1)) + 1 - self._tracks.places.size
-        if missing > 0:
-            more = np.full(max(missing, self._tracks.places.size // 4), -1, np.int32)
-            self._tracks = self._tracks._replace(places=np.concatenate((self._tracks.places, more)))
-        places = np.empty((rows.keys.shape[0], rows.bins.shape[0]), np.int64)
-        row = 0
-        while True:
-            row = add_rows(
-                rows.keys,
-                rows.bins,
-                p,
-                rows.traces,
-                chosen,
-                COUNTED,
-                most,
-                most_logged,
-                self._tracks,
-                self._table,
-                places,
-                row,
-            )
-            if row == len(rows):
-                return
-            self._grow(int(self._tracks.used[2]), most_logged)
-
-    def _grow(self, lack: int, most_logged: int) -> None:
-        """Make twice the room for what ran out."""
-        tracks = self._tracks
-        if lack == CELLS_FULL:
-            larger = empty_table(2 * self._table.cells.shape[0])
-            rehash(self._table, larger)
-            self._table = larger
-        elif lack == KEYS_FULL:
-            self._tracks = tracks._replace(
-                kept=_doubled(tracks.kept),
-                tallies=_doubled(tracks.tallies),
-                best_p=_doubled(tracks.best_p),
-                best=_doubled(tracks.best),
-            )
-        else:
-            size = min(2 * tracks.before.size, max(most_logged, tracks.before.size))
-            self._tracks = tracks._replace(rows=_doubled(tracks.rows, size), before=_doubled(tracks.before, size))
-
-    def copy(self) -> "_Open":
-        """Return the same rows in arrays that nobody else changes."""
-        made = _Open()
-        made._table = CellTable(**copies(self._table._asdict()))
-        made._tracks = Tracks(**copies(self._tracks._asdict()))
-        return made
-
-    def close(self, start_ns: int, end_ns: int) -> Window:
-        tracks = self._tracks
-        ends = np.empty(int(tracks.used[0]), np.int64)
-        room = count_cells(tracks, self._table, ends)
-        cells = Cells(np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room))
-        size = order_cells(tracks, self._table, COUNTED, ends, cells.streams, cells.bins, cells.counts)
-        keys = np.flatnonzero(tracks.places >= 0)
-        places = tracks.places[keys]
-        return Window(start_ns, end_ns, cells.first(size), keys, tracks.best_p[places], tracks.best[places])
-
-
-def _doubled(array: NDArray[Kind], size: int | None = None) -> NDArray[Kind]:
-    """Return an array with twice the room, or with that of `size`."""
-    larger = np.zeros((2 * array.shape[0] if size is None else size, *array.shape[1:]), array.dtype)
-    larger[: array.shape[0]] = array
-    return larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +43,7 @@ class Due:
 
     start_ns: int
     end_ns: int
-    taken: _Open | None
+    taken: OpenWindow | None
     whole: bool = True
     earlier: Window | None = None
 
@@ -241,19 +76,7 @@ class Held:
         """Return what is kept; see `Kept`."""
         arrays: Arrays = {"times": np.array([self.newest_ns, self.closed_until_ns])}
         for number, due in enumerate(self.open):
-            window = due.close()
-            arrays |= under(
-                f"open.{number}",
-                {
-                    "times": np.array([window.start_ns, window.end_ns, window.whole], np.int64),
-                    "streams": window.cells.streams,
-                    "bins": window.cells.bins,
-                    "counts": window.cells.counts,
-                    "keys": window.example_keys,
-                    "p": window.example_p,
-                    "traces": window.examples,
-                },
-            )
+            arrays |= under(f"open.{number}", due.close().arrays())
         return arrays | {"open": np.array([len(self.open)])}
 
 
@@ -283,7 +106,7 @@ class Windows:
         self.adopt(lateness_s=lateness_s, future_s=future_s, most_cells=most_cells)
         self._clock_ns = clock_ns
         self._monotonic_ns = monotonic_ns
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenWindow] = {}
         self._newest = 0  # newest event time seen
         self._seen_at = 0  # when it was seen, on the monotonic clock
         self._closed_until = 0  # end of the newest closed window
@@ -346,7 +169,7 @@ class Windows:
         for window in np.unique(index[~late])[::-1]:  # newest first, so that old times cannot crowd out the present
             chosen = (index == window) & ~late
             if window in self._open or len(self._open) < self._most_open:
-                self._open.setdefault(int(window), _Open()).add(rows, p, chosen, self._most)
+                self._open.setdefault(int(window), OpenWindow()).add(rows, p, chosen, self._most)
             else:
                 late |= chosen
         self._note(min(int(times.max()), now))
@@ -414,7 +237,7 @@ class Windows:
         self._newest, self._closed_until = (int(time_ns) for time_ns in arrays["times"])
         self._seen_at = self._monotonic_ns()
         for number in range(int(arrays["open"][0])):
-            window = _window_of(part(f"open.{number}", arrays))
+            window = Window.of(part(f"open.{number}", arrays))
             self._earlier[window.start_ns // self._width] = window
         if self._newest and (self._is_step(away_ns) or not complete):
             first = self._newest if complete else min(self._closed_until or self._newest, self._newest)
@@ -442,7 +265,7 @@ class Windows:
         self._cuts = [cut for cut in self._cuts if cut[1] * self._width >= self._closed_until]
         return taken
 
-    def _due(self, index: int, taken: _Open | None, *, whole: bool = True) -> Due:
+    def _due(self, index: int, taken: OpenWindow | None, *, whole: bool = True) -> Due:
         return Due(index * self._width, (index + 1) * self._width, taken, whole, self._earlier.get(index))
 
     def _is_cut(self, index: int) -> bool:

@@ -18,7 +18,7 @@ from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Learning
 from spanward_processor.testing.traffic import CHANNELS, QUIET, SECOND_NS, START_NS, Behaviour, Traffic
-from spanward_processor.windows import Window
+from spanward_processor.window import Window
 
 SEED = 20_261_126
 SERIES = 1

@@ -11,7 +11,8 @@ from arrays import ints, rows_of_cells
 from spanward_processor.features import COUNTED, FEATURES, Aspect, Rows
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import OTHER
-from spanward_processor.windows import Window, Windows
+from spanward_processor.window import Window
+from spanward_processor.windows import Windows
 
 SECOND = 1_000_000_000
 NOW = 1_700_000_000 * SECOND

@@ -7,7 +7,7 @@ sees are merged windows, so it works the same on one machine and behind many.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Learning
-from spanward_processor.windows import Window
+from spanward_processor.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,14 @@ class Detector(Protocol):
             text: Code to text.
         """
         ...
+
+
+@runtime_checkable
+class RowDetector(Protocol):
+    """A detector that judges single rows too; one that has no `score` is not asked."""
+
+    name: ClassVar[str]
+    """As of the detector."""
 
     def score(self, rows: Rows) -> Floats:
         """Return (n,) float64 p-values of single rows; 1 where the detector has no opinion."""

@@ -21,7 +21,7 @@ from spanward_processor.keys import KeyDirectory
 from spanward_processor.rowmodel import RowModel
 from spanward_processor.settings import Learning
 from spanward_processor.slots import Slots
-from spanward_processor.windows import Window
+from spanward_processor.window import Window
 
 _FEWEST_ROWS: Final = 20.0  # a stream with fewer rows waits for the next window
 _NEGLIGIBLE: Final = 1e-3  # decayed rows below which a cell is forgotten

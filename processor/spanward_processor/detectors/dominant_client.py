@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from spanward_processor.atlas import DENIAL_OF_AI_SERVICE
 from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
 from spanward_processor.evidence import Dispersion, grown
-from spanward_processor.features import Aspect, Rows, show_share
+from spanward_processor.features import Aspect, show_share
 from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Learning
 from spanward_processor.slots import Slots
-from spanward_processor.windows import Window
+from spanward_processor.window import Window
 
 _FEWEST_ROWS: Final = 30
 
@@ -103,10 +103,6 @@ class DominantClient:
         self._windows[slots] += 1
         self._top[slots] = self._decay * self._top[slots] + answer.top[free]
         self._all[slots] = self._decay * self._all[slots] + answer.rows[free]
-
-    def score(self, rows: Rows) -> Floats:
-        """Return ones: a single row says nothing about its client's share."""
-        return np.ones(len(rows))
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:
         """Put a stream's deviation into words; see `Detector.explain`."""

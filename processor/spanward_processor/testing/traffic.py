@@ -17,7 +17,8 @@ from spanward_processor.kernels.tables import MISSING
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import role_table
 from spanward_processor.texts import Texts
-from spanward_processor.windows import Window, Windows
+from spanward_processor.window import Window
+from spanward_processor.windows import Windows
 
 SECOND_NS: Final = 1_000_000_000
 START_NS: Final = 1_700_000_000 * SECOND_NS

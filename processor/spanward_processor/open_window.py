@@ -1,0 +1,120 @@
+"""A window that still takes rows; it grows with the keys it sees and with what they show."""
+
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanward_processor.cells import Cells
+from spanward_processor.features import COUNTED, LOGGED_FEATURES, Rows
+from spanward_processor.kept import copies
+from spanward_processor.kernels.counting import (
+    CELLS_FULL,
+    KEYS_FULL,
+    Tracks,
+    add_rows,
+    count_cells,
+    order_cells,
+)
+from spanward_processor.kernels.jit import Flags, Floats
+from spanward_processor.kernels.tables import CellTable, empty_table, rehash
+from spanward_processor.window import Window
+
+Kind = TypeVar("Kind", bound="np.generic[Any]")
+
+_SMALLEST: Final = 1 << 8  # places of a new window's table
+_FEWEST_TRACKS: Final = 64
+
+
+class OpenWindow:
+    """One window that still takes rows."""
+
+    def __init__(self) -> None:
+        self._table = empty_table(_SMALLEST)
+        self._tracks = Tracks(
+            places=np.full(0, -1, np.int32),
+            kept=np.zeros((_FEWEST_TRACKS, 2), np.int32),
+            tallies=np.zeros((_FEWEST_TRACKS, len(COUNTED.tallies)), np.int64),
+            best_p=np.zeros(_FEWEST_TRACKS),
+            best=np.zeros((_FEWEST_TRACKS, 2), np.uint64),
+            rows=np.zeros((_FEWEST_TRACKS, LOGGED_FEATURES), np.int64),
+            before=np.zeros(_FEWEST_TRACKS, np.int32),
+            used=np.zeros(3, np.int64),
+        )
+
+    def add(self, rows: Rows, p: Floats, chosen: Flags | None, most: int) -> None:
+        """Count the chosen rows; all of them where none are named."""
+        chosen = np.ones(len(rows), bool) if chosen is None else chosen
+        most_logged = most // LOGGED_FEATURES
+        missing = int(rows.keys.max(initial=-1)) + 1 - self._tracks.places.size
+        if missing > 0:
+            more = np.full(max(missing, self._tracks.places.size // 4), -1, np.int32)
+            self._tracks = self._tracks._replace(places=np.concatenate((self._tracks.places, more)))
+        places = np.empty((rows.keys.shape[0], rows.bins.shape[0]), np.int64)
+        row = 0
+        while True:
+            row = add_rows(
+                rows.keys,
+                rows.bins,
+                p,
+                rows.traces,
+                chosen,
+                COUNTED,
+                most,
+                most_logged,
+                self._tracks,
+                self._table,
+                places,
+                row,
+            )
+            if row == len(rows):
+                return
+            self._grow(int(self._tracks.used[2]), most_logged)
+
+    def _grow(self, lack: int, most_logged: int) -> None:
+        """Make twice the room for what ran out."""
+        tracks = self._tracks
+        if lack == CELLS_FULL:
+            larger = empty_table(2 * self._table.cells.shape[0])
+            rehash(self._table, larger)
+            self._table = larger
+        elif lack == KEYS_FULL:
+            self._tracks = tracks._replace(
+                kept=_doubled(tracks.kept),
+                tallies=_doubled(tracks.tallies),
+                best_p=_doubled(tracks.best_p),
+                best=_doubled(tracks.best),
+            )
+        else:
+            size = min(2 * tracks.before.size, max(most_logged, tracks.before.size))
+            self._tracks = tracks._replace(rows=_doubled(tracks.rows, size), before=_doubled(tracks.before, size))
+
+    def copy(self) -> "OpenWindow":
+        """Return the same rows in arrays that nobody else changes."""
+        made = OpenWindow()
+        made._table = CellTable(**copies(self._table._asdict()))
+        made._tracks = Tracks(**copies(self._tracks._asdict()))
+        return made
+
+    def close(self, start_ns: int, end_ns: int) -> Window:
+        """Return the window of what was taken.
+
+        Args:
+            start_ns: First nanosecond of event time in it.
+            end_ns: First nanosecond after it.
+        """
+        tracks = self._tracks
+        ends = np.empty(int(tracks.used[0]), np.int64)
+        room = count_cells(tracks, self._table, ends)
+        cells = Cells(np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room))
+        size = order_cells(tracks, self._table, COUNTED, ends, cells.streams, cells.bins, cells.counts)
+        keys = np.flatnonzero(tracks.places >= 0)
+        places = tracks.places[keys]
+        return Window(start_ns, end_ns, cells.first(size), keys, tracks.best_p[places], tracks.best[places])
+
+
+def _doubled(array: NDArray[Kind], size: int | None = None) -> NDArray[Kind]:
+    """Return an array with twice the room, or with that of `size`."""
+    larger = np.zeros((2 * array.shape[0] if size is None else size, *array.shape[1:]), array.dtype)
+    larger[: array.shape[0]] = array
+    return larger
