@@ -197,7 +197,7 @@ class Judge:
         detector, evidence = self._detectors[claim[0]], self._evidence[claim[0]]
         key = stream >> FEATURE_BITS
         account = detector.explain(stream, window, self._directory, self._text)
-        slices, siblings = self._slices(claim, stream, window, tested)
+        slices, judged, unjudged = self._slices(claim, stream, window, tested)
         slot = self._slots[claim[0]].of(stream)
         log10_e = evidence.log10_e(slot)
         finding = Finding(
@@ -217,32 +217,33 @@ class Judge:
             p=evidence.p(slot),
             n=account.n,
             budget_per_day=self.false_alarms_per_day,
-            reason=account.reason + _blame(slices, siblings),
+            reason=account.reason + _blame(slices, judged, unjudged),
             slices=tuple(share for share, _ in slices),
             technique=account.technique,
             client_trust=account.client_trust,
             example_trace_id=window.example(key),
         )
-        alone = len(slices) == 1
+        alone = len(slices) == 1 and not unjudged  # else rows of the others may carry it too
         return finding, slices[0][1] if alone else account.carriers
 
     def _slices(
         self, claim: _Claim, stream: int, window: Window, tested: Ints
-    ) -> tuple[list[tuple[SliceShare, tuple[tuple[int, int], ...]]], int]:
-        """Return the slices that deviate in the same feature as their series, strongest first, and how many are judged.
+    ) -> tuple[list[tuple[SliceShare, tuple[tuple[int, int], ...]]], int, int]:
+        """Return the slices that deviate in the same feature as their series, strongest first, how many are judged and not.
 
         A slice without a test in this window has nothing to show for its evidence, and is not named.
         """
         number, series, feature = claim
         if stream != series << FEATURE_BITS | feature:
-            return [], 0
+            return [], 0, 0
         children = np.flatnonzero(self._directory.parents() == series)
-        streams = children[children != series] << FEATURE_BITS | feature
-        streams = streams[self._slots[number].find(streams) != ABSENT]
+        every = children[children != series] << FEATURE_BITS | feature
+        streams = every[self._slots[number].find(every) != ABSENT]
         strength = {child: self._log10_e(number, child) for child in streams[np.isin(streams, tested)].tolist()}
         deviating = [child for child, log10_e in strength.items() if log10_e >= _CONTRIBUTES_LOG10_E]
         deviating.sort(key=strength.__getitem__, reverse=True)
-        return [self._share(number, child, window) for child in deviating[:_MOST_SLICES]], int(streams.size)
+        shares = [self._share(number, child, window) for child in deviating[:_MOST_SLICES]]
+        return shares, int(streams.size), int(every.size - streams.size)
 
     def _share(self, number: int, stream: int, window: Window) -> tuple[SliceShare, tuple[tuple[int, int], ...]]:
         account = self._detectors[number].explain(stream, window, self._directory, self._text)
@@ -290,16 +291,24 @@ def _severity(account: Account, log10_e: float, threshold: float) -> Severity:
     return Severity.WARNING
 
 
-def _blame(slices: Sequence[tuple[SliceShare, object]], siblings: int) -> str:
-    """Say which slices contribute: one alone with what it shows, a few by name, all in a word."""
-    if not slices:
+def _blame(slices: Sequence[tuple[SliceShare, object]], judged: int, unjudged: int) -> str:
+    """Say which slices contribute: one with what it shows, a few by name, all in a word; and how many nobody can tell of.
+
+    Args:
+        slices: Those that deviate, strongest first.
+        judged: How many are judged.
+        unjudged: How many have had too few rows for that.
+    """
+    if not slices or judged + unjudged == 1:
         return ""
     first = slices[0][0]
-    if len(slices) == 1 and siblings > 1:
-        return f" Only {first.name}={first.value} deviates: {first.text}."
-    if len(slices) >= min(siblings, _MOST_SLICES):
+    names = ", ".join(f"{share.name}={share.value}" for share, _ in slices)
+    rest = f" {unjudged} more had too few rows to tell." if unjudged else ""
+    if len(slices) == 1:
+        return f" {'Only ' if not unjudged else ''}{names} deviates: {first.text}.{rest}"
+    if not unjudged and len(slices) >= min(judged, _MOST_SLICES):
         return " Every slice deviates."
-    return f" Deviating slices: {', '.join(f'{share.name}={share.value}' for share, _ in slices)}."
+    return f" Deviating slices: {names}.{rest}"
 
 
 def _finding_id(detector: str, aspect: str, series: Series, opened_ns: int) -> str:

@@ -1,6 +1,6 @@
 """From evidence to findings that last."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -10,11 +10,11 @@ import pytest
 from spanward_processor.cells import stream_of
 from spanward_processor.detectors import DETECTORS, Baseline
 from spanward_processor.detectors.base import Account, Surprise
-from spanward_processor.features import Aspect, Rows
+from spanward_processor.features import Aspect
 from spanward_processor.findings import Finding, Severity, State
 from spanward_processor.judge import Judge
 from spanward_processor.kept import Arrays
-from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.kernels.jit import Flags, Ints
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.settings import Learning
 from spanward_processor.testing.traffic import CHANNELS, QUIET, SECOND_NS, START_NS, Behaviour, Traffic
@@ -67,22 +67,18 @@ class Scripted:
         series = directory[stream >> 4]
         return Account("performance", "latency", "much", "little", f"{series} is slow.", 50, ((stream, 1),))
 
-    def score(self, rows: Rows) -> Floats:
-        """Have no opinion."""
-        return np.ones(len(rows))
-
 
 class Court:
     """A judge over one scripted detector, and its clock."""
 
-    def __init__(self, *, budget: float = 1.0) -> None:
+    def __init__(self, *, budget: float = 1.0, judged: Sequence[str] = CHANNELS) -> None:
         self.traffic = Traffic(SEED)
         self.detector = Scripted()
         self.judge = Judge(
             (self.detector,), self.traffic.directory, self.traffic.text, window_s=10.0, false_alarms_per_day=budget
         )
         self._second = 0
-        self.hear(dict.fromkeys([LATENCY, *(slice_stream(self.traffic, channel) for channel in CHANNELS)], CALM))
+        self.hear(dict.fromkeys([LATENCY, *(slice_stream(self.traffic, channel) for channel in judged)], CALM))
 
     def hear(self, p: Mapping[int, float] | float, times: int = 1) -> list[Finding]:
         """Let windows pass in which the latency streams have these p-values; return what changed."""
@@ -205,6 +201,19 @@ def test_a_change_everywhere_blames_nobody() -> None:
 
     assert finding.reason.endswith("Every slice deviates.")
     assert len(finding.slices) == len(CHANNELS)
+
+
+def test_slices_with_too_few_rows_are_not_said_to_deviate() -> None:
+    """One slice deviates and nobody can tell of the others: the reason says so, and the rows of all carry the finding."""
+    court = Court(judged=["web"])
+    part = slice_stream(court.traffic, "web")
+
+    (finding,) = court.hear({part: WILD, LATENCY: WILD}, 2)
+
+    assert "channel=web deviates" in finding.reason
+    assert finding.reason.endswith(f" {len(CHANNELS) - 1} more had too few rows to tell.")
+    assert "Only" not in finding.reason
+    assert {stream for stream, _ in court.judge.carriers()} == {LATENCY}
 
 
 def test_a_slice_that_was_not_tested_is_not_blamed() -> None:
