@@ -10,6 +10,7 @@ from spanward_processor.kernels.runs import same_run
 from spanward_processor.kernels.siphash import siphash13
 from spanward_processor.kernels.values import (
     DOUBLE_TAG,
+    INT_TAG,
     NOTHING,
     STRING_TAG,
     AnyValue,
@@ -17,7 +18,7 @@ from spanward_processor.kernels.values import (
     read_any_value,
     text_code,
 )
-from spanward_processor.kernels.wire import BAD_UTF8, LENGTH, read_length, read_tag, step_over, valid_utf8
+from spanward_processor.kernels.wire import BAD_UTF8, LENGTH, read_length, read_tag, read_varint, step_over, valid_utf8
 
 NO_ROLE: Final = -1
 RESERVED: Final = -2  # spanward.anomaly.*: only the processor may write it
@@ -282,6 +283,17 @@ def _familiar_text(data: Bytes, at: int, end: int, place: int, names: Names, roo
 
 
 @inlined
+def _familiar_number(data: Bytes, at: int, end: int) -> tuple[bool, float]:
+    """Return whether an AnyValue holds a double or an integer and nothing else, and that."""
+    if end - at == 9 and data[at] == DOUBLE_TAG:
+        return True, load_f64(data, at + 1)
+    if end - at > 1 and data[at] == INT_TAG:
+        integer, after = read_varint(data, at + 1, end)
+        return after == end, np.float64(signed(integer))
+    return False, 0.0
+
+
+@inlined
 def read_familiar(
     data: Bytes, at: int, end: int, head: np.uint64, index: int, row: int, names: Names, values: Values, room: Room
 ) -> tuple[int, int]:
@@ -315,11 +327,12 @@ def read_familiar(
                 return stop, BAD_UTF8 - 10
             _hold_text(code, start, stop, place, row, names, values)
             return stop, 0
-    elif size == 9 and place >= 0 and data[start] == DOUBLE_TAG and names.roles[place] >= names.texts[0]:
-        number = load_f64(data, start + 1)
-        if not (np.isnan(number) or _is_taken(place, row, names, values)):
-            _hold_number(number, place, row, names, values)
-        return stop, 0
+    elif place >= 0 and names.roles[place] >= names.texts[0]:
+        known, number = _familiar_number(data, start, stop)
+        if known:
+            if not (np.isnan(number) or _is_taken(place, row, names, values)):
+                _hold_number(number, place, row, names, values)
+            return stop, 0
     return stop, _take(data, start, stop, place, row, names, values, room)
 
 
