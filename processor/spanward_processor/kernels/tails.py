@@ -1,115 +1,126 @@
 """p-values: of single rows against the learned distributions, and of windows by the F distribution."""
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from spanward_processor.kernels.cells import Packed
-from spanward_processor.kernels.jit import Floats, Ints, Narrow, Singles, borrowing
+from spanward_processor.kernels.jit import Floats, Ints, Narrow, Singles, borrowing, inlined
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
 
-_FAR: Final = 1 << 40  # beyond it bins are codes, whose differences may not fit
+
+class Tails(NamedTuple):
+    """What is usual, as tail shares: of m streams, sixteen to each ready key.
+
+    A stream whose bins lie close together has a place for every bin from its lowest to its highest, so that none is
+    searched for; the cells of the others come first, sorted within a stream.
+
+    Args:
+        places: (k,) int32 place of each key, -1 for keys that are not ready.
+        spans: (m, 2) int32 where the cells of a stream begin, and how many they are; none where nothing is known.
+        lows: (m,) int64 lowest bin of a stream with a place for every bin, `MISSING` for the others.
+        p: (c,) float32 p-value of a row in a cell.
+        bins: (g,) int64 bin of each of the first cells.
+        below: (g,) float64 share of the stream's rows in lower bins; for a category, 0.
+        weights: (m,) float32 rows behind a stream.
+    """
+
+    places: Narrow
+    spans: Narrow
+    lows: Ints
+    p: Singles
+    bins: Ints
+    below: Floats
+    weights: Singles
+
+
+@inlined
+def _floor(weight: float) -> float:
+    """Return the smallest p-value that so many rows can give."""
+    return 1.0 / (weight + 1.0)
+
+
+@inlined
+def _two_sided(under: float, over: float, weight: float) -> float:
+    """Return the p-value of a row from the shares of rows beyond it on either side, its own bin included."""
+    return max(min(1.0, 2.0 * min(under, over)), _floor(weight))
 
 
 @borrowing
-def _find(bins: Ints, first: int, last: int, cell_bin: int) -> int:
-    """Return the first place in `bins[first:last]` that is not below a bin."""
-    low, top = bins[first], bins[last - 1]
-    if low > -_FAR and top < _FAR and low <= cell_bin <= top:
-        # Bins are distinct integers, so their distance bounds how many lie between; most lie side by side.
-        first, last = max(first, last - 1 - (top - cell_bin)), min(last, first + (cell_bin - low) + 1)
+def _p_by_search(tails: Tails, stream: int, cell_bin: int) -> float:
+    """Return the p-value of a row in a stream that has places only for bins that were seen."""
+    first = int(tails.spans[stream, 0])
+    end = last = first + int(tails.spans[stream, 1])
     while first < last:
         middle = (first + last) >> 1
-        if bins[middle] < cell_bin:
+        if tails.bins[middle] < cell_bin:
             first = middle + 1
         else:
             last = middle
-    return first
+    if first < end and tails.bins[first] == cell_bin:
+        return float(tails.p[first])
+    under = float(tails.below[first]) if first < end else 1.0
+    return _two_sided(under, 1.0 - under, float(tails.weights[stream]))
 
 
 @borrowing
-def _p_of(cell_bin: int, first: int, last: int, bins: Ints, below: Floats, seen_p: Singles, weight: float) -> float:
-    place = _find(bins, first, last, cell_bin)
-    floor = 1.0 / (weight + 1.0)
-    if place < last and bins[place] == cell_bin:
-        return max(float(seen_p[place]), floor)
-    under = float(below[place]) if place < last else 1.0
-    return max(min(1.0, 2.0 * min(under, 1.0 - under)), floor)
-
-
-@borrowing
-def score_rows(
-    keys: Ints,
-    bins: Ints,
-    places: Narrow,
-    starts: Ints,
-    model_bins: Ints,
-    below: Floats,
-    seen_p: Singles,
-    weights: Singles,
-    p: Floats,
-) -> None:
+def score_rows(keys: Ints, bins: Ints, tails: Tails, p: Floats) -> None:
     """Find each row's p-value: the smallest over its features, times their number (Bonferroni).
 
     Args:
         keys: (n,) int64 series key, -1 for rows of no series.
         bins: (f, n) int64.
-        places: (k,) int32 place of each key in the model, -1 for keys that are not ready.
-        starts: (m + 1,) int64 where the cells of a feature of a place begin; equal where nothing is known.
-        model_bins: (c,) int64 sorted within a stream.
-        below: (c,) float64 share of the stream's rows in lower bins; for a category, 0.
-        seen_p: (c,) float32 p-value of a row in this very bin.
-        weights: (m,) float32 rows behind a stream.
+        tails: What is usual.
         p: (n,) float64 to fill; 1 where nothing is known.
     """
     for row in range(keys.size):
         smallest, tested = 1.0, 0
-        place = places[keys[row]] if 0 <= keys[row] < places.size else -1
+        place = int(tails.places[keys[row]]) if 0 <= keys[row] < tails.places.size else -1
         if place >= 0:
             for feature in range(bins.shape[0]):
-                if bins[feature, row] == MISSING:
-                    continue
+                cell_bin = bins[feature, row]
                 stream = place << FEATURE_BITS | feature
-                first, last = int(starts[stream]), int(starts[stream + 1])
-                if first < last:
-                    tested += 1
-                    smallest = min(
-                        smallest,
-                        _p_of(bins[feature, row], first, last, model_bins, below, seen_p, float(weights[stream])),
-                    )
+                if cell_bin == MISSING or tails.spans[stream, 1] == 0:
+                    continue
+                tested += 1
+                low = tails.lows[stream]
+                if low == MISSING:
+                    smallest = min(smallest, _p_by_search(tails, stream, cell_bin))
+                elif 0 <= cell_bin - low < tails.spans[stream, 1]:
+                    smallest = min(smallest, float(tails.p[tails.spans[stream, 0] + cell_bin - low]))
+                else:
+                    smallest = min(smallest, _floor(float(tails.weights[stream])))
         p[row] = min(1.0, smallest * np.float64(max(tested, 1)))
 
 
 @borrowing
-def fill_model(
-    usual: Packed, firsts: Ints, ready: Ints, at: Ints, bins: Ints, below: Floats, seen_p: Singles, weights: Singles
-) -> None:
+def fill_tails(usual: Packed, firsts: Ints, ready: Ints, tails: Tails) -> None:
     """Turn the counts of ready streams into tail shares, as for ordered bins.
 
     Args:
         usual: (d,) the baseline's cells.
         firsts: (s, 2) int64 where each ready stream begins and ends among them.
-        ready: (s,) int64 place and feature of each ready stream in the model, as in `starts` of `score_rows`.
-        at: (s,) int64 where its cells begin in the model.
-        bins: (c,) int64 to fill.
-        below: (c,) float64 to fill.
-        seen_p: (c,) float32 to fill.
-        weights: (m,) float32 to fill.
+        ready: (s,) int64 number of each ready stream in `tails`.
+        tails: Its `spans` and `lows` say where cells go; the columns behind them are filled.
     """
     for index in range(ready.size):
+        stream = ready[index]
         total = 0.0
         for cell in range(firsts[index, 0], firsts[index, 1]):
             total += usual.counts[cell]
-        weights[ready[index]] = total
-        running, to = 0.0, at[index]
+        tails.weights[stream] = total
+        running, first, to = 0.0, int(tails.spans[stream, 0]), int(tails.spans[stream, 0])
         for cell in range(firsts[index, 0], firsts[index, 1]):
-            count = np.float64(usual.counts[cell])
             under = running / total
-            over = 1.0 - under - count / total
-            bins[to], below[to] = usual.bins[cell], under
-            seen_p[to] = min(1.0, 2.0 * min(1.0 - under, 1.0 - over))
-            running += count
+            if tails.lows[stream] == MISSING:
+                tails.bins[to], tails.below[to] = usual.bins[cell], under
+            else:
+                while to < first + usual.bins[cell] - tails.lows[stream]:
+                    tails.p[to] = _two_sided(under, 1.0 - under, total)
+                    to += 1
+            running += np.float64(usual.counts[cell])
+            tails.p[to] = _two_sided(running / total, 1.0 - under, total)
             to += 1
 
 

@@ -15,8 +15,9 @@ from spanward_processor.rowmodel import RowModel
 
 CATEGORIES = {int(feature.aspect) for feature in FEATURES if feature.shape is Shape.CATEGORY}
 WATCHED = (Aspect.LATENCY, Aspect.ERROR, Aspect.SCORE, Aspect.DECISION, Aspect.CLIENT)
+BINS = [-(1 << 61), 0, 1, 2, 7, 40, 1 << 62]  # side by side, with a small gap, a larger one, and far away
 USUAL = st.dictionaries(
-    st.tuples(st.integers(0, 2), st.sampled_from(WATCHED), st.sampled_from([-(1 << 61), 0, 1, 2, 1 << 62])),
+    st.tuples(st.integers(0, 2), st.sampled_from(WATCHED), st.sampled_from(BINS)),
     st.integers(1, 1000),
     max_size=25,
 )
@@ -24,14 +25,14 @@ USUAL = st.dictionaries(
 
 @given(USUAL, st.integers(0, 2**32))
 def test_p_values_equal_their_twin(usual: dict[tuple[int, Aspect, int], int], seed: int) -> None:
-    """With a model that `fill_model` made, every row of a ready key has the twin's p-value; rows of no key, and of keys never seen, have 1."""
+    """With a model that `fill_tails` made, every row of a ready key has the twin's p-value; rows of no key, and of keys never seen, have 1."""
     random = np.random.default_rng(seed)
     model = model_of((key << FEATURE_BITS | aspect, place, count) for (key, aspect, place), count in usual.items())
     keys = random.integers(-1, 5, 12)
-    bins = random.choice([MISSING, -(1 << 61), 0, 1, 2, 3, 1 << 62], (len(FEATURES), 12))
+    bins = random.choice([MISSING, *BINS, 3, 8, 41], (len(FEATURES), 12))
     p = np.ones(12)
 
-    score_rows(keys, bins, model.places, model.starts, model.bins, model.below, model.seen_p, model.weights, p)
+    score_rows(keys, bins, model.tails, p)
 
     for row, key in enumerate(keys.tolist()):
         known: dict[int, dict[int, float]] = {}
@@ -44,20 +45,8 @@ def test_p_values_equal_their_twin(usual: dict[tuple[int, Aspect, int], int], se
 
 def test_no_room_for_p_raises() -> None:
     """Fewer places than rows raises."""
-    model = RowModel.empty()
-
     with pytest.raises(IndexError):
-        score_rows(
-            ints([0, 0]),
-            np.zeros((1, 2), np.int64),
-            model.places,
-            model.starts,
-            model.bins,
-            model.below,
-            model.seen_p,
-            model.weights,
-            np.ones(1),
-        )
+        score_rows(ints([0, 0]), np.zeros((1, 2), np.int64), RowModel.empty().tails, np.ones(1))
 
 
 @given(st.floats(0.5, 40), st.floats(1, 1e5), st.floats(0, 1e4))

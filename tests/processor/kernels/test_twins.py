@@ -76,7 +76,7 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "tables.rehash": naive.merged,
     "tails.f_tail": fdtrc,
     "tails.f_tails": fdtrc,
-    "tails.fill_model": naive.row_p,
+    "tails.fill_tails": naive.row_p,
     "tails.score_rows": naive.row_p,
     "validate.message_field": naive_wire.check,
     "validate.validate": naive_wire.check,
