@@ -10,6 +10,10 @@ from spanward_processor.kernels.siphash import mix64
 MISSING: Final = -(1 << 62)  # bin of a row that says nothing about a feature
 OTHER: Final = (1 << 62) + 1  # bin of what found no room of its own
 
+_APART: Final = np.uint64(
+    0x9E3779B97F4A7C15
+)  # keeps the bins of two streams from lying side by side; an odd number near 2^64 / phi
+
 FEATURE_BITS: Final = 4  # a stream is `key << FEATURE_BITS | feature`
 
 KEYS: Final = 0  # counters of `KeySpace.counts`
@@ -180,7 +184,7 @@ COUNT_MASK: Final = (1 << COUNT_BITS) - 1
 @inlined
 def home_of(stream: int, cell_bin: int, size: int) -> int:
     """Return the place at which the search for a cell begins."""
-    return signed(mix64(np.uint64(cell_bin) ^ mix64(np.uint64(stream))) & np.uint64(size - 1))
+    return signed(mix64(np.uint64(cell_bin) + np.uint64(stream) * _APART) & np.uint64(size - 1))
 
 
 @borrowing
