@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -29,6 +29,9 @@ from spanward_processor.readings import Read
 from spanward_processor.signals import Signal
 
 
+_PATIENCE_MS: Final = 5_000  # for one collection; no stop waits longer for a backend that hangs
+
+
 class ForwardingExporter(MetricExporter):
     """Hands encoded metrics from the SDK's thread to the event loop's delivery."""
 
@@ -40,9 +43,10 @@ class ForwardingExporter(MetricExporter):
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:  # noqa: ARG002 - the SDK's signature
         """Deliver one collection; see the SDK."""
         payload = encode_metrics(metrics_data).SerializeToString()
-        sending = self._delivery.deliver(Signal.METRICS, payload, within_s=timeout_millis / 1e3)
+        within_s = min(timeout_millis, _PATIENCE_MS) / 1e3  # of the last collection the SDK says its interval
+        sending = self._delivery.deliver(Signal.METRICS, payload, within_s=within_s)
         try:
-            asyncio.run_coroutine_threadsafe(sending, self._loop).result(timeout_millis / 1e3 + 1)
+            asyncio.run_coroutine_threadsafe(sending, self._loop).result(within_s + 1)
         except (RefusedError, TimeoutError, CancelledError):  # cancelled: the processor stops before a backend answers
             return MetricExportResult.FAILURE
         return MetricExportResult.SUCCESS
@@ -83,7 +87,7 @@ class SelfTelemetry:
 
     async def shut_down(self) -> None:
         """Deliver the last collection and stop."""
-        await asyncio.to_thread(self._provider.shutdown, 5_000)
+        await asyncio.to_thread(self._provider.shutdown, _PATIENCE_MS)
 
 
 def _observing(read: Read) -> Callable[[CallbackOptions], Iterable[Observation]]:
