@@ -293,7 +293,11 @@ class ByModel(Sampler):
         return "by model"
 
 
-@pytest.mark.parametrize("sampler", [ByModel(), ParentBased(ByModel()), ALWAYS_ON, ParentBased(ALWAYS_ON)], ids=repr)
+@pytest.mark.parametrize(
+    "sampler",
+    [ByModel(), ParentBased(ByModel()), ALWAYS_ON, ParentBased(ALWAYS_ON)],
+    ids=["by model", "parent, by model", "on", "parent, on"],
+)
 def test_samplers_see_what_is_known_before_the_call(sampler: Sampler) -> None:
     """Who decides by attributes gets them in time, and the span is the same for all."""
     kept = InMemorySpanExporter()

@@ -51,7 +51,7 @@ def duration_only(spans: CapturedSpans) -> Iterator[None]:
     spanward.configure(metrics="duration")
 
 
-@pytest.mark.parametrize("sampler", [ALWAYS_ON, ALWAYS_OFF], ids=str)
+@pytest.mark.parametrize("sampler", [ALWAYS_ON, ALWAYS_OFF], ids=["on", "off"])
 def test_durations_are_recorded_whether_sampled_or_not(sampler: Sampler) -> None:
     """There is one histogram, with model, version, operation and the class of an error, and nothing else."""
     recorded = Recorded(sampler)
@@ -78,7 +78,7 @@ def test_durations_are_recorded_whether_sampled_or_not(sampler: Sampler) -> None
     ]
 
 
-@pytest.mark.parametrize("sampler", [ALWAYS_ON, ALWAYS_OFF], ids=str)
+@pytest.mark.parametrize("sampler", [ALWAYS_ON, ALWAYS_OFF], ids=["on", "off"])
 def test_token_counts_are_recorded_on_request(sampler: Sampler) -> None:
     """`metrics="all"` records what was taken and generated, sampled or not."""
     recorded = Recorded(sampler)
