@@ -17,6 +17,12 @@ from spanward_processor.demo.traffic import Arrivals, Stream, Traffic
 _PATIENCE_S = 20
 
 
+class _Server(ThreadingHTTPServer):
+    """A server that lets a burst wait; five connections, the library's bound, are refused on a busy machine."""
+
+    request_queue_size = 128
+
+
 @contextmanager
 def _server(status: int) -> Generator[str]:
     """Answer every POST with a status."""
@@ -31,7 +37,7 @@ def _server(status: int) -> Generator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server = _Server(("127.0.0.1", 0), Answer)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -97,6 +97,7 @@ def test_document_cut_anywhere_is_refused() -> None:
 @given(noise=st.binary(max_size=60))
 def test_noise_is_refused(noise: bytes) -> None:
     """Bytes that are no JSON are an error of ours, never another one."""
+    assume(b"}" not in noise)
     with pytest.raises(UndecodableError):
         to_protobuf(Signal.TRACES, b"{" + noise)
 
