@@ -1,6 +1,6 @@
 """From deviances to p-values, from p-values to evidence that may be looked at after every window.
 
-Three steps, each from the literature:
+Four steps, each from the literature:
 
 1. A window's deviance from the baseline is measured against the deviances of earlier windows of the same stream, not
    against an ideal: the quasi-likelihood F-test. Bursts and correlated requests raise the dispersion, and with it the
@@ -9,10 +9,12 @@ Three steps, each from the literature:
    applications", Annals of Statistics 49 (2021), equation (2).
 3. E-values multiply over windows, starting anew whenever the product falls below one: an e-CUSUM. Crossing A then
    happens at most once in A windows on average while nothing changes. Source: Shin, Ramdas and Rinaldo, "E-detectors",
-   2022, definition 2.6 and theorem 2.4.
+   2023, definition 2.6 and theorem 2.4. A detector that has a better e-detector of its own brings it, and it is taken as is.
+4. What several detectors hold against one stream is averaged: the mean of e-detectors is one, whatever they have in common.
+   Source: as before, section 2.3; for e-values Vovk and Wang, as before, proposition 3.1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
@@ -29,6 +31,7 @@ _MOST_CALM: Final = 255
 CALM_P: Final = 0.05  # windows above it speak for "as usual"
 SECONDS_PER_DAY: Final = 86_400
 _SMALLEST_P: Final = 1e-300
+_LEAST_LOG10_E: Final = -300.0  # of a stream that was tested
 
 
 def calibrate(p: Floats) -> Floats:
@@ -103,16 +106,16 @@ class Dispersion:
 
 
 class Evidence:
-    """The e-CUSUM of every stream of one detector.
+    """The e-detector of every stream of one detector.
 
-    Streams are meant by their slots. The state is (s,) float64 evidence and (s,) uint8 calm windows; p-values are the newest
-    window's alone.
+    Streams are meant by their slots. The state is (s,) float64 evidence, minus infinity for a stream that this detector has
+    never tested, and (s,) uint8 calm windows; p-values are the newest window's alone.
     """
 
     def __init__(self) -> None:
         self._log10_e = np.zeros(0)
         self._calm = np.zeros(0, np.uint8)
-        self._slots: Ints = np.empty(0, np.int64)  # of the newest window
+        self._slots: Ints = np.empty(0, np.int64)  # of the newest window, ascending
         self._p = np.empty(0)
 
     def arrays(self) -> Arrays:
@@ -125,8 +128,8 @@ class Evidence:
 
     def grow(self, slots: int) -> None:
         """Make room for slots."""
-        self._log10_e = grown(self._log10_e, slots)
-        self._calm = grown(self._calm, slots)
+        self._log10_e = grown(self._log10_e, slots, -np.inf)
+        self._calm = grown(self._calm, slots, _MOST_CALM)
 
     def add(self, slots: Ints, p: Floats, log10_threshold: float) -> None:
         """Add one window's p-values.
@@ -143,12 +146,28 @@ class Evidence:
         step = np.minimum(calibrate(p), 0.5 * log10_threshold)
         total = np.maximum(self._log10_e[slots], 0.0) + step
         self._log10_e[slots] = np.minimum(total, 2 * log10_threshold)
-        self._calm[slots] = np.where(p > CALM_P, np.minimum(self._calm[slots], _MOST_CALM - 1) + 1, 0)
-        self._slots, self._p = slots, p
+        self._note(slots, p, p > CALM_P)
+
+    def take(self, slots: Ints, p: Floats, log10_e: Floats, log10_threshold: float) -> None:
+        """Take what the detector itself has accumulated; a window is calm when less than half of an alarm is left of it.
+
+        Args:
+            slots: (s,) int64, each once.
+            p: (s,) float64.
+            log10_e: (s,) float64.
+            log10_threshold: Evidence at which a stream alarms.
+        """
+        self._log10_e[slots] = np.clip(log10_e, _LEAST_LOG10_E, 2 * log10_threshold)
+        self._note(slots, p, log10_e < SUSPICIOUS * log10_threshold)
+
+    def _note(self, slots: Ints, p: Floats, calm: Flags) -> None:
+        self._calm[slots] = np.where(calm, np.minimum(self._calm[slots], _MOST_CALM - 1) + 1, 0)
+        order = np.argsort(slots)
+        self._slots, self._p = slots[order], p[order]
 
     def forget(self, slots: Ints) -> None:
         """Start anew, as after a finding was resolved."""
-        self._log10_e[slots] = 0.0
+        self._log10_e[slots] = np.minimum(self._log10_e[slots], 0.0)
 
     def suspicious(self, log10_threshold: float) -> Flags:
         """Return (s,) bool where evidence is strong enough not to learn from the window.
@@ -158,29 +177,45 @@ class Evidence:
         """
         return self._log10_e >= SUSPICIOUS * log10_threshold
 
-    def alarmed(self, log10_threshold: float) -> Ints:
-        """Return the slots of streams whose evidence reaches the threshold."""
-        return np.flatnonzero(self._log10_e >= log10_threshold)
+    def log10_e(self, slots: Ints) -> Floats:
+        """Return (s,) float64 the evidence of streams, log10; minus infinity where this detector has never tested one."""
+        return self._log10_e[slots]
 
-    def log10_e(self, slot: int) -> float:
-        """Return the evidence of a stream, log10."""
-        return float(self._log10_e[slot])
+    def tested(self, slots: Ints) -> Flags:
+        """Return (s,) bool which streams were tested in the newest window."""
+        return np.isin(slots, self._slots)
 
     def p(self, slot: int) -> float:
         """Return a stream's p-value in the newest window, 1 where it was not tested."""
-        found = self._p[self._slots == slot]
-        return float(found[0]) if found.size else 1.0
+        at = int(np.searchsorted(self._slots, slot))
+        return float(self._p[at]) if at < self._slots.size and self._slots[at] == slot else 1.0
 
-    def calm_windows(self, slot: int) -> int:
-        """Return how many windows in a row looked as usual, 255 for more."""
-        return int(self._calm[slot])
+    def calm_windows(self, slots: Ints) -> NDArray[np.uint8]:
+        """Return (s,) uint8 how many windows in a row looked as usual, 255 for more and for a stream never tested."""
+        return self._calm[slots]
+
+
+def together(evidence: Sequence[Evidence], slots: Ints) -> Floats:
+    """Return (s,) float64 log10 of the mean of the e-detectors that streams have.
+
+    A detector that has never tested a stream has none: counting it as nothing would only weaken the others.
+
+    Args:
+        evidence: Of each detector.
+        slots: (s,) int64 streams under test, each by at least one of them.
+    """
+    each = np.array([one.log10_e(slots) for one in evidence])
+    most: Floats = each.max(axis=0)
+    total: Floats = np.power(10.0, each - most).sum(axis=0)
+    mean: Floats = most + np.log10(total / np.isfinite(each).sum(axis=0))
+    return mean
 
 
 def log10_threshold(streams: int, window_s: float, false_alarms_per_day: float) -> float:
     """Return the evidence at which a stream alarms, so that all together keep to the budget.
 
-    An e-CUSUM crosses A at most once in A windows on average; so `streams` of them, with a window every `window_s`,
-    cross at most `streams * 86400 / window_s / A` times a day.
+    An e-detector crosses A at most once in A windows on average; so `streams` of them, with a window every `window_s`,
+    cross at most `streams * 86400 / window_s / A` times a day, whatever they have in common.
 
     Args:
         streams: Streams under test in the whole deployment.

@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.detectors.base import Account, Detector
-from spanward_processor.evidence import Evidence, log10_threshold
+from spanward_processor.detectors.base import Account, Detector, Surprise
+from spanward_processor.evidence import Evidence, log10_threshold, together
 from spanward_processor.findings import Finding, Series, Severity, SliceShare, State, as_plain, from_plain
 from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
-from spanward_processor.kernels.jit import Flags, Ints
+from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.slots import ABSENT, Slots
@@ -30,14 +30,15 @@ _CONTRIBUTES_LOG10_E: Final = 1.3  # evidence of a slice from which it is named:
 _MOST_SLICES: Final = 5
 _FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
 
-_Claim = tuple[int, int, int]  # detector, series key, feature: one finding at a time
+_Claim = tuple[int, int]  # series key, feature: one finding at a time, whoever sees it
 
 
 @dataclass(slots=True)
 class _Lasting:
-    """An open finding, the stream it speaks of, and when it was last told."""
+    """An open finding, the detector that speaks for it, the stream it speaks of, and when it was last told."""
 
     finding: Finding
+    number: int
     stream: int
     streams: set[int]
     carriers: tuple[tuple[int, int], ...]
@@ -47,8 +48,9 @@ class _Lasting:
 class Judge:
     """Accumulates what detectors say, keeps to the budget of false alarms, and holds the open findings.
 
-    A slice's deviation and its series' deviation in the same feature are one claim; the slices that contribute are named
-    in it. What a series under alarm shows is not learned by any detector.
+    What several detectors hold against one stream is averaged, and judged by one threshold. A slice's deviation and its
+    series' deviation in the same feature are one claim, whoever sees it; the detector with the strongest evidence speaks for
+    it, and the slices that contribute are named in it. What a series under alarm shows is not learned by any detector.
 
     Args:
         detectors: Who is asked.
@@ -69,7 +71,7 @@ class Judge:
     ) -> None:
         self._detectors = tuple(detectors)
         self.spent = Spent(detector.name for detector in self._detectors)
-        self._slots = tuple(Slots() for _ in self._detectors)  # of streams ever under test
+        self._slots = Slots()  # of streams ever under test, by whomever
         self._evidence = tuple(Evidence() for _ in self._detectors)  # by slot
         self._directory = directory
         self._text = text
@@ -80,7 +82,15 @@ class Judge:
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
         lasting = [
-            (claim, as_plain(one.finding), one.stream, sorted(one.streams), one.carriers, one.told_ns)
+            (
+                claim,
+                as_plain(one.finding),
+                self._detectors[one.number].name,
+                one.stream,
+                sorted(one.streams),
+                one.carriers,
+                one.told_ns,
+            )
             for claim, one in self._open.items()
         ]
         return gathered(self._parts()) | {"open": from_json(lasting)}
@@ -88,18 +98,23 @@ class Judge:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
         scattered(self._parts(), arrays)
+        numbers = {detector.name: number for number, detector in enumerate(self._detectors)}
         self._open = {
-            (claim[0], claim[1], claim[2]): _Lasting(
-                from_plain(finding), stream, set(streams), tuple((cell[0], cell[1]) for cell in carriers), told_ns
+            (claim[0], claim[1]): _Lasting(
+                from_plain(finding),
+                numbers[name],
+                stream,
+                set(streams),
+                tuple((cell[0], cell[1]) for cell in carriers),
+                told_ns,
             )
-            for claim, finding, stream, streams, carriers, told_ns in to_json(arrays["open"])
+            for claim, finding, name, stream, streams, carriers, told_ns in to_json(arrays["open"])
         }
 
     def _parts(self) -> dict[str, Kept]:
-        parts: dict[str, Kept] = {}
-        for detector, slots, evidence in zip(self._detectors, self._slots, self._evidence, strict=True):
-            name = detector.name
-            parts |= {f"slots.{name}": slots, f"evidence.{name}": evidence, f"detectors.{name}": detector}
+        parts: dict[str, Kept] = {"slots": self._slots}
+        for detector, evidence in zip(self._detectors, self._evidence, strict=True):
+            parts |= {f"evidence.{detector.name}": evidence, f"detectors.{detector.name}": detector}
         return parts
 
     @property
@@ -117,39 +132,47 @@ class Judge:
 
     def hear(self, window: Window) -> tuple[Finding, ...]:
         """Let every detector test and learn one window; return what changed about the findings."""
+        surprises = [self._ask(detector, window) for detector in self._detectors]
+        tested = np.unique(np.concatenate([np.empty(0, np.int64), *(surprise.streams for surprise in surprises)]))
+        slots = self._slots.admit(tested)
         threshold = self._threshold()
-        tested: list[Ints] = []
-        for number, detector in enumerate(self._detectors):
+        for evidence, surprise in zip(self._evidence, surprises, strict=True):
+            evidence.grow(len(self._slots))
+            of_streams = slots[np.searchsorted(tested, surprise.streams)]
+            if surprise.log10_e is None:
+                evidence.add(of_streams, surprise.p, threshold)
+            else:
+                evidence.take(of_streams, surprise.p, surprise.log10_e, threshold)
+        changes = [*self._update(window, threshold), *self._open_new(tested, slots, window, threshold)]
+        held = self._with_suspicious(self._held(), threshold)
+        for detector in self._detectors:
             began_s = time.perf_counter()
-            surprise = detector.test(window, self._directory)
-            self.spent.add(detector.name, "windows", time.perf_counter() - began_s)
-            slots = self._slots[number].admit(surprise.streams)
-            self._evidence[number].grow(len(self._slots[number]))
-            self._evidence[number].add(slots, surprise.p, threshold)
-            tested.append(surprise.streams)
-        changes = [*self._update(window, tested, threshold), *self._open_new(window, tested, threshold)]
-        open_series = self._held()
-        for number, detector in enumerate(self._detectors):
-            began_s = time.perf_counter()
-            detector.learn(window, self._with_suspicious(open_series, number, threshold))
+            detector.learn(window, held)
             self.spent.add(detector.name, "windows", time.perf_counter() - began_s)
         return tuple(changes)
 
+    def _ask(self, detector: Detector, window: Window) -> Surprise:
+        began_s = time.perf_counter()
+        surprise = detector.test(window, self._directory)
+        self.spent.add(detector.name, "windows", time.perf_counter() - began_s)
+        return surprise
+
     def _threshold(self) -> float:
-        return log10_threshold(sum(map(len, self._slots)), self._window_s, self.false_alarms_per_day)
+        return log10_threshold(len(self._slots), self._window_s, self.false_alarms_per_day)
 
     def _held(self) -> Flags:
         """Return the streams of every series that has an open finding, its slices included."""
         if not self._open:
             return np.zeros(0, bool)
-        series = np.unique([claim[1] for claim in self._open]).astype(np.int64)
+        series = np.unique([series for series, _ in self._open]).astype(np.int64)
         return np.repeat(np.isin(self._directory.parents(), series), 1 << FEATURE_BITS)
 
-    def _with_suspicious(self, held: Flags, number: int, threshold: float) -> Flags:
-        """Return the held streams, and with them those that are not to be learned from for now."""
-        suspicious = self._slots[number].streams[
-            self._evidence[number].suspicious(threshold)[: len(self._slots[number])]
-        ]
+    def _with_suspicious(self, held: Flags, threshold: float) -> Flags:
+        """Return the held streams, and with them those that nobody is to learn from for now, since one detector objects."""
+        seen = np.zeros(len(self._slots), bool)
+        for evidence in self._evidence:
+            seen |= evidence.suspicious(threshold)[: seen.size]
+        suspicious = self._slots.streams[seen]
         if not suspicious.size:
             return held
         both = np.zeros(max(held.size, int(suspicious.max()) + 1), bool)
@@ -157,49 +180,52 @@ class Judge:
         both[suspicious] = True
         return both
 
-    def _log10_e(self, number: int, stream: int) -> float:
-        return self._evidence[number].log10_e(self._slots[number].of(stream))
+    def _log10_e(self, streams: Sequence[int]) -> Floats:
+        """Return (s,) float64 what all detectors together hold against streams under test, log10."""
+        return together(self._evidence, self._slots.find(np.array(streams, np.int64)))
+
+    def _speaker(self, stream: int) -> int:
+        """Return the detector with the strongest evidence among those that tested a stream in this window."""
+        slot = self._slots.find(np.array([stream]))
+        strength = [
+            float(evidence.log10_e(slot)[0]) if evidence.tested(slot)[0] else -np.inf for evidence in self._evidence
+        ]
+        return int(np.argmax(strength))
 
     # --- new findings ------------------------------------------------------------------------------------------------
 
-    def _open_new(self, window: Window, tested: Sequence[Ints], threshold: float) -> Iterator[Finding]:
-        for number, evidence in enumerate(self._evidence):
-            claims: dict[_Claim, list[int]] = defaultdict(list)
-            for stream in np.sort(self._slots[number].streams[evidence.alarmed(threshold)]).tolist():
-                claims[self._claim(number, stream)].append(stream)
-            for claim, streams in claims.items():
-                if claim in self._open:
-                    self._widen(claim, streams)
-                elif np.isin(streams, tested[number]).all():
-                    yield self._begin(claim, streams, window, tested[number], threshold)
+    def _open_new(self, tested: Ints, slots: Ints, window: Window, threshold: float) -> Iterator[Finding]:
+        claims: dict[_Claim, list[int]] = defaultdict(list)
+        for stream in tested[together(self._evidence, slots) >= threshold].tolist() if tested.size else ():
+            claims[self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK].append(stream)
+        for claim, streams in claims.items():
+            if claim in self._open:
+                self._widen(claim, streams)
+            else:
+                yield self._begin(claim, streams, window, threshold)
 
     def _widen(self, claim: _Claim, streams: list[int]) -> None:
         """Add streams to an open finding; once the whole series alarms, the finding speaks of it."""
-        lasting, whole = self._open[claim], claim[1] << FEATURE_BITS | claim[2]
+        lasting, whole = self._open[claim], claim[0] << FEATURE_BITS | claim[1]
         lasting.streams.update(streams)
-        if whole in streams:
-            lasting.stream = whole
+        if whole in streams and lasting.stream != whole:
+            lasting.stream, lasting.number = whole, self._speaker(whole)
 
-    def _claim(self, number: int, stream: int) -> _Claim:
-        return number, self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK
-
-    def _begin(self, claim: _Claim, streams: list[int], window: Window, tested: Ints, threshold: float) -> Finding:
-        number, series, feature = claim
-        whole = series << FEATURE_BITS | feature
-        stream = whole if whole in streams else max(streams, key=lambda one: self._log10_e(number, one))
-        finding, carriers = self._state(claim, stream, window, tested, threshold)
-        self._open[claim] = _Lasting(finding, stream, set(streams), carriers, window.end_ns)
+    def _begin(self, claim: _Claim, streams: list[int], window: Window, threshold: float) -> Finding:
+        whole = claim[0] << FEATURE_BITS | claim[1]
+        stream = whole if whole in streams else streams[int(np.argmax(self._log10_e(streams)))]
+        number = self._speaker(stream)
+        finding, carriers = self._state(number, stream, window, threshold)
+        self._open[claim] = _Lasting(finding, number, stream, set(streams), carriers, window.end_ns)
         return finding
 
     def _state(
-        self, claim: _Claim, stream: int, window: Window, tested: Ints, threshold: float
+        self, number: int, stream: int, window: Window, threshold: float
     ) -> tuple[Finding, tuple[tuple[int, int], ...]]:
-        detector, evidence = self._detectors[claim[0]], self._evidence[claim[0]]
-        key = stream >> FEATURE_BITS
+        detector, key = self._detectors[number], stream >> FEATURE_BITS
         account = detector.explain(stream, window, self._directory, self._text)
-        slices, judged, unjudged = self._slices(claim, stream, window, tested)
-        slot = self._slots[claim[0]].of(stream)
-        log10_e = evidence.log10_e(slot)
+        slices, judged, unjudged = self._slices(number, stream, window)
+        log10_e = float(self._log10_e([stream])[0])
         finding = Finding(
             id=_finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
             kind=account.kind,
@@ -214,7 +240,7 @@ class Judge:
             observed=account.observed,
             baseline=account.baseline,
             log10_e=log10_e,
-            p=evidence.p(slot),
+            p=self._evidence[number].p(self._slots.of(stream)),
             n=account.n,
             budget_per_day=self.false_alarms_per_day,
             reason=account.reason + _blame(slices, judged, unjudged),
@@ -227,31 +253,38 @@ class Judge:
         return finding, slices[0][1] if alone else account.carriers
 
     def _slices(
-        self, claim: _Claim, stream: int, window: Window, tested: Ints
+        self, number: int, stream: int, window: Window
     ) -> tuple[list[tuple[SliceShare, tuple[tuple[int, int], ...]]], int, int]:
         """Return the slices that deviate in the same feature as their series, strongest first, how many are judged and not.
 
-        A slice without a test in this window has nothing to show for its evidence, and is not named.
+        A slice that the detector has not tested in this window has nothing to show for its evidence, and is not named.
         """
-        number, series, feature = claim
-        if stream != series << FEATURE_BITS | feature:
+        key, feature = stream >> FEATURE_BITS, stream & _FEATURE_MASK
+        parents = self._directory.parents()
+        if parents[key] != key:
             return [], 0, 0
-        children = np.flatnonzero(self._directory.parents() == series)
-        every = children[children != series] << FEATURE_BITS | feature
-        streams = every[self._slots[number].find(every) != ABSENT]
-        strength = {child: self._log10_e(number, child) for child in streams[np.isin(streams, tested)].tolist()}
+        children = np.flatnonzero(parents == key)
+        every = children[children != key] << FEATURE_BITS | feature
+        slots = self._slots.find(every)
+        known = slots != ABSENT
+        known[known] = np.isfinite(self._evidence[number].log10_e(slots[known]))
+        tested = every[known][self._evidence[number].tested(slots[known])].tolist()
+        strength = dict(zip(tested, self._log10_e(tested).tolist(), strict=True)) if tested else {}
         deviating = [child for child, log10_e in strength.items() if log10_e >= _CONTRIBUTES_LOG10_E]
         deviating.sort(key=strength.__getitem__, reverse=True)
-        shares = [self._share(number, child, window) for child in deviating[:_MOST_SLICES]]
-        return shares, int(streams.size), int(every.size - streams.size)
+        shares = [self._share(number, child, strength[child], window) for child in deviating[:_MOST_SLICES]]
+        judged = int(np.count_nonzero(known))
+        return shares, judged, int(every.size) - judged
 
-    def _share(self, number: int, stream: int, window: Window) -> tuple[SliceShare, tuple[tuple[int, int], ...]]:
+    def _share(
+        self, number: int, stream: int, log10_e: float, window: Window
+    ) -> tuple[SliceShare, tuple[tuple[int, int], ...]]:
         account = self._detectors[number].explain(stream, window, self._directory, self._text)
         name, value = self._directory[stream >> FEATURE_BITS].slice or ("", "")
         share = SliceShare(
             name=name,
             value=value,
-            log10_e=self._log10_e(number, stream),
+            log10_e=log10_e,
             n=account.n,
             text=f"{account.observed}, usually {account.baseline}",
         )
@@ -259,16 +292,16 @@ class Judge:
 
     # --- open findings -----------------------------------------------------------------------------------------------
 
-    def _update(self, window: Window, tested: Sequence[Ints], threshold: float) -> Iterator[Finding]:
+    def _update(self, window: Window, threshold: float) -> Iterator[Finding]:
         for claim, lasting in list(self._open.items()):
-            evidence, slots = self._evidence[claim[0]], self._slots[claim[0]]
-            places = slots.find(np.array(sorted(lasting.streams), np.int64))
-            if all(evidence.calm_windows(slot) >= _CALM_WINDOWS for slot in places.tolist()):
+            slots = self._slots.find(np.array(sorted(lasting.streams), np.int64))
+            if all((evidence.calm_windows(slots) >= _CALM_WINDOWS).all() for evidence in self._evidence):
                 del self._open[claim]
-                evidence.forget(places)
+                for evidence in self._evidence:
+                    evidence.forget(slots)
                 yield replace(lasting.finding, state=State.RESOLVED, updated_ns=window.end_ns)
-            elif lasting.stream in tested[claim[0]] and not evidence.calm_windows(slots.of(lasting.stream)):
-                now, lasting.carriers = self._state(claim, lasting.stream, window, tested[claim[0]], threshold)
+            elif self._shows(lasting):
+                now, lasting.carriers = self._state(lasting.number, lasting.stream, window, threshold)
                 told = lasting.finding
                 lasting.finding = replace(
                     now, id=told.id, state=State.UPDATED, opened_ns=told.opened_ns, severity=max_severity(told, now)
@@ -277,6 +310,11 @@ class Judge:
                 if rose or window.end_ns - lasting.told_ns >= _UPDATE_NS:
                     lasting.told_ns = window.end_ns
                     yield lasting.finding
+
+    def _shows(self, lasting: _Lasting) -> bool:
+        """Return whether the detector that speaks for a finding has seen it in this window too."""
+        evidence, slot = self._evidence[lasting.number], self._slots.find(np.array([lasting.stream]))
+        return bool(evidence.tested(slot)[0] and not evidence.calm_windows(slot)[0])
 
 
 def max_severity(left: Finding, right: Finding) -> Severity:

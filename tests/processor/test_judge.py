@@ -68,14 +68,29 @@ class Scripted:
         return Account("performance", "latency", "much", "little", f"{series} is slow.", 50, ((stream, 1),))
 
 
-class Court:
-    """A judge over one scripted detector, and its clock."""
+class Accumulating(Scripted):
+    """A scripted detector that brings its own evidence: what the script says, in powers of ten."""
 
-    def __init__(self, *, budget: float = 1.0, judged: Sequence[str] = CHANNELS) -> None:
+    name: ClassVar[str] = "accumulating"
+
+    def test(self, window: Window, directory: KeyDirectory) -> Surprise:
+        """Return the script."""
+        streams: Ints = np.array(sorted(self.p), np.int64)
+        return Surprise(streams, np.ones(streams.size), np.array([self.p[stream] for stream in streams.tolist()]))
+
+
+class Court:
+    """A judge over one scripted detector, another that accumulates where asked for, and their clock."""
+
+    def __init__(self, *, budget: float = 1.0, judged: Sequence[str] = CHANNELS, two: bool = False) -> None:
         self.traffic = Traffic(SEED)
-        self.detector = Scripted()
+        self.detector, self.other = Scripted(), Accumulating()
         self.judge = Judge(
-            (self.detector,), self.traffic.directory, self.traffic.text, window_s=10.0, false_alarms_per_day=budget
+            (self.detector, self.other) if two else (self.detector,),
+            self.traffic.directory,
+            self.traffic.text,
+            window_s=10.0,
+            false_alarms_per_day=budget,
         )
         self._second = 0
         self.hear(dict.fromkeys([LATENCY, *(slice_stream(self.traffic, channel) for channel in judged)], CALM))
@@ -247,6 +262,40 @@ def test_a_suspicious_window_is_not_learned() -> None:
     court.hear(WILD)
 
     assert court.detector.held == [LATENCY]
+
+
+def test_two_detectors_of_one_stream_make_one_finding_by_the_stronger() -> None:
+    """What two detectors see in one stream is one claim; the one with the stronger evidence speaks for it."""
+    court = Court(two=True)
+    court.other.p = {LATENCY: 9.0}
+
+    changes = court.hear(WILD, 4)
+
+    assert [(change.state, change.detector) for change in changes] == [(State.OPENED, "accumulating")]
+    assert court.detector.explained == []
+
+
+def test_evidence_of_one_detector_must_outweigh_that_of_the_silent_one() -> None:
+    """The mean of two detectors decides: just enough for one alone is not enough for both."""
+    court = Court(two=True)
+    threshold = np.log10(len(CHANNELS) + 1) + np.log10(8640)
+
+    court.other.p = {LATENCY: threshold + 0.2}
+    assert court.hear(CALM, 3) == []
+
+    court.other.p = {LATENCY: threshold + 0.4}
+    assert states(court.hear(CALM)) == [State.OPENED]
+
+
+def test_a_finding_lasts_until_every_detector_is_calm() -> None:
+    """Windows that look as usual to one detector do not resolve what the other still holds."""
+    court = Court(two=True)
+    court.other.p = {LATENCY: 9.0}
+    court.hear(CALM)
+    assert State.RESOLVED not in states(court.hear(CALM, 10))
+
+    court.other.p = {LATENCY: 1.0}
+    assert states(court.hear(CALM, 3)) == [State.RESOLVED]
 
 
 # --- with the real detectors -----------------------------------------------------------------------------------------

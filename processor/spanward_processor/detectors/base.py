@@ -1,8 +1,8 @@
 """The contract of a detector: test a window, then learn from it.
 
-A detector says how surprising each stream of a window is. It does not decide: evidence is accumulated, judged by the
-one budget and turned into findings by `Judge`, which also tells the detector what not to learn from. All a detector
-sees are merged windows, so it works the same on one machine and behind many.
+A detector says how surprising each stream of a window is. It does not decide: evidence is accumulated, combined with that
+of other detectors, judged by the one budget and turned into findings by `Judge`, which also tells the detector what not to
+learn from. All a detector sees are merged windows, so it works the same on one machine and behind many.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,13 +25,23 @@ from spanward_processor.window import Window
 class Surprise:
     """What one detector says of one window.
 
+    A detector that speaks in p-values alone leaves it to the judge to turn them into evidence and to accumulate that. One
+    that can do better brings its own: an e-detector per stream, which while nothing changes has, at any stopping time, a
+    mean of at most the number of windows until then.
+
     Args:
         streams: (s,) int64 streams it has tested, each once, ascending.
         p: (s,) float64 p-value of each: how likely so unusual a window is while nothing has changed.
+        log10_e: (s,) float64 running value of its own e-detector of each, log10; None where it has none. What one window
+            adds must be bounded, so that one wild window never alarms alone.
+
+    Source:
+        Shin, Ramdas and Rinaldo, "E-detectors", 2023, definition 2.2.
     """
 
     streams: Ints
     p: Floats
+    log10_e: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
