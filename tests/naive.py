@@ -248,6 +248,27 @@ def deviance(observed: Counter[int], usual: Counter[int], shape: str) -> tuple[f
     return max(total, 0.0) / (1 + rows_seen / weight), used - 1.0
 
 
+def grouped_by_rank(
+    observed: Mapping[int, float], usual: Mapping[int, float], edges: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Return rows of a window and of a baseline in groups by the rank that each bin's middle has in the baseline."""
+    weight, below = max(sum(usual.values()), 1e-9), 0.0
+    groups = ([0.0] * (len(edges) + 1), [0.0] * (len(edges) + 1))
+    for cell_bin in sorted(observed.keys() | usual.keys()):
+        mass = usual.get(cell_bin, 0.0)
+        group = sum((below + mass / 2) / weight > edge for edge in edges)
+        groups[0][group] += observed.get(cell_bin, 0.0)
+        groups[1][group] += mass
+        below += mass
+    return groups
+
+
+def grouped_by_watched(bag: Mapping[int, float], watched: Sequence[int]) -> list[float]:
+    """Return the rows of each watched category, and of all others."""
+    counts = [bag.get(cell_bin, 0.0) if cell_bin not in watched[:at] else 0.0 for at, cell_bin in enumerate(watched)]
+    return [*counts, sum(count for cell_bin, count in bag.items() if cell_bin not in watched)]
+
+
 def merged(*bags: Iterable[Cell]) -> list[Cell]:
     """Add the counts of equal cells (stream, bin) of several bags; sorted."""
     total: Counter[tuple[int, int]] = Counter()

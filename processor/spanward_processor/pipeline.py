@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.annotate import Templates, annotate
 from spanward_processor.decode import UndecodableError, decode
-from spanward_processor.detectors import DETECTORS, Baseline
+from spanward_processor.detectors import Baseline, panel
 from spanward_processor.detectors.base import RowDetector
 from spanward_processor.features import Rows, empty_memory, rows_of
 from spanward_processor.findings import Finding
@@ -100,7 +100,7 @@ class Pipeline:
             monotonic_ns=monotonic_ns,
         )
         decay = float(0.5 ** (settings.window_s / settings.half_life_s))
-        self._detectors = tuple(build(settings.learning, decay) for build in DETECTORS)
+        self._detectors = panel(settings.learning, decay)
         self._judge = Judge(
             self._detectors,
             self._directory,

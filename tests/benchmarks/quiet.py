@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spanward_processor.config import DetectionConfig
-from spanward_processor.detectors import DETECTORS
+from spanward_processor.detectors import panel
 from spanward_processor.findings import Finding, State
 from spanward_processor.judge import Judge
 from spanward_processor.replay import replay
@@ -45,7 +45,7 @@ def opened(behave: Callable[[float], Behaviour], days: float) -> list[Finding]:
     traffic = Traffic(SEED, models=MODELS, window_s=settings.window_s)
     decay = float(0.5 ** (settings.window_s / settings.half_life_s))
     judge = Judge(
-        [build(settings.learning, decay) for build in DETECTORS],
+        panel(settings.learning, decay),
         traffic.directory,
         traffic.text,
         window_s=settings.window_s,

@@ -72,7 +72,9 @@ class Baseline:
         self._rates = np.zeros((self._memories.size, 0))  # decayed rows per window, by memory and key
         self._rate_windows: Narrow = np.zeros(0, np.int32)  # windows in which a key's rate was learned
         self._counted = np.zeros(0)  # rows in the window, by key
+        self._window_s = 1.0  # its length
         self._answer = _Answer.empty()
+        self._judged: Flags = np.zeros(0, bool)  # which streams of the answer are ready
         self._model = RowModel.empty()
 
     # --- keep --------------------------------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ class Baseline:
         """Judge a window; see `Detector.test`."""
         keys = len(directory)  # once: requests on their way add keys meanwhile
         self._answer = answer = self._answer_of(window, keys)
-        ready = self._ready(answer)
+        self._judged = ready = self._ready(answer)
         streams = answer.streams[ready]
         p = self._dispersion.p_values(answer.slots[ready], answer.deviance[ready], answer.freedom[ready])
         order = np.argsort(streams)
@@ -151,7 +153,7 @@ class Baseline:
             room = keys + keys // 4
             self._rates = np.concatenate((self._rates, np.zeros((len(self._rates), room - known))), axis=1)
             self._rate_windows = np.concatenate((self._rate_windows, np.zeros(room - known, np.int32)))
-        self._counted = np.zeros(keys)
+        self._counted, self._window_s = np.zeros(keys), window.seconds
         if not window.whole:
             return np.empty(0, np.int64), np.empty(0)
         rates = window.cells.of_feature(Aspect.RATE)
@@ -169,6 +171,25 @@ class Baseline:
             memories = np.minimum(self._memories, 1 - 1e-9)[:, None]
             self._weights = (1 - memories**windows) / (1 - memories)
         return self._weights
+
+    def compared(self) -> "Compared":
+        """Return what the window just tested is compared with, for detectors that read it in another way.
+
+        Of streams that are ready alone. What is returned is good until the window is learned.
+        """
+        answer, distributions = self._answer, self._answer.starts.size - 1
+        ready = np.flatnonzero(self._judged[:distributions])
+        streams = answer.streams[ready]
+        usual = self._usual.streams
+        narrow = streams.astype(np.int32)
+        ends = (np.searchsorted(usual, narrow), np.searchsorted(usual, narrow, "right"))
+        ranges = np.stack((answer.starts[ready], answer.starts[ready + 1], *ends), axis=1)
+        keys = answer.rates[self._judged[distributions:]]
+        windows = self._weights[0, np.minimum(self._rate_windows[keys], self._weights.shape[1] - 1)]
+        rows = self._rates[0, keys]
+        return Compared(
+            streams, ranges, self._tested, self._usual, keys, self._counted[keys], rows / np.maximum(windows, 1.0), rows
+        )
 
     # --- learn -------------------------------------------------------------------------------------------------------
 
@@ -220,15 +241,45 @@ class Baseline:
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:
         """Put a stream's deviation into words; see `Detector.explain`."""
-        key, aspect = stream >> FEATURE_BITS, Aspect(stream & ((1 << FEATURE_BITS) - 1))
-        if aspect is Aspect.RATE:
-            weight = self._weights[0, min(int(self._rate_windows[key]), self._weights.shape[1] - 1)]
-            usual = float(self._rates[0, key] / max(weight, 1.0))
-            rates = (float(self._counted[key]) / window.seconds, usual / window.seconds)
-            now = window.cells.stream(stream)
-            return account_of(FEATURES[aspect], directory[key], stream, now, Cells.empty(), rates, text)
-        now = unpacked(self._tested, stream)
-        return account_of(FEATURES[aspect], directory[key], stream, now, self.usual(stream), (0.0, 0.0), text)
+        rate = stream & ((1 << FEATURE_BITS) - 1) == Aspect.RATE
+        cells = window.cells.stream(stream) if rate else unpacked(self._tested, stream)
+        return self.account(stream, cells, window.seconds, directory, text)
+
+    def account(
+        self, stream: int, cells: Cells, seconds: float, directory: KeyDirectory, text: Callable[[int], str]
+    ) -> Account:
+        """Put into words how cells of a stream, counted in so many seconds, differ from what is usual."""
+        key, feature = stream >> FEATURE_BITS, FEATURES[stream & ((1 << FEATURE_BITS) - 1)]
+        if feature.aspect is not Aspect.RATE:
+            return account_of(feature, directory[key], stream, cells, self.usual(stream), (0.0, 0.0), text)
+        weight = self._weights[0, min(int(self._rate_windows[key]), self._weights.shape[1] - 1)]
+        usual = float(self._rates[0, key] / max(weight, 1.0)) / self._window_s
+        return account_of(feature, directory[key], stream, cells, Cells.empty(), (cells.total() / seconds, usual), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A window beside what is usual.
+
+    Args:
+        streams: (s,) int64 streams of distributions, ascending.
+        ranges: (s, 4) int64 where each begins and ends in `seen`, and begins and ends in `usual`.
+        seen: The window's cells.
+        usual: The baseline's cells.
+        keys: (k,) int64 keys whose rate is compared.
+        counted: (k,) float64 rows in the window.
+        expected: (k,) float64 rows in a usual window.
+        rows: (k,) float64 rows behind that.
+    """
+
+    streams: Ints
+    ranges: Ints
+    seen: Packed
+    usual: Packed
+    keys: Ints
+    counted: Floats
+    expected: Floats
+    rows: Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "excess.find_excess": naive_wire.excess,
     "excess.longest_value": naive_wire.longest_value,
     "frames.locate_frames": naive_wire.frames,
+    "grouping.group_by_rank": naive.grouped_by_rank,
+    "grouping.group_by_watched": naive.grouped_by_watched,
     "jit.signed": naive.signed,
     "memory.copy_bytes": bytes.__getitem__,
     "memory.load_f64": struct.unpack_from,
