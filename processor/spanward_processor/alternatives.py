@@ -31,6 +31,12 @@ _TAIL_GROUPS: Final = 3
 _SHIFT_WEIGHT: Final = 0.6  # of the bets on a number: most changes move it
 
 
+def _product(rows: Floats, columns: Floats) -> Floats:
+    """Return (s, a) float64 the product of (s, g) and (a, g); not by BLAS, whose threads spin for matrices as small as these."""
+    product: Floats = np.einsum("sg,ag->sa", rows, columns)
+    return product
+
+
 @dataclass(frozen=True, slots=True)
 class Groups:
     """Bets on a stream whose rows fall into groups.
@@ -60,19 +66,19 @@ class Groups:
             (s, a) float64.
         """
         ratio = np.exp(self.log_ratio)
-        mean, square = share @ ratio.T, share @ np.square(ratio).T
+        mean, square = _product(share, ratio), _product(share, np.square(ratio))
         spread = np.sqrt(np.maximum(square / np.square(mean) - 1.0, 0.0))
         settled = np.log(mean) + np.log1p(distance[:, self.direction] * spread)
-        gain: Floats = (observed @ self.log_ratio.T - observed.sum(axis=1)[:, None] * settled) / excess[
+        gain: Floats = (_product(observed, self.log_ratio) - observed.sum(axis=1)[:, None] * settled) / excess[
             :, self.direction
         ]
         return gain
 
     def deviation(self, observed: Floats, share: Floats) -> tuple[Floats, Floats]:
         """Return how far a window lies from the baseline in each direction, (s, k), and the variance of one row, (s, k)."""
-        mean = share @ self.directions.T
-        variance = share @ np.square(self.directions).T - np.square(mean)
-        deviation: Floats = observed @ self.directions.T - observed.sum(axis=1)[:, None] * mean
+        mean = _product(share, self.directions)
+        variance = _product(share, np.square(self.directions)) - np.square(mean)
+        deviation: Floats = _product(observed, self.directions) - observed.sum(axis=1)[:, None] * mean
         return deviation, np.maximum(variance, 1e-9)
 
 
