@@ -1,27 +1,27 @@
 """A recommender with one poisoned channel, and three stories in which nobody is to blame.
 
-Run as `PYTHONPATH=tests python tests/benchmarks/quality/poisoned_channel.py [--seeds N] [--cases N] [--short]`. A poisoned
-channel is looked at after three times the rows that any test needs at least: `log(K / alpha)` nats, where K is how many
-hypotheses are watched. It is stated for channels alone, as if the poisoned item were known beforehand, and for every pair
+A poisoned channel is looked at after three times the rows that any test needs at least: `log(K / alpha)` nats, where K is how
+many hypotheses are watched. It is stated for channels alone, as if the poisoned item were known beforehand, and for every pair
 of channel and item.
 """
 
-import argparse
 import math
-import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from benchmarks.quality.intervals import share
 from spanward_processor.attribution.answer import Answer, Attribution
 from spanward_processor.attribution.attribute import ALPHA, attribute_mix
+from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least, milliseconds, percent, stated
+from spanward_processor.evaluate.intervals import over_seeds, share
 from spanward_processor.testing.poisoning import CHANNEL, POISONED, PoisonCase, Recommender, Story, poison_case
 
-FIRST_SEED: Final = 200  # 0 to 59 and 100 to 109 were used while this was built
+CASES: Final = 30
+SHORT_CASES: Final = 5
 CHANNELS: Final = (8, 16, 32, 64)
 ITEMS: Final = (8, 1_000, 100_000)
 CLASSES: Final = 8
@@ -29,6 +29,8 @@ USUAL_ROWS: Final = 2_000_000
 MOST_ROWS: Final = 2_000_000
 BOUNDS: Final = 3
 OVERALL: Final = (0.002, 0.02)
+DETECTED: Final = 0.9
+NAMED: Final = 0.95
 
 
 @dataclass(slots=True)
@@ -84,36 +86,29 @@ def told(story: Story, seeds: range, cases: int, *, item_known: bool) -> Tally:
     return tally
 
 
-def main() -> None:
-    """Measure and print."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=10)
-    options.add_argument("--cases", type=int, default=30)
-    options.add_argument("--short", action="store_true", help="two seeds of five cases")
-    chosen = options.parse_args()
-    count, cases = (2, 5) if chosen.short else (chosen.seeds, chosen.cases)
-    seeds = range(FIRST_SEED, FIRST_SEED + count)
-    print(f"seeds {seeds.start} to {seeds.stop - 1}, {cases} cases each, alpha {ALPHA}; load {os.getloadavg()[0]:.1f}")
+def measure(effort: Effort) -> Iterator[Line]:
+    """Tell every story; see `Evaluation`."""
+    cases = SHORT_CASES if effort.short else CASES
     for story in Story:
         for item_known in (True, False) if story in POISONED else (False,):
-            show(story, told(story, seeds, cases, item_known=item_known), item_known=item_known)
+            yield from _lines(story, told(story, effort.seeds, cases, item_known=item_known), item_known=item_known)
 
 
-def show(story: Story, tally: Tally, *, item_known: bool) -> None:
-    """Print what was answered."""
-    print(f"{story.value}: {', '.join(f'{answer} {number}' for answer, number in tally.answers.most_common())}")
+def _lines(story: Story, tally: Tally, *, item_known: bool) -> Iterator[Line]:
     if story in POISONED:
-        watched = "channels" if item_known else "channels x items"
-        print(
-            f"    detected within {BOUNDS} x the bound for {watched}: {share(tally.detected, tally.cases)}, to reach 90 %"
-        )
-        print(f"    channel named first, once detected: {share(tally.first_right, tally.detected)}, to reach 95 %")
+        bound = f"{BOUNDS} x the bound for {'channels' if item_known else 'channels x items'}"
+        yield at_least(f"{story}: detected within {bound}", share(tally.detected, tally.cases), DETECTED, percent)
+        first = share(tally.first_right, tally.detected)
+        yield at_least(f"{story}: channel named first, once detected, {bound}", first, NAMED, percent)
     else:
         blameless = tally.cases - tally.answers[Answer.CAUSES.value]
-        print(f"    nobody blamed {share(blameless, tally.cases)}, to reach 95 %")
-    median, high = np.quantile(tally.seconds, (0.5, 0.95))
-    print(f"    {1e3 * median:.0f} / {1e3 * high:.0f} ms a case (median / p95)")
+        yield at_least(f"{story}: nobody blamed", share(blameless, tally.cases), NAMED, percent)
+    yield stated(f"{story}: mean time of a case", over_seeds(tally.seconds), milliseconds)
 
 
-if __name__ == "__main__":
-    main()
+EVALUATION: Final = Evaluation(
+    name="poisoned_channel",
+    shows="2 to 20 % of one channel's outputs moved, 0.2 to 2 % of all: is it found, and is the right channel named?",
+    measure=measure,
+    first_seed=200,
+)

@@ -1,0 +1,12 @@
+"""The evaluations, one file each."""
+
+from typing import Final
+
+from spanward_processor.evaluate.base import Evaluation
+from spanward_processor.evaluate.evaluations import poisoned_channel, root_cause
+
+EVALUATIONS: Final[tuple[Evaluation, ...]] = (
+    poisoned_channel.EVALUATION,
+    root_cause.EVALUATION,
+)
+"""Every evaluation, in the order in which they are run; a test compares this tuple with the folder."""
