@@ -44,6 +44,7 @@ class SliceShare:
     log10_e: float
     n: int
     text: str  # what moved inside the slice, in words
+    share: float = 0.0  # part of the shift that it explains, where that was asked
 
 
 @dataclass(frozen=True, slots=True)

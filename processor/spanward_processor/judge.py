@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.attribution.contributions import Contributions
 from spanward_processor.detectors.base import Account, Detector, Surprise
 from spanward_processor.evidence import Evidence, log10_threshold, together
 from spanward_processor.findings import Finding, Series, Severity, SliceShare, State, as_plain, from_plain
@@ -58,6 +59,7 @@ class Judge:
         text: Code to text.
         window_s: Length of a window, seconds.
         false_alarms_per_day: The budget for all tests together.
+        contributions: Who explains findings by slices; None leaves it at the slices that deviate themselves.
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class Judge:
         *,
         window_s: float,
         false_alarms_per_day: float,
+        contributions: Contributions | None = None,
     ) -> None:
+        self._contributions = contributions
         self._detectors = tuple(detectors)
         self.spent = Spent(detector.name for detector in self._detectors)
         self._slots = Slots()  # of streams ever under test, by whomever
@@ -149,6 +153,8 @@ class Judge:
             began_s = time.perf_counter()
             detector.learn(window, held)
             self.spent.add(detector.name, "windows", time.perf_counter() - began_s)
+        if self._contributions:
+            self._contributions.keep(window)
         return tuple(changes)
 
     def _ask(self, detector: Detector, window: Window) -> Surprise:
@@ -225,6 +231,8 @@ class Judge:
         detector, key = self._detectors[number], stream >> FEATURE_BITS
         account = detector.explain(stream, window, self._directory, self._text)
         slices, judged, unjudged = self._slices(number, stream, window)
+        series, feature = self._directory.parent(key), stream & _FEATURE_MASK
+        told = self._contributions.of(window, series, feature) if self._contributions else None
         log10_e = float(self._log10_e([stream])[0])
         finding = Finding(
             id=_finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
@@ -243,8 +251,8 @@ class Judge:
             p=self._evidence[number].p(self._slots.of(stream)),
             n=account.n,
             budget_per_day=self.false_alarms_per_day,
-            reason=account.reason + _blame(slices, judged, unjudged),
-            slices=tuple(share for share, _ in slices),
+            reason=account.reason + (f" {told.reason}" if told else _blame(slices, judged, unjudged)),
+            slices=told.slices if told else tuple(share for share, _ in slices),
             technique=account.technique,
             client_trust=account.client_trust,
             example_trace_id=window.example(key),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.annotate import Templates, annotate
+from spanward_processor.attribution.contributions import Contributions
 from spanward_processor.decode import UndecodableError, decode
 from spanward_processor.detectors import Baseline, panel
 from spanward_processor.detectors.base import RowDetector
@@ -101,14 +102,15 @@ class Pipeline:
         )
         decay = float(0.5 ** (settings.window_s / settings.half_life_s))
         self._detectors = panel(settings.learning, decay)
+        baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
         self._judge = Judge(
             self._detectors,
             self._directory,
             self._texts.__getitem__,
             window_s=settings.window_s,
             false_alarms_per_day=settings.false_alarms_per_day,
+            contributions=Contributions(self._directory, baseline.usual, self._texts.__getitem__),
         )
-        baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
         self.panorama = Panorama(self._directory, baseline, self._texts.__getitem__, settings, clock_ns)
         self._scoring = tuple(detector for detector in self._detectors if isinstance(detector, RowDetector))
         self._row_detectors = tuple(detector.name for detector in self._scoring)

@@ -76,7 +76,8 @@ def test_an_incident_is_found_after_it_begins() -> None:
     opened = [change for change in simulated.changes if change.state is State.OPENED]
     assert [one.aspect for one in opened] == ["decision"]
     assert BEGINS_S < (opened[0].opened_ns - START_NS) / SECOND_NS < BEGINS_S + 120
-    assert text_of(2) in opened[0].reason
+    assert f"Explained by channel '{text_of(2)}'" in opened[0].reason
+    assert [share.value for share in opened[0].slices] == [text_of(2)]
     assert 0 < simulated.late < simulated.accepted / 100
 
 
