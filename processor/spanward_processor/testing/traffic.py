@@ -39,6 +39,8 @@ class Behaviour:
         error_ratio: Share of failing requests.
         flipped: Share of the first decision's rows, in the last channel, that get the second decision instead.
         flood_per_s: Requests per second of one client that repeats itself.
+        slower: Factor on latency.
+        surer: Below one the score falls: it is raised to the power of one by this.
     """
 
     rate_per_s: float = 50.0
@@ -46,6 +48,8 @@ class Behaviour:
     error_ratio: float = 0.01
     flipped: float = 0.0
     flood_per_s: float = 0.0
+    slower: float = 1.0
+    surer: float = 1.0
 
 
 QUIET: Final = Behaviour()
@@ -87,7 +91,7 @@ class Traffic:
         count = int(self._rng.poisson(behaviour.rate_per_s * self._window_s)) + flood
         bins = np.full((len(FEATURES), count), MISSING, np.int64)
         lengths = np.round(self._rng.lognormal(3.5, 0.5, count) * behaviour.longer)
-        latencies = 0.002 + lengths * 0.0004 * self._rng.lognormal(0.0, 0.3, count)
+        latencies = (0.002 + lengths * 0.0004 * self._rng.lognormal(0.0, 0.3, count)) * behaviour.slower
         channels = self._rng.choice(len(CHANNELS), count, p=_CHANNEL_SHARES)
         decisions = self._rng.choice(len(DECISIONS), count, p=(0.4, 0.3, 0.2, 0.1))
         flips = (channels == len(CHANNELS) - 1) & (decisions == 0) & (self._rng.random(count) < behaviour.flipped)
@@ -100,7 +104,7 @@ class Traffic:
         bins[Aspect.LATENCY] = exponential_bins(latencies)
         bins[Aspect.ERROR] = self._rng.random(count) < behaviour.error_ratio
         bins[Aspect.INPUT_SIZE] = exponential_bins(lengths)
-        bins[Aspect.SCORE] = unit_bins(self._rng.beta(8, 1.5, count))
+        bins[Aspect.SCORE] = unit_bins(self._rng.beta(8, 1.5, count) ** (1 / behaviour.surer))
         bins[Aspect.DECISION] = self._decisions[decisions]
         bins[Aspect.REPEAT] = repeats
         bins[Aspect.CLIENT] = clients
