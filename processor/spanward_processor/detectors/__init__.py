@@ -5,13 +5,14 @@ from typing import Final
 
 from spanward_processor.detectors.base import Detector
 from spanward_processor.detectors.baseline import Baseline
+from spanward_processor.detectors.baseline_guard import BaselineGuard
 from spanward_processor.detectors.change import Change
 from spanward_processor.detectors.dominant_client import DominantClient
 from spanward_processor.settings import Learning
 
-__all__ = ["DETECTORS", "Baseline", "Change", "Detector", "DominantClient", "panel"]
+__all__ = ["DETECTORS", "Baseline", "BaselineGuard", "Change", "Detector", "DominantClient", "panel"]
 
-DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (Baseline, Change, DominantClient)
+DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (Baseline, Change, DominantClient, BaselineGuard)
 """Every detector, in the order in which they are asked; a test compares this tuple with the folder."""
 
 
