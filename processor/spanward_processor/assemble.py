@@ -35,6 +35,7 @@ def snapshots_of(config: Config) -> Snapshots | None:
         return None
     detection = config.detection.model_dump(mode="json", include={"window_s", "half_life_s", "slices", "roles"})
     facts = {f"detection.{name}": value for name, value in detection.items()}
+    facts |= {"canary.window_s": config.canary.window_s}
     facts |= {"limits.keys": config.limits.keys, "limits.texts": config.limits.texts}
     features = [feature.aspect.name for feature in FEATURES]
     return Snapshots(folder, facts | {"detectors": [detector.__name__ for detector in DETECTORS], "features": features})
@@ -47,13 +48,13 @@ def pipeline_of(config: Config, snapshots: Snapshots | None) -> Pipeline:
         config: The configuration.
         snapshots: Where it is kept; None where it is not.
     """
-    detection, limits = config.detection.as_settings(), config.limits.as_settings()
+    detection, limits, canary = config.detection.as_settings(), config.limits.as_settings(), config.canary.as_settings()
     if snapshots is None:
-        return Pipeline(detection, limits)
+        return Pipeline(detection, limits, canary=canary)
     try:
-        pipeline = Pipeline(detection, limits, kept=snapshots.read())
+        pipeline = Pipeline(detection, limits, canary=canary, kept=snapshots.read())
     except FileNotFoundError:
-        return Pipeline(detection, limits)
+        return Pipeline(detection, limits, canary=canary)
     except SnapshotError as error:
         _log.warning(
             "what was learned is of no use, learning begins anew file=%s reason=%r", snapshots.path, str(error)
@@ -65,7 +66,7 @@ def pipeline_of(config: Config, snapshots: Snapshots | None) -> Pipeline:
     else:
         _log.info("what was learned before the restart goes on file=%s", snapshots.path)
         return pipeline
-    return Pipeline(detection, limits)
+    return Pipeline(detection, limits, canary=canary)
 
 
 def delivery_of(config: Config, rng: random.Random) -> Delivery:

@@ -13,7 +13,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -23,14 +22,15 @@ from pydantic_core import ErrorDetails
 
 from spanward import semconv
 from spanward_processor import settings
+from spanward_processor.canary.section import CanaryConfig
 from spanward_processor.journal.log import Fsync, JournalSettings
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES, attribute_conflicts
+from spanward_processor.sections import Count, NotNegative, Number, Positive, ReadableFile, Section, number
 from spanward_processor.yamltree import Filling, UnreadableError, read_tree
 
-_SECRET: Final = re.compile(r"headers|key_file|token|password", re.IGNORECASE)
+_SECRET: Final = re.compile(r"headers|key_file|token|password|secret", re.IGNORECASE)
 _USER_INFO: Final = re.compile(r"//[^/@]*@")
 _HEADER_NAME: Final = re.compile(r"(?!grpc-)[a-z0-9_.-]+(?<!-bin)", re.IGNORECASE)
-_LONGEST_S: Final = 1e9  # some thirty years; in nanoseconds it still fits 64 bits
 _RULES: Final = {
     "missing": "must be given",
     "dict_type": "must be a mapping",
@@ -78,20 +78,6 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"  # any other name may resolve to anything
 
 
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic takes ValueErrors
-    return value
-
-
-def _readable(path: Path) -> Path:
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ValueError(f"must be a readable file ({error.strerror})") from error
-    return path
-
-
 def _role(name: str) -> str:
     if name not in TEXT_ROLES | NUMBER_ROLES:
         raise ValueError(f"must be a role, which are {', '.join(TEXT_ROLES | NUMBER_ROLES)}")
@@ -112,19 +98,10 @@ def _header_value(value: str) -> str:
 
 Address = Annotated[str, AfterValidator(_address)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
-ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Headers = dict[Annotated[str, AfterValidator(_header_name)], Annotated[str, AfterValidator(_header_value)]]
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0, le=_LONGEST_S)]
-NotNegative = Annotated[Number, Field(ge=0, le=_LONGEST_S)]
-Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class ServerTls(_Section):
+class ServerTls(Section):
     """Certificate of the receiver; with `client_ca_file` senders must show one too."""
 
     cert_file: ReadableFile
@@ -132,7 +109,7 @@ class ServerTls(_Section):
     client_ca_file: ReadableFile | None = None
 
 
-class ClientTls(_Section):
+class ClientTls(Section):
     """How a backend's certificate is checked, and ours shown to it."""
 
     ca_file: ReadableFile | None = None
@@ -147,7 +124,7 @@ class ClientTls(_Section):
         return key_file
 
 
-class Receiver(_Section):
+class Receiver(Section):
     """Where senders reach us; beyond this machine only with TLS, or with `insecure_bind`."""
 
     tls: ServerTls | None = None
@@ -165,7 +142,7 @@ class Receiver(_Section):
         return listen
 
 
-class Live(_Section):
+class Live(Section):
     """Where the live page and the health endpoints are served."""
 
     insecure_bind: bool = False
@@ -179,7 +156,7 @@ class Live(_Section):
         return listen
 
 
-class BackendConfig(_Section):
+class BackendConfig(Section):
     """One OTLP endpoint to which everything is forwarded."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
@@ -198,7 +175,7 @@ class BackendConfig(_Section):
         return tls
 
 
-class ForwardingConfig(_Section):
+class ForwardingConfig(Section):
     """How patient we are with backends."""
 
     max_wait_s: Positive = 30.0
@@ -220,12 +197,12 @@ def _state_folder() -> Path:
     return Path(base) / "spanward"
 
 
-class JournalConfig(_Section):
+class JournalConfig(Section):
     """Where acknowledged requests lie until every backend took them."""
 
     folder: Path | None = None  # null: where the user's programs keep what must survive a restart
     most_bytes: Annotated[Count, Field(ge=1 << 16, le=1 << 44)] = 1 << 30
-    recent_bytes: Annotated[int, BeforeValidator(_number), Field(ge=0, le=1 << 40)] = 32 << 20
+    recent_bytes: Annotated[int, BeforeValidator(number), Field(ge=0, le=1 << 40)] = 32 << 20
     fsync: Fsync = Fsync.INTERVAL
     fsync_interval_s: Positive = 1.0
 
@@ -235,21 +212,21 @@ class JournalConfig(_Section):
         return JournalSettings(folder=self.folder or _state_folder() / "journal", **kept)
 
 
-class StateConfig(_Section):
+class StateConfig(Section):
     """Where what was learned is kept over a restart."""
 
     folder: Path | None = None  # null: the journal's folder
     interval_s: Positive = 60.0
 
 
-class LearningConfig(_Section):
+class LearningConfig(Section):
     """When a series counts as learned."""
 
     windows: Count = 30
     rows: Count = 300
 
 
-class DetectionConfig(_Section):
+class DetectionConfig(Section):
     """How spans are judged."""
 
     window_s: Annotated[Number, Field(ge=0.1, le=86_400)] = 10.0
@@ -284,7 +261,7 @@ class DetectionConfig(_Section):
         )
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(Section):
     """What is taken and kept at most."""
 
     message_bytes: Annotated[Count, Field(le=64 << 20)] = 16 << 20
@@ -307,7 +284,7 @@ class LimitsConfig(_Section):
         return settings.Limits(**self.model_dump(include={field.name for field in fields(settings.Limits)}))
 
 
-class Telemetry(_Section):
+class Telemetry(Section):
     """What the processor says of itself: OTLP metrics to the backends, and where Prometheus may scrape them."""
 
     interval_s: Positive = 10.0
@@ -322,7 +299,7 @@ class Telemetry(_Section):
         return listen
 
 
-class Config(_Section):
+class Config(Section):
     """The whole file; every key has a default, an empty file is valid."""
 
     receiver: Receiver = Receiver()
@@ -333,6 +310,7 @@ class Config(_Section):
     forwarding: ForwardingConfig = ForwardingConfig()
     detection: DetectionConfig = DetectionConfig()
     limits: LimitsConfig = LimitsConfig()
+    canary: CanaryConfig = CanaryConfig()
     telemetry: Telemetry = Telemetry()
 
     @property

@@ -100,6 +100,11 @@ class KeyDirectory:
         """Return the number of keys in use, the overflow key included."""
         return int(self._space.counts[KEYS])
 
+    @property
+    def named(self) -> int:
+        """Keys that can be asked for: a new one gets its names while the request that brings it is on its way."""
+        return self._named
+
     def __getitem__(self, key: int) -> Series:
         """Return who is meant by a key."""
         if key == 0:

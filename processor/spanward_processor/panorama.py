@@ -146,6 +146,11 @@ class Panorama:
                     if len(self._seen) < _MOST_SHOWN:
                         self._seen.setdefault(key, _Seen())
             self._note(window)
+        self.hear(changes, open_findings)
+
+    def hear(self, changes: Iterable[Finding], open_findings: tuple[Finding, ...]) -> None:
+        """Take in what changed about the findings."""
+        with self._lock:
             for change in changes:
                 self._sequence += 1
                 self._transitions.append((self._sequence, change))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from spanward_processor.annotate import Templates, annotate
 from spanward_processor.attribution.contributions import Contributions
+from spanward_processor.canary.canaries import Canaries
+from spanward_processor.canary.settings import Canary
 from spanward_processor.decode import UndecodableError, decode
 from spanward_processor.detectors import Baseline, panel
 from spanward_processor.detectors.base import RowDetector
@@ -68,6 +70,7 @@ class Pipeline:
         limits: What is kept at most.
         clock_ns: Returns the time of day, Unix nanoseconds.
         monotonic_ns: Returns a clock that never steps, nanoseconds.
+        canary: How two versions of one model are compared.
         kept: What an earlier pipeline of the same settings has kept; None begins to learn anew.
     """
 
@@ -78,6 +81,7 @@ class Pipeline:
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        canary: Canary | None = None,
         kept: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self._settings = settings
@@ -101,6 +105,14 @@ class Pipeline:
             monotonic_ns=monotonic_ns,
         )
         decay = float(0.5 ** (settings.window_s / settings.half_life_s))
+        self.canaries = Canaries(
+            canary or Canary(),
+            self._directory,
+            self._texts.__getitem__,
+            limits,
+            clock_ns=clock_ns,
+            monotonic_ns=monotonic_ns,
+        )
         self._detectors = panel(settings.learning, decay)
         baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
         self._judge = Judge(
@@ -182,6 +194,7 @@ class Pipeline:
         if processed.rows is None:
             return 0
         with self._windowing:
+            self.canaries.take(processed.rows)
             return self._windows.add(processed.rows, processed.p)
 
     # --- event time moves on -------------------------------------------------------------------------------------------
@@ -198,16 +211,30 @@ class Pipeline:
         with self._judging:
             with self._windowing:
                 due = self._windows.due(every=every)
+                trials = self.canaries.due(every=every)
                 watermark_ns = self._windows.watermark_ns
             changes = [change for window in due for change in self._hear(window.close())]
+            changes += [change for close in trials for change in self._try(close())]
             self.panorama.watermark_ns = watermark_ns
         return tuple(changes)
 
     def _hear(self, window: Window) -> tuple[Finding, ...]:
         changes = self._judge.hear(window)
         self._templates = Templates.of(self._judge.carriers(), self._row_detectors)
-        self.panorama.see(window, changes, self._judge.open_findings)
+        self.panorama.see(window, changes, self._open_findings())
+        with self._windowing:
+            self.canaries.see(window)
         return changes
+
+    def _try(self, window: Window) -> tuple[Finding, ...]:
+        """Let the trials of canaries hear a window of theirs."""
+        changes = self.canaries.hear(window)
+        if changes:
+            self.panorama.hear(changes, self._open_findings())
+        return changes
+
+    def _open_findings(self) -> tuple[Finding, ...]:
+        return (*self._judge.open_findings, *self.canaries.open_findings)
 
     # --- over a restart ------------------------------------------------------------------------------------------------
 
@@ -221,6 +248,7 @@ class Pipeline:
             judged = gathered({"judge": self._judge}) | under("panorama", self.panorama.arrays())
             with self._windowing:
                 held, now_ns = self._windows.held(), self._clock_ns()
+                trials = self.canaries.held()
             with self._stateful:  # after the windows: it names every key that they count
                 directory, texts = self._directory.held(), self._texts.held()
                 recent = under("recent", copies(self._recent._asdict()))
@@ -228,6 +256,7 @@ class Pipeline:
         named = under("directory", directory()) | under("texts", texts())
         return (
             judged
+            | under("canaries", trials())
             | named
             | recent
             | under("windows", held.arrays())
@@ -236,7 +265,8 @@ class Pipeline:
 
     def _restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
         scattered({"directory": self._directory, "texts": self._texts, "judge": self._judge}, kept)
-        self.panorama.restore(part("panorama", kept), self._judge.open_findings)
+        self.canaries.restore(part("canaries", kept))
+        self.panorama.restore(part("panorama", kept), self._open_findings())
         self._recent = Memory(**part("recent", kept))
         saved_ns, complete = (int(number) for number in kept["when"])
         away_ns = max(0, self._clock_ns() - saved_ns)
@@ -245,7 +275,7 @@ class Pipeline:
 
     # --- while it runs -------------------------------------------------------------------------------------------------
 
-    def adopt(self, settings: Detection, limits: Limits) -> None:
+    def adopt(self, settings: Detection, limits: Limits, canary: Canary | None = None) -> None:
         """Judge by other settings from the next window on; window, half-life, slices, roles, keys and texts stay."""
         with self._judging, self._windowing:
             self._settings, self._limits = settings, limits
@@ -253,6 +283,7 @@ class Pipeline:
             self._windows.adopt(
                 lateness_s=settings.lateness_s, future_s=limits.future_s, most_cells=limits.cells_per_window
             )
+            self.canaries.adopt(canary or Canary(), limits)
             self._judge.false_alarms_per_day = settings.false_alarms_per_day
             for detector in self._detectors:
                 detector.learning = settings.learning

@@ -19,6 +19,7 @@ RESTART: Final = (
     "detection.half_life_s",
     "detection.slices",
     "detection.roles",
+    "canary.window_s",
     "limits.keys",
     "limits.texts",
 )

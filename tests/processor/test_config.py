@@ -316,6 +316,18 @@ BOUNDS: dict[str, dict[str, tuple[float | None, float | None]]] = {
     },
     "state": {"interval_s": (None, 1e9)},
     "journal": {"most_bytes": (1 << 16, 1 << 44), "recent_bytes": (0, 1 << 40), "fsync_interval_s": (None, 1e9)},
+    "canary": {
+        "window_s": (0.1, 3600),
+        "lateness_s": (0, 1e9),
+        "warmup_s": (0, 1e9),
+        "alpha": (None, 0.5),
+        "min_requests": (1, 1_000_000_000),
+        "promote_requests": (1, 1_000_000_000),
+        "min_clients": (1, 1_000_000_000),
+        "vanished_s": (None, 1e9),
+        "cooldown_s": (0, 1e9),
+        "timeout_s": (None, 1e9),
+    },
     "telemetry": {"interval_s": (None, 1e9)},
 }
 """Smallest and largest value of every number; None where the bound itself is refused: 0 below, 1 above."""

@@ -1,0 +1,1 @@
+"""Two versions of one model, compared while both serve, and what follows from it."""

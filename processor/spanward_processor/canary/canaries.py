@@ -1,0 +1,274 @@
+"""All trials under way, fed by windows of their own: short ones, of the rows of models of which two versions serve.
+
+While one version serves, nothing is counted here: a request costs one look at how many series there are.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanward_processor.canary.arms import Versions
+from spanward_processor.canary.columns import GROUPS
+from spanward_processor.canary.settings import Canary
+from spanward_processor.canary.telling import finding_of
+from spanward_processor.canary.trial import Trial
+from spanward_processor.canary.verdict import Decision, Verdict
+from spanward_processor.features import Aspect, Rows
+from spanward_processor.findings import Finding, Severity, State, as_plain, from_plain
+from spanward_processor.kept import Arrays, from_json, part, to_json, under
+from spanward_processor.keys import KeyDirectory
+from spanward_processor.settings import Limits
+from spanward_processor.window import Window
+from spanward_processor.windows import Windows
+
+_SECOND_NS: Final = 1_000_000_000
+_MOST_TRIALS: Final = 32
+_MOST_SLOTS: Final = 64
+_LEAST_SKEW_NS: Final = _SECOND_NS  # between clocks of two versions; less is a matter of when batches are sent
+_SKEW_NS: Final = 60 * _SECOND_NS  # how long a clock is believed to go as it went
+
+
+class Canaries:
+    """Trials of canaries.
+
+    Args:
+        settings: How versions are compared.
+        directory: Names of the keys.
+        text: Code to text.
+        limits: What is kept at most.
+        clock_ns: Returns the time of day, Unix nanoseconds.
+        monotonic_ns: Returns a clock that never steps, nanoseconds.
+    """
+
+    def __init__(
+        self,
+        settings: Canary,
+        directory: KeyDirectory,
+        text: Callable[[int], str],
+        limits: Limits,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.settings = settings
+        self._directory = directory
+        self._text = text
+        self._clock_ns = clock_ns
+        self._versions = Versions(directory)
+        self._windows = Windows(
+            width_s=settings.window_s,
+            lateness_s=settings.lateness_s,
+            future_s=limits.future_s,
+            most_cells=limits.cells_per_window,
+            clock_ns=clock_ns,
+            monotonic_ns=monotonic_ns,
+        )
+        self._series = 0  # keys there were when new ones were last looked for
+        self._slots = np.full(1, -1, np.int64)  # by key; the last is that of rows without a series
+        self._keys: list[int] = []  # by slot
+        self._behind = np.zeros(
+            (2, _MOST_SLOTS), np.int64
+        )  # least time from end to arrival: this minute, the one before
+        self._behind_since_ns = 0
+        self._trials: dict[tuple[int, int], Trial] = {}
+        self._ended: list[tuple[int, int]] = []
+        self._verdicts: tuple[Verdict, ...] = ()
+        self._open: dict[tuple[int, int], Finding] = {}
+        self._due: list[Verdict] = []
+        self._lock = threading.Lock()  # of what is decided and not yet taken
+
+    # --- rows ----------------------------------------------------------------------------------------------------------
+
+    def take(self, rows: Rows) -> None:
+        """Count the rows of models that have a trial; nobody else may call meanwhile."""
+        if self._directory.named != self._series:
+            self._series = self._directory.named
+            self._notice()
+        if not self._keys:
+            return
+        slots = self._slots[np.minimum(rows.keys[0], self._slots.size - 2)]
+        at = np.flatnonzero(slots >= 0)
+        if not at.size:
+            return
+        slots, time_ns = slots[at], rows.time_ns[at]
+        groups = rows.bins[Aspect.CLIENT, at] & (GROUPS - 1)
+        chosen = Rows(
+            keys=(slots * GROUPS + groups)[None],
+            bins=np.ascontiguousarray(rows.bins[:, at]),
+            time_ns=time_ns + self._ahead(slots, time_ns),
+            traces=rows.traces[at],
+        )
+        self._windows.add(chosen, np.ones(at.size))
+
+    def _ahead(self, slots: NDArray[np.int64], time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return by how much each row's clock is behind that of the version which is least behind.
+
+        Versions run on different machines. A row that has just ended comes soon; so the least time from a row's end to its
+        arrival is what its version's clock is behind ours.
+        """
+        now_ns = self._clock_ns()
+        if now_ns - self._behind_since_ns >= _SKEW_NS:
+            self._behind[1], self._behind[0] = self._behind[0], np.iinfo(np.int64).max
+            self._behind_since_ns = now_ns
+        np.minimum.at(self._behind[0], slots, now_ns - time_ns)
+        behind = self._behind.min(0)[: len(self._keys)]
+        seen = behind < np.iinfo(np.int64).max
+        skew = np.where(seen, behind - behind[seen].min(), 0)
+        return np.where(skew >= _LEAST_SKEW_NS, skew, 0)[slots]
+
+    def _notice(self) -> None:
+        """Begin a trial where a new version has come beside one that was long there."""
+        now_ns = self._clock_ns()
+        for key in self._versions.look(now_ns):
+            if elder := self._versions.elder_than(key):
+                self._begin(dict.fromkeys((*elder, key), 1.0), now_ns)
+
+    def see(self, window: Window) -> None:
+        """Begin trials of the versions that served in a window of the judge; nobody else may call meanwhile."""
+        if not self._versions.any():
+            return
+        of_rate = window.cells.of_feature(Aspect.RATE)
+        rows = dict(zip(of_rate.keys.tolist(), of_rate.counts.tolist(), strict=True))
+        self._begin(rows, window.end_ns)
+
+    def _begin(self, rows: dict[int, float], now_ns: int) -> None:
+        pairs = self._versions.pairs(rows, self.settings) if self.settings.enabled else []
+        for stable, canary in pairs:
+            if (stable, canary) not in self._trials and (canary, stable) not in self._trials:
+                slots = [self._slot(key) for key in (stable, canary)]
+                if len(self._trials) < _MOST_TRIALS and min(slots) >= 0:
+                    series = self._directory[stable], self._directory[canary]
+                    self._trials[stable, canary] = Trial((slots[0], slots[1]), *series, now_ns)
+
+    def _slot(self, key: int) -> int:
+        """Return the slot of a series, a new one where it has none; -1 where there is no more."""
+        if key >= self._slots.size - 1:
+            more = np.full(key + 2 + key // 4, -1, np.int64)
+            more[: self._slots.size - 1] = self._slots[:-1]
+            self._slots = more
+        if self._slots[key] < 0 and len(self._keys) < _MOST_SLOTS:
+            self._slots[key] = len(self._keys)
+            self._behind[:, len(self._keys)] = np.iinfo(np.int64).max
+            self._keys.append(key)
+        return int(self._slots[key])
+
+    # --- event time moves on -------------------------------------------------------------------------------------------
+
+    def due(self, *, every: bool) -> list[Callable[[], Window]]:
+        """Take out the windows whose time has come, each to be sorted out later; nobody else may call meanwhile."""
+        for pair in self._ended:
+            self._trials.pop(pair, None)
+        self._ended.clear()
+        if not self._trials:
+            if self._keys:  # what is still open is about trials that have ended
+                self._windows.due(every=True)
+                self._slots, self._keys = np.full(1, -1, np.int64), []
+            return []
+        return [due.close for due in self._windows.due(every=every)]
+
+    def hear(self, window: Window) -> tuple[Finding, ...]:
+        """Let every trial take in one window; return what changed about the findings."""
+        changes: list[Finding] = []
+        verdicts: list[Verdict] = []
+        for pair, trial in list(self._trials.items()):
+            if pair in self._ended:
+                continue
+            before = trial.decision
+            trial.hear(window, self.settings)
+            verdict = trial.judge(self.settings, self._text)
+            verdicts.append(verdict)
+            if verdict.decision is Decision.ROLL_BACK and before is not Decision.ROLL_BACK:
+                self._open[pair] = finding_of(verdict, State.OPENED)
+                changes.append(self._open[pair])
+                with self._lock:
+                    self._due.append(verdict)
+            if verdict.vanished:
+                self._ended.append(pair)
+                changes += self._farewell(pair, verdict)
+        self._verdicts = tuple(verdicts)
+        return tuple(changes)
+
+    def _farewell(self, pair: tuple[int, int], verdict: Verdict) -> list[Finding]:
+        """Say that a version has vanished: as it should, or in the middle of its trial."""
+        if finding := self._open.pop(pair, None):
+            gone = verdict.vanished == verdict.canary.version
+            return [finding_of(verdict, State.RESOLVED, aspect=finding.aspect)] if gone else []
+        if (
+            verdict.vanished != verdict.canary.version
+            or verdict.decision is Decision.PROMOTE
+            or not verdict.requests[1]
+        ):
+            return []
+        reason = f"{verdict.canary.version} vanished in the middle of its trial, after {verdict.requests[1]:,} requests"
+        return [finding_of(verdict, State.OPENED, aspect="version", reason=reason, severity=Severity.WARNING)]
+
+    @property
+    def open_findings(self) -> tuple[Finding, ...]:
+        """The findings that last."""
+        return tuple(self._open.values())
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is known of every canary, as of the newest window."""
+        return self._verdicts
+
+    def take_due(self) -> tuple[Verdict, ...]:
+        """Return the verdicts that ask for a roll-back, each once."""
+        with self._lock:
+            due, self._due = tuple(self._due), []
+        return due
+
+    def adopt(self, settings: Canary, limits: Limits) -> None:
+        """Compare by other settings from the next window on; the length of a window stays."""
+        self.settings = settings
+        if not settings.enabled:
+            self._ended += self._trials
+        self._windows.adopt(
+            lateness_s=settings.lateness_s, future_s=limits.future_s, most_cells=limits.cells_per_window
+        )
+
+    # --- over a restart ------------------------------------------------------------------------------------------------
+
+    def held(self) -> Callable[[], Arrays]:
+        """Return what gives the arrays of this moment, as long as no trial hears anything; nobody else may call meanwhile."""
+        windows = self._windows.held()
+        with self._lock:
+            due = [(verdict.stable.version, verdict.canary.version) for verdict in self._due]
+        pairs = [pair for pair in self._trials if pair not in self._ended]
+        rest = {
+            "keys": self._keys,
+            "pairs": pairs,
+            "open": [(pair, as_plain(finding)) for pair, finding in self._open.items()],
+            "due": due,
+        }
+
+        def arrays() -> Arrays:
+            made = under("windows", windows.arrays()) | {"rest": from_json(rest)}
+            for number, pair in enumerate(pairs):
+                made |= under(f"trial.{number}", self._trials[pair].arrays())
+            return made
+
+        return arrays
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        return self.held()()
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`. What the open windows held goes on in them."""
+        rest = to_json(arrays["rest"])
+        self._versions.forget_times()
+        self._series = self._directory.named
+        for key in rest["keys"]:
+            self._slot(key)
+        for number, (stable, canary) in enumerate(rest["pairs"]):
+            self._trials[stable, canary] = Trial.of(part(f"trial.{number}", arrays))
+        self._open = {(pair[0], pair[1]): from_plain(finding) for pair, finding in rest["open"]}
+        self._windows.restore(part("windows", arrays), away_ns=0, complete=True)
+        verdicts = [trial.judge(self.settings, self._text) for trial in self._trials.values()]
+        self._due = [one for one in verdicts if [one.stable.version, one.canary.version] in rest["due"]]
+        self._verdicts = tuple(verdicts)
