@@ -16,7 +16,7 @@ from spanward_processor.config import Config, is_loopback, load, parse
 
 FOLDER = Path(__file__).parents[1] / "otel-config"
 EVERY_KEY = FOLDER / "processor.yaml"
-ENVIRONMENT = {"TEMPO_TOKEN": "secret"}
+ENVIRONMENT = {"TEMPO_TOKEN": "secret", "ROLL_BACK_SECRET": "0123456789abcdef"}
 
 _EXAMPLE = re.compile(r"( *)#(?! \S)(.*)")
 _NO_VALUE = re.compile(r" *(\w+): (null|\[\]|\{\})( .*)?")

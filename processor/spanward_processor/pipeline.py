@@ -233,6 +233,11 @@ class Pipeline:
             self.panorama.hear(changes, self._open_findings())
         return changes
 
+    def note(self, finding: Finding) -> None:
+        """Show a finding that no window brought, such as that a canary was rolled back."""
+        with self._judging:
+            self.panorama.hear((finding,), self._open_findings())
+
     def _open_findings(self) -> tuple[Finding, ...]:
         return (*self._judge.open_findings, *self.canaries.open_findings)
 

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from spanward_processor.assemble import delivery_of, destinations_of, pipeline_of, snapshots_of
+from spanward_processor.canary.rollbacks import RollBacks
 from spanward_processor.closing import Closing
 from spanward_processor.config import Config, ConfigError, load
 from spanward_processor.counts import Counts
@@ -68,6 +69,8 @@ class Processor:
         self._receivers = Receivers(self.pipeline, self.counts, self._workers)
         self._source = PipelineSource(self.pipeline, self.counts, config, VERSION)
         self._page, self._scraped = Listener(), Listener()
+        self._roll_backs = RollBacks(self._note)
+        self._roll_backs.adopt(config.canary)
 
     @property
     def receiver_address(self) -> str:
@@ -146,6 +149,7 @@ class Processor:
         self._emitter = Emitter(self.delivery, self.counts, VERSION)
         self._keep_running("emitter", self._emitter.run())
         closing.add("findings", lambda: self._emitter.drain(GRACE_S))
+        closing.add("roll-backs", self._roll_backs.drain)
         self._keep_running("care", self._look_after())
         closing.add("open windows", self._leave_windows)
         if self._snapshots:
@@ -216,6 +220,7 @@ class Processor:
             opened.pop_all()
         self.pipeline.adopt(config.detection.as_settings(), config.limits.as_settings(), config.canary.as_settings())
         self._source.config = config
+        self._roll_backs.adopt(config.canary)
         self._exchange_delivery(config, ways, delivery)
         await self._receivers.serve(parts, self.delivery)
         if page:
@@ -250,6 +255,8 @@ class Processor:
             await asyncio.sleep(_TICK_S)
             try:
                 self._tell(await asyncio.to_thread(self.pipeline.tick))
+                for verdict in self.pipeline.canaries.take_due():
+                    self._roll_backs.begin(verdict)
             except Exception:  # noqa: BLE001 - see above
                 now_s = asyncio.get_running_loop().time()
                 if now_s - told_s >= _TELL_AGAIN_S:
@@ -260,6 +267,11 @@ class Processor:
         for finding in findings:
             _log.warning("finding state=%s severity=%s reason=%r", finding.state, finding.severity, finding.reason)
         self._emitter.put(findings)
+
+    async def _note(self, finding: Finding) -> None:
+        """Tell a finding that no window brought."""
+        await asyncio.to_thread(self.pipeline.note, finding)
+        self._tell((finding,))
 
     async def _look_after(self) -> None:
         """Force the journal to the medium and read changed certificates, at intervals."""

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from spanward_processor.canary.columns import COLUMNS, GROUPS, Stratum
 from spanward_processor.kept import Arrays
@@ -18,8 +17,9 @@ from spanward_processor.kernels.jit import Floats, Ints
 
 _MOST: Final = 4096  # clients that are told apart
 _SURE: Final = 1.5  # clients that chance would have sent to both, before it is said that they stay with one
-_STATIC_CHANCE: Final = 1e-3
-_FEWEST_FREEDOM: Final = 4.0
+_FREEDOM: Final = (np.inf, 60, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4)
+_STUDENT: Final = (3.090, 3.232, 3.385, 3.552, 3.733, 3.930, 4.144, 4.501, 4.785, 5.208, 5.893, 7.173)
+"""Student's t that is passed once in a thousand times, by degrees of freedom."""
 
 
 class Clients:
@@ -92,5 +92,6 @@ class Clients:
         reach = np.maximum((rows.sum(2) - (rows**2).sum(2) / of_arm[:, :, 0]).sum(1), 1e-9)
         between = np.maximum(squares - scatter * freedom, 0.0) / reach
         error = np.sqrt(between * ((rows / of_arm) ** 2).sum((1, 2)))
-        reaches: Floats = error * stdtrit(np.maximum(freedom, _FEWEST_FREEDOM), 1 - _STATIC_CHANCE)
-        return reaches
+        times: Floats = np.interp(1 / freedom, 1 / np.array(_FREEDOM), np.array(_STUDENT))
+        found: Floats = np.multiply(error, times)
+        return found

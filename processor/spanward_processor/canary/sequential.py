@@ -17,7 +17,6 @@ import math
 from typing import Final
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from spanward_processor.kernels.jit import Floats
 
@@ -61,9 +60,21 @@ def evidence_of_numbers(excess: Floats, variance: Floats, weight: Floats) -> Flo
         prior = np.maximum(size * scatter, 1e-12)
         total = variance + prior
         reach = excess / np.sqrt(total)
-        each.append(math.log(2) + 0.5 * np.log(prior / total) + 0.5 * reach * reach + log_ndtr(reach))
-    found = log_sum(np.stack(each, -1)) - math.log(len(_SIZES))
-    return np.where(variance > 0, found, 0.0)
+        each.append(0.5 * np.log(prior / total) + _log_one_sided(reach))
+    found: Floats = np.where(variance > 0, log_sum(np.stack(each, -1)) - math.log(len(_SIZES)), 0.0)
+    return found
+
+
+def _log_one_sided(reach: Floats) -> Floats:
+    """Return, never too large, the log of `2 exp(x^2 / 2) Phi(x)`, which a mixture over positive effects has.
+
+    Source: Phi(x) >= 1 - exp(-x^2 / 2) / 2; Birnbaum, "An inequality for Mill's ratio", 1942, for negative x.
+    """
+    far = np.abs(reach)
+    below = np.log((np.sqrt(4 + far * far) - far) / math.sqrt(2 * math.pi))
+    above = 0.5 * far * far + np.log(2 - np.exp(-0.5 * far * far))
+    found: Floats = np.where(reach < 0, below, above)
+    return found
 
 
 def radius_of_numbers(variance: Floats, weight: Floats, log_level: float) -> Floats:
@@ -72,7 +83,8 @@ def radius_of_numbers(variance: Floats, weight: Floats, log_level: float) -> Flo
     prior = np.maximum(_SIZES[1] * scatter, 1e-12)
     total = variance + prior
     wide = np.sqrt(total * (np.log(total / prior) - 2 * log_level))
-    return np.where(weight > 0, wide / np.maximum(weight, 1e-12), np.inf)
+    found: Floats = np.where(weight > 0, wide / np.maximum(weight, 1e-12), np.inf)
+    return found
 
 
 def likelihood_of_odds(events: Floats, of_canary: Floats, share: Floats) -> Floats:

@@ -107,7 +107,8 @@ class Sums:
     def dispersion(self) -> Floats:
         """Return (c,) float64 how much more blocks differ than chance has it; 1 where they do not clearly."""
         squares, blocks = self._scatter + _KNOWN
-        return np.maximum(squares / blocks - np.sqrt(2 / blocks), 1.0)
+        found: Floats = np.maximum(squares / blocks - np.sqrt(2 / blocks), 1.0)
+        return found
 
     # --- over a restart ------------------------------------------------------------------------------------------------
 
