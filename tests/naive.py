@@ -393,3 +393,10 @@ def template(
         if cell in carriers:
             otherwise = 2 * carriers[cell] + int(unusual)
     return otherwise
+
+
+def is_good(value: float, source: int, op: int, limit: float) -> bool:
+    """Return whether a value meets an objective; any source below -1 is an error, which must not be."""
+    if source < -1:
+        return value == 0
+    return {0: value <= limit, 1: value < limit, 2: value >= limit, 3: value > limit}[op]

@@ -48,7 +48,7 @@ def pipeline_of(config: Config, snapshots: Snapshots | None) -> Pipeline:
         config: The configuration.
         snapshots: Where it is kept; None where it is not.
     """
-    detection, limits, canary = config.detection.as_settings(), config.limits.as_settings(), config.canary.as_settings()
+    detection, limits, canary = config.judging(), config.limits.as_settings(), config.canary.as_settings()
     if snapshots is None:
         return Pipeline(detection, limits, canary=canary)
     try:

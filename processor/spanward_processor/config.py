@@ -5,7 +5,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -26,6 +26,8 @@ from spanward_processor.canary.section import CanaryConfig
 from spanward_processor.journal.log import Fsync, JournalSettings
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES, attribute_conflicts
 from spanward_processor.sections import Count, NotNegative, Number, Positive, ReadableFile, Section, number
+from spanward_processor.slo.openslo import OpenSloError
+from spanward_processor.slo.section import SloConfig
 from spanward_processor.yamltree import Filling, UnreadableError, read_tree
 
 _SECRET: Final = re.compile(r"headers|key_file|token|password|secret", re.IGNORECASE)
@@ -309,9 +311,14 @@ class Config(Section):
     state: StateConfig | None = StateConfig()
     forwarding: ForwardingConfig = ForwardingConfig()
     detection: DetectionConfig = DetectionConfig()
+    slo: SloConfig = SloConfig()
     limits: LimitsConfig = LimitsConfig()
     canary: CanaryConfig = CanaryConfig()
     telemetry: Telemetry = Telemetry()
+
+    def judging(self) -> settings.Detection:
+        """Return what the pipeline is told: how spans are judged, and by which objectives."""
+        return replace(self.detection.as_settings(), objectives=self.slo.objectives())
 
     @property
     def state_folder(self) -> Path | None:
@@ -363,9 +370,22 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Config:
     except ValidationError as error:
         lines = (_line(mistake, filling.filled) for mistake in error.errors())
         raise ConfigError([*filling.errors, *lines]) from error
-    if filling.errors:
-        raise ConfigError(filling.errors)
+    if errors := [*filling.errors, *_slo_errors(config)]:
+        raise ConfigError(errors)
     return config
+
+
+def _slo_errors(config: Config) -> Iterable[str]:
+    """Yield what is wrong with the objectives: documents are checked by more than their form."""
+    try:
+        objectives = config.slo.objectives()
+    except OpenSloError as error:
+        yield from error.errors
+        return
+    for objective in objectives:
+        wanted = objective.selector.slice
+        if wanted and wanted[0] not in config.detection.slices:
+            yield f"slo, {objective.name}: must name a slice of detection.slices, got {wanted[0]}"
 
 
 def _line(error: ErrorDetails, filled: set[str]) -> str:

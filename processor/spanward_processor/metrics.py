@@ -91,6 +91,17 @@ DETECTOR_TIME: Final = _counter("spanward.detector.time", "s", "Time a detector 
 FINDINGS_OPENED: Final = _counter(semconv.METRIC_FINDING_COUNT, "{finding}", "Findings opened.")
 FINDINGS_OPEN: Final = _gauge(semconv.METRIC_FINDING_OPEN, "{finding}", "Findings open now.")
 FINDINGS_DROPPED: Final = _counter("spanward.findings.dropped", "{finding}", "Findings that could not be told.")
+SLO_EVENTS: Final = _counter(semconv.METRIC_SLO_EVENTS, "{request}", "Requests that an objective counts, good and bad.")
+SLO_OBJECTIVE: Final = _gauge(semconv.METRIC_SLO_OBJECTIVE, "1", "Share of good requests that an objective asks for.")
+SLO_BUDGET_LEFT: Final = _gauge(
+    semconv.METRIC_SLO_BUDGET_LEFT, "1", "Share of its budget that is left, negative once it is overdrawn."
+)
+SLO_BURN_RATE: Final = _gauge(
+    semconv.METRIC_SLO_BURN_RATE, "1", "Pace at which the budget burns in a window; at 1 it lasts exactly its period."
+)
+SLO_EXHAUSTED_IN: Final = _gauge(
+    semconv.METRIC_SLO_EXHAUSTED_IN, "s", "Time until nothing of it is left, at the pace of the last hour."
+)
 SERIES_READY: Final = _gauge(semconv.METRIC_SERIES_READY, "1", "1 once the series is judged, 0 while it learns.")
 SERIES_RATE: Final = _gauge(semconv.METRIC_SERIES_RATE, "{request}/s", "Requests per second in the newest window.")
 SERIES_LATENCY: Final = _gauge(semconv.METRIC_SERIES_LATENCY, "s", "99th percentile of the latency in it.")

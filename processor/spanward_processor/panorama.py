@@ -137,8 +137,8 @@ class Panorama:
         self._counts = {(kind, severity, detector): count for kind, severity, detector, count in rest["counts"]}
         self._sequence, self._open = rest["sequence"], open_findings
 
-    def see(self, window: Window, changes: Iterable[Finding], open_findings: tuple[Finding, ...]) -> None:
-        """Take in one closed window and what it changed."""
+    def see(self, window: Window) -> None:
+        """Take in one closed window."""
         with self._lock:
             if len(self._seen) < _MOST_SHOWN:
                 keys = window.cells.keys
@@ -146,10 +146,9 @@ class Panorama:
                     if len(self._seen) < _MOST_SHOWN:
                         self._seen.setdefault(key, _Seen())
             self._note(window)
-        self.hear(changes, open_findings)
 
     def hear(self, changes: Iterable[Finding], open_findings: tuple[Finding, ...]) -> None:
-        """Take in what changed about the findings."""
+        """Take in what changed about the findings, and those that are open now."""
         with self._lock:
             for change in changes:
                 self._sequence += 1

@@ -32,6 +32,7 @@ from spanward_processor.pruning import MixedError, Refusals, find_refusals, prun
 from spanward_processor.roles import role_table
 from spanward_processor.settings import Detection, Limits
 from spanward_processor.signals import Encoded
+from spanward_processor.slo.watch import Marks, Watch
 from spanward_processor.texts import Texts
 from spanward_processor.window import Window
 from spanward_processor.windows import Windows
@@ -50,6 +51,7 @@ class Processed:
         removed: Inbound attributes under the processor's own prefix that were removed.
         rows: Its rows, to be counted once it is delivered; None when it holds no inference span.
         p: (n,) float64 p-value of each row.
+        marks: The objectives its rows count for; None where there are no objectives.
         refusals: Spans that did not come in.
     """
 
@@ -59,6 +61,7 @@ class Processed:
     removed: int
     rows: Rows | None
     p: Floats
+    marks: Marks | None
     refusals: Refusals
 
 
@@ -124,6 +127,7 @@ class Pipeline:
             contributions=Contributions(self._directory, baseline.usual, self._texts.__getitem__),
         )
         self.panorama = Panorama(self._directory, baseline, self._texts.__getitem__, settings, clock_ns)
+        self.objectives = self._watch_of(settings, None)
         self._scoring = tuple(detector for detector in self._detectors if isinstance(detector, RowDetector))
         self._row_detectors = tuple(detector.name for detector in self._scoring)
         self._templates = Templates.of({}, self._row_detectors)
@@ -157,6 +161,7 @@ class Pipeline:
             self._texts.learn(batch)
             keys = self._directory.assign(batch)
             rows = rows_of(batch, keys, self._roles, self._recent)
+            marks = self.objectives.mark(batch, rows) if self.objectives else None
         p = self._score(rows)
         templates = self._templates
         chosen = templates.choose(rows, p <= self._settings.flagged_rows_ratio)
@@ -169,6 +174,7 @@ class Pipeline:
             removed=len(batch.reserved) + outer_reserved,
             rows=rows if _has_series(rows) else None,
             p=p,
+            marks=marks,
             refusals=refusals,
         )
 
@@ -195,6 +201,8 @@ class Pipeline:
             return 0
         with self._windowing:
             self.canaries.take(processed.rows)
+            if self.objectives and processed.marks:
+                self.objectives.count(processed.rows, processed.marks, self._clock_ns())
             return self._windows.add(processed.rows, processed.p)
 
     # --- event time moves on -------------------------------------------------------------------------------------------
@@ -213,15 +221,18 @@ class Pipeline:
                 due = self._windows.due(every=every)
                 trials = self.canaries.due(every=every)
                 watermark_ns = self._windows.watermark_ns
+                burning = self._watch_budgets()
             changes = [change for window in due for change in self._hear(window.close())]
             changes += [change for close in trials for change in self._try(close())]
             self.panorama.watermark_ns = watermark_ns
-        return tuple(changes)
+            self.panorama.hear(burning, self._open_findings())
+        return (*changes, *burning)
 
     def _hear(self, window: Window) -> tuple[Finding, ...]:
         changes = self._judge.hear(window)
         self._templates = Templates.of(self._judge.carriers(), self._row_detectors)
-        self.panorama.see(window, changes, self._open_findings())
+        self.panorama.see(window)
+        self.panorama.hear(changes, self._open_findings())
         with self._windowing:
             self.canaries.see(window)
         return changes
@@ -238,8 +249,13 @@ class Pipeline:
         with self._judging:
             self.panorama.hear((finding,), self._open_findings())
 
+    def _watch_budgets(self) -> tuple[Finding, ...]:
+        newest_ns = self._windows.now_ns
+        return self.objectives.judge(newest_ns) if self.objectives and newest_ns else ()
+
     def _open_findings(self) -> tuple[Finding, ...]:
-        return (*self._judge.open_findings, *self.canaries.open_findings)
+        burning = self.objectives.open_findings if self.objectives else ()
+        return (*self._judge.open_findings, *self.canaries.open_findings, *burning)
 
     # --- over a restart ------------------------------------------------------------------------------------------------
 
@@ -257,6 +273,7 @@ class Pipeline:
             with self._stateful:  # after the windows: it names every key that they count
                 directory, texts = self._directory.held(), self._texts.held()
                 recent = under("recent", copies(self._recent._asdict()))
+                objectives = self.objectives.held() if self.objectives else dict
         when = np.array([now_ns, complete], np.int64)
         named = under("directory", directory()) | under("texts", texts())
         return (
@@ -264,6 +281,7 @@ class Pipeline:
             | under("canaries", trials())
             | named
             | recent
+            | under("objectives", objectives())
             | under("windows", held.arrays())
             | {"key": self._roles.names.key.copy(), "when": when}
         )
@@ -271,6 +289,8 @@ class Pipeline:
     def _restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
         scattered({"directory": self._directory, "texts": self._texts, "judge": self._judge}, kept)
         self.canaries.restore(part("canaries", kept))
+        if self.objectives and (watched := part("objectives", kept)):
+            self.objectives.restore(watched)
         self.panorama.restore(part("panorama", kept), self._open_findings())
         self._recent = Memory(**part("recent", kept))
         saved_ns, complete = (int(number) for number in kept["when"])
@@ -292,7 +312,18 @@ class Pipeline:
             self._judge.false_alarms_per_day = settings.false_alarms_per_day
             for detector in self._detectors:
                 detector.learning = settings.learning
+            with self._stateful:
+                self.objectives = self._watch_of(settings, self.objectives)
             self.panorama.learning = settings.learning
+
+    def _watch_of(self, settings: Detection, before: Watch | None) -> Watch | None:
+        """Return who watches the objectives, with what was counted before; None where there are none."""
+        if not settings.objectives:
+            return None
+        watch = Watch(settings.objectives, self._roles, self._directory, settings.false_alarms_per_day)
+        if before:
+            watch.restore(before.held()())
+        return watch
 
     # --- what it says of itself ----------------------------------------------------------------------------------------
 

@@ -14,6 +14,9 @@ from spanward_processor.delivery import Delivery, Journalled
 from spanward_processor.metrics import Metric
 from spanward_processor.panorama import Panorama, Standing
 from spanward_processor.pipeline import Pipeline
+from spanward_processor.slo.burning import Standing as Budget
+from spanward_processor.slo.objective import Objective
+from spanward_processor.slo.words import prometheus_length
 
 Labels = Mapping[str, str]
 Read = Callable[[], Iterable[tuple[float, Labels]]]
@@ -31,6 +34,7 @@ def readings(delivery: Delivery, counts: Counts, pipeline: Pipeline) -> Mapping[
         **_journal(delivery),
         **_engine(pipeline),
         **_series(pipeline.panorama),
+        **_objectives(pipeline),
         **_process(),
     }
 
@@ -125,6 +129,42 @@ def _series(panorama: Panorama) -> dict[Metric, Read]:
         metrics.SERIES_LATENCY: each(lambda standing: standing.history[-1].latency_p99_s),
         metrics.SERIES_ERROR_RATIO: each(lambda standing: standing.history[-1].error_ratio),
     }
+
+
+def _objectives(pipeline: Pipeline) -> dict[Metric, Read]:
+    def events() -> Iterable[tuple[float, Labels]]:
+        for objective, rows, bad in pipeline.objectives.totals() if pipeline.objectives else ():
+            labels = _goal(objective)
+            yield from ((rows - bad, labels | {"outcome": "good"}), (bad, labels | {"outcome": "bad"}))
+
+    def each(read: Callable[[Budget], float | None]) -> Read:
+        def values() -> Iterable[tuple[float, Labels]]:
+            for budget in pipeline.objectives.standings if pipeline.objectives else ():
+                value = read(budget)
+                if value is not None:
+                    yield value, _goal(budget.objective)
+
+        return values
+
+    def burn_rates() -> Iterable[tuple[float, Labels]]:
+        for budget in pipeline.objectives.standings if pipeline.objectives else ():
+            for counted in budget.windows:
+                yield (
+                    budget.burn_rate(counted),
+                    _goal(budget.objective) | {"window": prometheus_length(counted.window_s)},
+                )
+
+    return {
+        metrics.SLO_EVENTS: events,
+        metrics.SLO_OBJECTIVE: each(lambda budget: budget.objective.target),
+        metrics.SLO_BUDGET_LEFT: each(lambda budget: budget.budget_left),
+        metrics.SLO_BURN_RATE: burn_rates,
+        metrics.SLO_EXHAUSTED_IN: each(lambda budget: budget.exhausted_in_s),
+    }
+
+
+def _goal(objective: Objective) -> dict[str, str]:
+    return {"slo": objective.name, semconv.SERVICE_NAME: objective.selector.service}
 
 
 def _names(standing: Standing) -> Labels:

@@ -218,7 +218,7 @@ class Processor:
                     await delivery.drain(0.0)
                 raise ConfigError(str(error) for error in attempt.errors)
             opened.pop_all()
-        self.pipeline.adopt(config.detection.as_settings(), config.limits.as_settings(), config.canary.as_settings())
+        self.pipeline.adopt(config.judging(), config.limits.as_settings(), config.canary.as_settings())
         self._source.config = config
         self._roll_backs.adopt(config.canary)
         self._exchange_delivery(config, ways, delivery)

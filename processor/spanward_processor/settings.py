@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from spanward import semconv
+from spanward_processor.slo.objective import Objective
 
 _LONGEST_ASKED_S: Final = 300.0  # a wait that a backend may ask for
 
@@ -37,6 +38,7 @@ class Detection:
         half_life_s: Event time after which a window counts half in the baseline, seconds.
         slices: Attribute names whose values slice a series.
         roles: Role to attribute names, in place of the built-in lists.
+        objectives: Service level objectives, at most `slo.objective.MOST`.
     """
 
     window_s: float = 10.0
@@ -47,6 +49,7 @@ class Detection:
     half_life_s: float = 3600.0
     slices: tuple[str, ...] = (semconv.CHANNEL,)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    objectives: tuple[Objective, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ from spanward_processor.metrics import Kind, Metric
 from spanward_processor.readings import Read
 from spanward_processor.signals import Signal
 
-
 _PATIENCE_MS: Final = 5_000  # for one collection; no stop waits longer for a backend that hangs
 
 

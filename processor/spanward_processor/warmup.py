@@ -17,17 +17,20 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanward import semconv
+from spanward_processor.kernels import jit
 from spanward_processor.kernels.jit import CACHE_FOLDER
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.receive.otlp_json import to_protobuf
 from spanward_processor.settings import Detection, Learning, Limits
 from spanward_processor.signals import Signal
+from spanward_processor.slo.objective import Objective, Op, Selector, Source
 
 _log = logging.getLogger(__name__)
 
 STAGES: Final = ("decode, score and count", "close a window", "annotate", "refuse spans", "read JSON")
 """What is compiled, in order."""
 
+_KERNELS: Final = Path(jit.__file__).parent
 _START_NS: Final = 1_700_000_000_000_000_000
 _SPANS: Final = 64
 _WINDOWS: Final = 12  # half of them to learn, half of them strange
@@ -41,7 +44,7 @@ def compile_apart() -> None:
     Whoever compiles keeps some 350 MB of the compiler's memory for ever; whoever loads from the cache does not. Where nothing
     can be kept, or the other process fails, nothing is lost: `warm_up` compiles.
     """
-    if _mark().exists() or not _can_keep():
+    if compiled_mark(_KERNELS).exists() or not _can_keep():
         return
     _log.info("kernels are compiled once, by a process of its own")
     command = [sys.executable, "-m", "spanward_processor", "warmup"]
@@ -54,9 +57,17 @@ def compile_apart() -> None:
         _log.warning("kernels were not compiled apart, and are compiled here reason=%r", str(error))
 
 
-def _mark() -> Path:
-    """Return the file that says: all kernels were compiled for this interpreter, compiler and processor."""
+def compiled_mark(kernels: Path) -> Path:
+    """Return the file that says: all kernels were compiled, from these files, for this interpreter, compiler and processor.
+
+    The compiler keeps what it made by path and time of the source, so a second installation of the same kernels needs its own.
+
+    Args:
+        kernels: The folder of the kernels' sources.
+    """
+    sources = [(str(path), path.stat().st_mtime_ns) for path in sorted(kernels.glob("*.py"))]
     parts = (
+        sources,
         platform.python_version(),
         numba.__version__,
         binding.get_host_cpu_name(),
@@ -89,6 +100,7 @@ def warm_up(progress: Callable[[str, float], None]) -> float:
         false_alarms_per_day=1e9,  # a finding after two strange windows
         flagged_rows_ratio=1.0,
         learning=Learning(windows=1, rows=1),
+        objectives=(Objective("warmup", Selector("warmup"), Source.ERROR, Op.LTE, 0.0, 0.9),),
     )
     pipeline = Pipeline(detection, Limits(attributes_per_span=_MOST_ATTRIBUTES))
     for stage, work in zip(STAGES, (_first_request, _close_windows, _annotate, _refuse, _read_json), strict=True):
@@ -96,7 +108,7 @@ def warm_up(progress: Callable[[str, float], None]) -> float:
         work(pipeline)
         progress(stage, time.perf_counter() - started)
     if _can_keep():
-        _mark().touch()
+        compiled_mark(_KERNELS).touch()
     return time.perf_counter() - began
 
 

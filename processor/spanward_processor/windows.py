@@ -131,10 +131,15 @@ class Windows:
     @property
     def watermark_ns(self) -> int:
         """Event time before which nothing is awaited any more."""
+        return self.now_ns - self._lateness if self._newest else 0
+
+    @property
+    def now_ns(self) -> int:
+        """Event time now: the newest seen, and what has passed since where nothing comes; 0 before the first row."""
         if not self._newest:
             return 0
         idle = self._monotonic_ns() - self._seen_at
-        return self._newest - self._lateness + (idle if idle > self._lateness else 0)
+        return self._newest + (idle if idle > self._lateness else 0)
 
     def add(self, rows: Rows, p: Floats) -> int:
         """Count rows in their windows.

@@ -130,6 +130,11 @@ FINDING_TECHNIQUE_DATA_VERSION: Final = "spanward.finding.technique.data_version
 # --- Metrics --------------------------------------------------------------------------------------------------------
 METRIC_FINDING_COUNT: Final = "spanward.finding.count"
 METRIC_FINDING_OPEN: Final = "spanward.finding.open"
+METRIC_SLO_EVENTS: Final = "spanward.slo.events"
+METRIC_SLO_OBJECTIVE: Final = "spanward.slo.objective"
+METRIC_SLO_BUDGET_LEFT: Final = "spanward.slo.budget.remaining"
+METRIC_SLO_BURN_RATE: Final = "spanward.slo.burn_rate"
+METRIC_SLO_EXHAUSTED_IN: Final = "spanward.slo.budget.exhausted_in"
 METRIC_SERIES_READY: Final = "spanward.series.ready"
 METRIC_SERIES_RATE: Final = "spanward.series.rate"
 METRIC_SERIES_LATENCY: Final = "spanward.series.latency"

@@ -1,6 +1,7 @@
 """Every kernel compiled before the first real request."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Final
 
 import pytest
 
-from spanward_processor.warmup import STAGES, warm_up
+from spanward_processor.kernels import jit
+from spanward_processor.warmup import STAGES, compiled_mark, warm_up
 
 WORK_AFTER_WARM_UP: Final = """
 import importlib, pkgutil
@@ -69,6 +71,17 @@ def run(script: str, cache: Path, timeout_s: float) -> str:
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout_s, check=True, env=environment
     ).stdout.strip()
+
+
+def test_a_second_installation_of_the_same_kernels_compiles_its_own(tmp_path: Path) -> None:
+    """What says "compiled" is another file for a copy of the sources, and for the same files written anew."""
+    here, copy = Path(jit.__file__).parent, tmp_path / "kernels"
+    shutil.copytree(here, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    marks = {compiled_mark(here), compiled_mark(copy)}
+    os.utime(copy / "jit.py", (1_000_000_000, 1_000_000_000))
+    marks.add(compiled_mark(copy))
+
+    assert len(marks) == 3
 
 
 @pytest.mark.slow
