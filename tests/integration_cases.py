@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from serving import serving
 from spanward_integrations.base import Integration
 from spanward_integrations.testing import Case
 
@@ -88,6 +89,11 @@ class _WholeFramework:
         return {name: id(one) for name, one in self.patched().items()}
 
 
+def _own(owner: Any, name: str) -> object:
+    """Return what a class itself defines."""
+    return cast("dict[str, object]", vars(owner)).get(name, "inherited")
+
+
 class HuggingFaceCase(_WholeFramework):
     """A text classification pipeline around a small real model."""
 
@@ -117,4 +123,113 @@ class HuggingFaceCase(_WholeFramework):
         return caught.value
 
 
-CASES: dict[str, Callable[[Integration], Case]] = {"fastapi": FastAPICase, "huggingface": HuggingFaceCase}
+class OpenAICase(_WholeFramework):
+    """A client of a server that speaks OpenAI's wire format; the server lives as long as one use."""
+
+    def target(self) -> Any:
+        """Return the server's application."""
+        from openai_server import OpenAIServer
+
+        return OpenAIServer()
+
+    def patched(self) -> dict[str, object]:
+        """Return what sends requests, and what closes streams."""
+        from spanward_integrations.openai import HELPERS, SURFACES
+
+        found: dict[str, object] = {}
+        methods = [(one.module, one.resource, method) for one in SURFACES for method in one.methods]
+        for module, owner, method in [*methods, *((module, helper, "close") for module, helper in HELPERS)]:
+            for name in (owner, "Async" + owner):
+                found[f"{module}.{name}.{method}"] = vars(getattr(import_module(module), name))[method]
+        return found
+
+    def call(self, target: Any) -> None:
+        """Ask for an answer."""
+        assert self._ask(target, "router").usage.total_tokens > 0
+
+    def fail(self, target: Any) -> BaseException:
+        """Ask a model whose server fails."""
+        with pytest.raises(Exception, match="hidden-message") as caught:
+            self._ask(target, "fails")
+        return caught.value
+
+    def _ask(self, target: Any, model: str) -> Any:
+        from openai import OpenAI
+
+        with serving(target.app) as address, OpenAI(base_url=f"http://{address}/v1", api_key="k", max_retries=0) as one:
+            return one.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+
+
+class SklearnCase(_WholeFramework):
+    """A fitted classifier."""
+
+    def target(self) -> Any:
+        """Return the classifier."""
+        linear: Any = import_module("sklearn.linear_model")
+        return linear.LogisticRegression().fit([[0.0], [1.0]], ["no", "yes"])
+
+    def patched(self) -> dict[str, object]:
+        """Return where its methods are defined, and how classes are."""
+        methods = {
+            "sklearn.linear_model": ("LogisticRegression.fit", "LogisticRegression.predict_proba"),
+            "sklearn.linear_model._base": ("LinearClassifierMixin.predict",),
+            "sklearn.pipeline": ("Pipeline.predict",),
+            "sklearn.utils.parallel": ("Parallel.__call__",),
+            "sklearn.base": ("BaseEstimator.__init_subclass__",),
+        }
+        found: dict[str, object] = {}
+        for module, names in methods.items():
+            for name in names:
+                owner, _, method = name.partition(".")
+                found[name] = _own(getattr(import_module(module), owner), method)
+        return found
+
+    def call(self, target: Any) -> None:
+        """Classify one row."""
+        assert target.predict([[1.0]]).tolist() == ["yes"]
+
+    def fail(self, target: Any) -> BaseException:
+        """Ask with a row of another width."""
+        with pytest.raises(ValueError, match="features") as caught:
+            target.predict([[1.0, 2.0]])
+        return caught.value
+
+
+class OnnxRuntimeCase(_WholeFramework):
+    """A session of a small model."""
+
+    def target(self) -> Any:
+        """Return the session."""
+        from onnx_models import softmax_model
+
+        onnxruntime: Any = import_module("onnxruntime")
+        return onnxruntime.InferenceSession(softmax_model())
+
+    def patched(self) -> dict[str, object]:
+        """Return the methods that run a session."""
+        onnxruntime: Any = import_module("onnxruntime")
+        names = ("run", "run_with_ort_values", "run_with_iobinding", "run_async")
+        return {name: _own(onnxruntime.InferenceSession, name) for name in names}
+
+    def call(self, target: Any) -> None:
+        """Run it once."""
+        import numpy as np
+
+        assert target.run(None, {"x": np.zeros((1, 2), "f4")})[0].shape == (1, 3)
+
+    def fail(self, target: Any) -> BaseException:
+        """Run it with an input of another shape."""
+        import numpy as np
+
+        with pytest.raises(Exception, match="dimensions") as caught:
+            target.run(None, {"x": np.zeros((1, 5), "f4")})
+        return caught.value
+
+
+CASES: dict[str, Callable[[Integration], Case]] = {
+    "fastapi": FastAPICase,
+    "huggingface": HuggingFaceCase,
+    "onnxruntime": OnnxRuntimeCase,
+    "openai": OpenAICase,
+    "sklearn": SklearnCase,
+}

@@ -7,6 +7,9 @@ from spanward_integrations.base import DidNotEnableError, Integration
 INTEGRATIONS: Final[tuple[Integration, ...]] = (
     Integration("fastapi", framework="fastapi", extra="fastapi", instrumentor="FastAPIInstrumentor"),
     Integration("huggingface", framework="transformers", extra="huggingface", instrumentor="HuggingFaceInstrumentor"),
+    Integration("onnxruntime", framework="onnxruntime", extra="onnxruntime", instrumentor="OnnxRuntimeInstrumentor"),
+    Integration("openai", framework="openai", extra="openai", instrumentor="OpenAIInstrumentor"),
+    Integration("sklearn", framework="sklearn", extra="sklearn", instrumentor="SklearnInstrumentor"),
 )
 """Every integration; tests compare this tuple with the folder and with the distribution's entry points."""
 

@@ -4,6 +4,7 @@ A library that was patched once more on top of ours keeps working: what cannot b
 """
 
 from collections.abc import Callable
+from inspect import getattr_static
 from typing import Any, Final, cast
 
 import wrapt
@@ -30,12 +31,26 @@ class Patches:
             wrapper: What is called instead.
         """
         before = cast("dict[str, object]", vars(owner)).get(name, _INHERITED)
-        wrapped = cast("Any", wrapt).FunctionWrapper(
-            getattr(owner, name) if before is _INHERITED else before, wrapper, enabled=lambda: self._on
-        )
-        setattr(owner, name, wrapped)
-        self._made.append((owner, name, before, wrapped))
+        # An inherited class method must not be bound to the owner: it is asked for classes that derive from it.
+        original = getattr_static(owner, name) if before is _INHERITED else before
+        self.put(owner, name, cast("Any", wrapt).FunctionWrapper(original, wrapper, enabled=lambda: self._on))
+
+    def put(self, owner: Any, name: str, replacement: object) -> None:
+        """Put something of ours in the place of what a class or module has.
+
+        Args:
+            owner: The class or module.
+            name: Its attribute; it may be inherited.
+            replacement: What stands there until `undo`.
+        """
+        before = cast("dict[str, object]", vars(owner)).get(name, _INHERITED)
+        setattr(owner, name, replacement)
+        self._made.append((owner, name, before, replacement))
         self._on = True
+
+    def has(self, owner: Any, name: str) -> bool:
+        """Return whether something of ours was put there."""
+        return any(made[0] is owner and made[1] == name for made in self._made)
 
     def undo(self) -> None:
         """Take every patch out again; one that another library has patched since stays, switched off."""

@@ -61,8 +61,9 @@ def _size_of_array(value: Any, shape: tuple[int, ...]) -> Size:
     # numpy's kinds of numbers; tensors name none. To count the zeros of one on a device would wait for the device.
     if getattr(value.dtype, "kind", "f") not in {"b", "i", "u", "f"} or not in_host_memory(value):
         return Size(count, shape=name, rows=rows)
+    stored = getattr(value, "nnz", None)  # of a sparse matrix, which would have to be filled up to be compared
     try:
-        zeros = int((value == 0).sum())
+        zeros = count - stored if isinstance(stored, int) else int((value == 0).sum())
     except (AttributeError, TypeError, ValueError):
         return Size(count, shape=name, rows=rows)
     return Size(count, zeros / count if count else None, name, rows=rows)

@@ -15,7 +15,8 @@ from spanward_integrations import INTEGRATIONS, Integration, testing
 from spanward_integrations.base import ENTRY_POINTS
 from spanward_integrations.testing import CHECKS, Case, Check, yield_checks
 
-NOT_INTEGRATIONS = {"base", "asgi", "patching", "testing"}  # the contract, the plain ASGI middleware, patches, the kit
+NOT_INTEGRATIONS = {"base", "asgi", "naming", "patching", "testing"}
+"""The contract, the plain ASGI middleware, names that users give, patches, the kit."""
 
 
 CASE_BY_CASE = [
