@@ -22,7 +22,7 @@ from spanward import Call, Inference, Outcome
 from spanward._guard import Guard
 from spanward.extract.distribution import of_probabilities
 from spanward.items import Items
-from spanward.outcome import label
+from spanward.outcome import class_of, label
 from spanward_integrations.base import BaseInstrumentor
 from spanward_integrations.naming import NAMES, ModelName, name_model
 from spanward_integrations.patching import Patches
@@ -106,7 +106,7 @@ class _Instrumented:
     def begin(self, estimator: Estimator) -> None:
         """Observe one estimator."""
         self._single.add(estimator)
-        kind: type[Any] = type(estimator)
+        kind: type = class_of(estimator)
         self._patch(kind)
         self._patch_parallel()
 

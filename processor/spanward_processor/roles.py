@@ -22,6 +22,7 @@ TEXT_ROLES: Final[dict[str, tuple[str, ...]]] = {
         semconv.GEN_AI_RESPONSE_MODEL,
         semconv.GEN_AI_REQUEST_MODEL,
         "llm.model_name",  # OpenInference
+        "embedding.model_name",
         "llm.response.model",  # Traceloop, older
         "triton.model_name",
     ),
