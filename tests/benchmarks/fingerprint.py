@@ -15,8 +15,9 @@ import random
 import statistics
 import struct
 import sys
-import time
 from collections.abc import Callable
+
+from in_turns import measure
 
 from spanward.config import Settings
 from spanward.fingerprint import Form, Shingles, Windows
@@ -98,28 +99,6 @@ def cases_by_numpy() -> dict[str, Callable[[], object]]:
         "768 floats, list": print_of(row),
         "224x224x3 float32, array": print_of(image),
     }
-
-
-def measure(measured: dict[str, Callable[[], object]], rounds: int, calls: int, seed: int) -> dict[str, list[float]]:
-    """Return microseconds of CPU per call, one number a round, for each case.
-
-    Args:
-        measured: The cases.
-        rounds: How often each case has its turn.
-        calls: Calls in one turn.
-        seed: Seed of the order.
-    """
-    order, times = list(measured), {name: list[float]() for name in measured}
-    rng = random.Random(seed)
-    for _ in range(rounds):
-        rng.shuffle(order)
-        for name in order:
-            call = measured[name]
-            start = time.thread_time_ns()
-            for _ in range(calls):
-                call()
-            times[name].append((time.thread_time_ns() - start) / calls / 1000)
-    return times
 
 
 def main() -> None:

@@ -13,15 +13,14 @@ none of them hashes.
 
 import argparse
 import functools
-import random
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
+from in_turns import measure
 from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider as AnyMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
@@ -185,30 +184,6 @@ def _traceloop(described: Function) -> Function:
     return decorated
 
 
-def measure(measured: dict[str, Case], rounds: int, calls: int, seed: int) -> dict[str, list[float]]:
-    """Return microseconds of CPU per call, one number a round, for each case.
-
-    Args:
-        measured: The cases.
-        rounds: How often each case has its turn.
-        calls: Calls in one turn.
-        seed: Seed of the order.
-    """
-    order, times = list(measured), {name: list[float]() for name in measured}
-    rng = random.Random(seed)
-    for _ in range(rounds):
-        rng.shuffle(order)
-        for name in order:
-            call = measured[name].call
-            spanward.configure(metrics=measured[name].metrics)
-            call()
-            start = time.thread_time_ns()
-            for _ in range(calls):
-                call()
-            times[name].append((time.thread_time_ns() - start) / calls / 1000)
-    return times
-
-
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -218,7 +193,10 @@ def main() -> None:
     asked: Any = parser.parse_args()
     measured = cases()
     spanward.configure(hashing_key=b"a key of the benchmark's", metrics="off")
-    times = measure(measured, asked.rounds, asked.calls, asked.seed)
+    calls = {name: case.call for name, case in measured.items()}
+    times = measure(
+        calls, asked.rounds, asked.calls, asked.seed, lambda name: spanward.configure(metrics=measured[name].metrics)
+    )
     least, middle = min(times[PLAIN]), statistics.median(times[PLAIN])
     print(
         f"us of CPU per call, {asked.rounds} rounds of {asked.calls} calls, seed {asked.seed}; x is the plain span's\n"

@@ -1,0 +1,36 @@
+"""Several things measured in turns, so that a slow moment of the machine hits all of them alike."""
+
+import random
+import time
+from collections.abc import Callable
+
+
+def measure(
+    cases: dict[str, Callable[[], object]],
+    rounds: int,
+    calls: int,
+    seed: int,
+    prepare: Callable[[str], object] = lambda _name: None,
+) -> dict[str, list[float]]:
+    """Return microseconds of CPU of the calling thread per call, one number a round, for each case.
+
+    Args:
+        cases: What does each of them once.
+        rounds: How often each case has its turn; their order is shuffled anew each round.
+        calls: Calls in one turn, after one that is not counted.
+        seed: Seed of the order.
+        prepare: Called with a case's name before its turn.
+    """
+    order, times = list(cases), {name: list[float]() for name in cases}
+    rng = random.Random(seed)
+    for _ in range(rounds):
+        rng.shuffle(order)
+        for name in order:
+            call = cases[name]
+            prepare(name)
+            call()
+            start = time.thread_time_ns()
+            for _ in range(calls):
+                call()
+            times[name].append((time.thread_time_ns() - start) / calls / 1000)
+    return times
