@@ -299,17 +299,6 @@ def learned(usual: Iterable[Cell], seen: Iterable[Cell], free: set[int], fade: f
     return [cell for cell in merged(faded, seen) if cell[0] not in streams or cell[2] >= least]
 
 
-def rate_deviance(rows: float, memories: Iterable[tuple[float, float]], margin: float) -> float:
-    """Return the smallest deviance of a count from the rates (rows, windows) that several memories hold."""
-    deviances: list[float] = []
-    for total, windows in memories:
-        mean = max(total / max(windows, 1.0), 1e-3)
-        mean = min(max(rows, mean / margin), mean * margin)
-        deviance = 2 * ((rows * math.log(rows / mean) if rows else 0.0) - (rows - mean))
-        deviances.append(max(deviance, 0.0) / (1 + 1 / max(windows, 1.0)))
-    return min(deviances)
-
-
 def quantile(bins: Mapping[int, float], share: float, other: int) -> int | None:
     """Return the first bin, in order, at which a share of the rows is reached."""
     known = sorted((cell_bin, count) for cell_bin, count in bins.items() if cell_bin != other)

@@ -9,9 +9,9 @@ Four steps, each from the literature:
    applications", Annals of Statistics 49 (2021), equation (2).
 3. E-values multiply over windows, starting anew whenever the product falls below one: an e-CUSUM. Crossing A then
    happens at most once in A windows on average while nothing changes. Source: Shin, Ramdas and Rinaldo, "E-detectors",
-   2023, definition 2.6 and theorem 2.4. A detector that has a better e-detector of its own brings it, and it is taken as is.
+   2022, definition 2.6 and theorem 2.4. A detector that has a better e-detector of its own brings it, and it is taken as is.
 4. What several detectors hold against one stream is averaged: the mean of e-detectors is one, whatever they have in common.
-   Source: as before, section 2.3; for e-values Vovk and Wang, as before, proposition 3.1.
+   Source: as before (mixtures of e-detectors); for e-values Vovk and Wang, as before.
 """
 
 from collections.abc import Mapping, Sequence

@@ -36,7 +36,7 @@ class Surprise:
             adds must be bounded, so that one wild window never alarms alone.
 
     Source:
-        Shin, Ramdas and Rinaldo, "E-detectors", 2023, definition 2.2.
+        Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", 2023.
     """
 
     streams: Ints

@@ -14,7 +14,7 @@ from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import FEATURES, Aspect, Rows, Shape
 from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
 from spanward_processor.kernels.cells import Packed, learn_cells, sift_cells
-from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances, learn_rates, rate_deviances
+from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
@@ -25,9 +25,6 @@ from spanward_processor.window import Window
 
 _FEWEST_ROWS: Final = 20.0  # a stream with fewer rows waits for the next window
 _NEGLIGIBLE: Final = 1e-3  # decayed rows below which a cell is forgotten
-_RECENT: Final = (0.85, 0.5)  # factors per window in the recent rates: some six windows, and two
-_MARGIN: Final = 1.25  # a rate less than a quarter away from what it was wakes nobody
-_MOST_WEIGHTS: Final = 1 << 16  # windows after which a memory of some days holds no more
 _KERNEL_SHAPES: Final = {Shape.COUNT: 0, Shape.NUMBER: NUMBER, Shape.FLAG: FLAG, Shape.CATEGORY: CATEGORY}
 _SHAPES: Final = np.array(
     [0 if feature.aspect is Aspect.CLIENT else _KERNEL_SHAPES[feature.shape] for feature in FEATURES], np.int64
@@ -36,12 +33,11 @@ _TESTED: Final = _SHAPES > 0
 
 
 class Baseline:
-    """Compare each window's rate and distributions with what was usual, by quasi-likelihood.
+    """Learn what is usual, and compare each window's distributions with it, by quasi-likelihood.
 
     Per key and feature the baseline is a decayed bag of counts. A window's deviance from it is judged by the scatter of
-    earlier windows' deviances (`evidence.Dispersion`), so bursts that are usual are not surprising. The rate is compared
-    as a Poisson count with the same correction, with what was usual, what was so lately and what was so just now: traffic
-    that swells and ebbs surprises only some of the three, a sudden change all, and the smallest deviance counts.
+    earlier windows' deviances (`evidence.Dispersion`), so bursts that are usual are not surprising. Of the rate only the mean
+    is learned: traffic swells and ebbs, and one window of it says little; `change.py` judges it.
 
     Args:
         learning: What "ready" takes.
@@ -62,14 +58,12 @@ class Baseline:
         self._decay = decay
         self._slots = Slots()
         self._windows: Narrow = np.zeros(0, np.int32)  # learned, by slot
-        self._rows: Singles = np.zeros(0, np.float32)  # decayed rows, by slot; those of a rate are in its first memory
+        self._rows: Singles = np.zeros(0, np.float32)  # decayed rows, by slot
         self._dispersion = Dispersion(decay)  # by slot
         self._usual = room_for(0)
         self._waiting = room_for(0)
         self._tested = room_for(0)
-        self._memories = np.array([decay, *_RECENT])
-        self._weights = np.zeros((self._memories.size, 1))
-        self._rates = np.zeros((self._memories.size, 0))  # decayed rows per window, by memory and key
+        self._rates = np.zeros(0)  # decayed rows, by key
         self._rate_windows: Narrow = np.zeros(0, np.int32)  # windows in which a key's rate was learned
         self._counted = np.zeros(0)  # rows in the window, by key
         self._window_s = 1.0  # its length
@@ -113,26 +107,17 @@ class Baseline:
 
     def _answer_of(self, window: Window, keys: int) -> "_Answer":
         starts, answers = self._test_distributions(window)
-        rates, rate_deviance = self._test_rates(window, keys)
-        streams = np.concatenate((self._tested.streams[starts[:-1]].astype(np.int64), rates << FEATURE_BITS))
+        streams = self._tested.streams[starts[:-1]].astype(np.int64)
         slots = self._slots.admit(streams)
         self._windows, self._rows = grown(self._windows, len(self._slots)), grown(self._rows, len(self._slots))
         self._dispersion.grow(len(self._slots))
         compared = answers[3] >= _FEWEST_ROWS
-        return _Answer(
-            streams,
-            slots,
-            np.concatenate((np.where(compared, answers[0], 0.0), rate_deviance)),
-            np.concatenate((np.where(compared, answers[1], 0.0), (self._rate_windows[rates] > 0).astype(float))),
-            starts,
-            rates,
-        )
+        deviance, freedom = (np.where(compared, answers[row], 0.0) for row in (0, 1))
+        return _Answer(streams, slots, deviance, freedom, starts, self._count(window, keys))
 
     def _ready(self, answer: "_Answer") -> Flags:
         """Return which streams are judged: enough windows of their own, and enough rows."""
-        rows = self._rows[answer.slots].astype(np.float64)
-        rows[answer.starts.size - 1 :] = self._rates[0, answer.rates]
-        return (self._windows[answer.slots] >= self.learning.windows) & (rows >= self.learning.rows)
+        return (self._windows[answer.slots] >= self.learning.windows) & (self._rows[answer.slots] >= self.learning.rows)
 
     def _test_distributions(self, window: Window) -> tuple[Ints, Floats]:
         """Return where the tested streams begin, and their `deviances`."""
@@ -146,50 +131,42 @@ class Baseline:
         deviances(_SHAPES, starts, self._tested, self._usual, np.empty((2, GROUPS)), answers)
         return starts, answers
 
-    def _test_rates(self, window: Window, keys: int) -> tuple[Ints, Floats]:
-        """Return the keys that are known, and the deviance of each one's rate."""
-        known = self._rate_windows.size
-        if keys > known:
-            room = keys + keys // 4
-            self._rates = np.concatenate((self._rates, np.zeros((len(self._rates), room - known))), axis=1)
-            self._rate_windows = np.concatenate((self._rate_windows, np.zeros(room - known, np.int32)))
+    def _count(self, window: Window, keys: int) -> Ints:
+        """Count every key's rows; return the keys that have or had some, none of a window that was not seen whole."""
+        self._rates, self._rate_windows = grown(self._rates, keys), grown(self._rate_windows, keys)
         self._counted, self._window_s = np.zeros(keys), window.seconds
         if not window.whole:
-            return np.empty(0, np.int64), np.empty(0)
+            return np.empty(0, np.int64)
         rates = window.cells.of_feature(Aspect.RATE)
         self._counted[rates.keys] = rates.counts
-        answers = np.empty(keys)
-        rate_deviances(self._counted, self._rates, self._rate_windows, self._weights_so_far(keys), _MARGIN, answers)
-        seen = np.flatnonzero((self._rate_windows[:keys] > 0) | (self._counted > 0))
-        return seen, answers[seen]
+        return np.flatnonzero((self._rate_windows[:keys] > 0) | (self._counted > 0))
 
-    def _weights_so_far(self, keys: int) -> Floats:
-        """Return (m, w) float64 windows that each memory holds after so many; beyond the last they grow no more."""
-        most = int(self._rate_windows[:keys].max(initial=0))
-        if most >= self._weights.shape[1] and self._weights.shape[1] < _MOST_WEIGHTS:
-            windows = np.arange(min(2 * most, _MOST_WEIGHTS))
-            memories = np.minimum(self._memories, 1 - 1e-9)[:, None]
-            self._weights = (1 - memories**windows) / (1 - memories)
-        return self._weights
+    def _mean_rows(self, keys: Ints) -> Floats:
+        """Return (k,) float64 rows per usual window."""
+        windows: Floats = self._rate_windows[keys].astype(np.float64)
+        if self._decay < 1.0:
+            windows = -np.expm1(windows * np.log(self._decay)) / (1.0 - self._decay)
+        mean: Floats = self._rates[keys] / np.maximum(windows, 1.0)
+        return mean
 
     def compared(self) -> "Compared":
         """Return what the window just tested is compared with, for detectors that read it in another way.
 
         Of streams that are ready alone. What is returned is good until the window is learned.
         """
-        answer, distributions = self._answer, self._answer.starts.size - 1
-        ready = np.flatnonzero(self._judged[:distributions])
+        answer, ready = self._answer, np.flatnonzero(self._judged)
         streams = answer.streams[ready]
         usual = self._usual.streams
         narrow = streams.astype(np.int32)
         ends = (np.searchsorted(usual, narrow), np.searchsorted(usual, narrow, "right"))
         ranges = np.stack((answer.starts[ready], answer.starts[ready + 1], *ends), axis=1)
-        keys = answer.rates[self._judged[distributions:]]
-        windows = self._weights[0, np.minimum(self._rate_windows[keys], self._weights.shape[1] - 1)]
-        rows = self._rates[0, keys]
-        return Compared(
-            streams, ranges, self._tested, self._usual, keys, self._counted[keys], rows / np.maximum(windows, 1.0), rows
-        )
+        keys = answer.rates[self._is_ready(answer.rates)]
+        counted, expected, rows = self._counted[keys], self._mean_rows(keys), self._rates[keys]
+        return Compared(streams, ranges, self._tested, self._usual, keys, counted, expected, rows)
+
+    def _is_ready(self, keys: Ints) -> Flags:
+        """Return which keys' rates are learned."""
+        return (self._rate_windows[keys] >= self.learning.windows) & (self._rates[keys] >= self.learning.rows)
 
     # --- learn -------------------------------------------------------------------------------------------------------
 
@@ -200,9 +177,10 @@ class Baseline:
         slots = answer.slots[free]
         self._dispersion.learn(slots, answer.deviance[free], answer.freedom[free])
         self._windows[slots] += 1
-        distributions = answer.starts.size - 1
-        self._learn_distributions(answer, free[:distributions])
-        learn_rates(answer.rates[free[distributions:]], self._counted, self._memories, self._rates, self._rate_windows)
+        self._learn_distributions(answer, free)
+        keys = answer.rates[~held_among(held, answer.rates << FEATURE_BITS)]
+        self._rates[keys] = self._decay * self._rates[keys] + self._counted[keys]
+        self._rate_windows[keys] += 1
         self._model = self._model_now()
 
     def _learn_distributions(self, answer: "_Answer", free: Flags) -> None:
@@ -210,7 +188,7 @@ class Baseline:
         rows = np.empty(free.size)
         size = learn_cells(self._usual, self._tested, answer.starts, free, self._decay, _NEGLIGIBLE, usual, rows)
         self._usual = trim(usual, size)
-        self._rows[answer.slots[: free.size][free]] = rows[free]
+        self._rows[answer.slots[free]] = rows[free]
 
     def _model_now(self) -> RowModel:
         """Return the row model of the streams that are ready."""
@@ -231,9 +209,8 @@ class Baseline:
         """Return how far a key has been learned."""
         if key >= self._rate_windows.size:
             return Readiness(ready=False, windows=0, rows=0)
-        windows, rows = int(self._rate_windows[key]), float(self._rates[0, key])
-        ready = windows >= self.learning.windows and rows >= self.learning.rows
-        return Readiness(ready, windows, int(rows))
+        ready = bool(self._is_ready(np.array([key]))[0])
+        return Readiness(ready, int(self._rate_windows[key]), int(self._rates[key]))
 
     def usual(self, stream: int) -> Cells:
         """Return what is usual for a stream."""
@@ -246,14 +223,28 @@ class Baseline:
         return self.account(stream, cells, window.seconds, directory, text)
 
     def account(
-        self, stream: int, cells: Cells, seconds: float, directory: KeyDirectory, text: Callable[[int], str]
+        self,
+        stream: int,
+        cells: Cells,
+        seconds: float,
+        directory: KeyDirectory,
+        text: Callable[[int], str],
+        rate: float | None = None,
     ) -> Account:
-        """Put into words how cells of a stream, counted in so many seconds, differ from what is usual."""
+        """Put into words how cells of a stream, counted in so many seconds, differ from what is usual.
+
+        Args:
+            stream: The stream.
+            cells: What was counted.
+            seconds: In how long.
+            directory: Names of the keys.
+            text: Code to text.
+            rate: For a rate, rows per second that are usual at this time; None where only the mean is known.
+        """
         key, feature = stream >> FEATURE_BITS, FEATURES[stream & ((1 << FEATURE_BITS) - 1)]
         if feature.aspect is not Aspect.RATE:
             return account_of(feature, directory[key], stream, cells, self.usual(stream), (0.0, 0.0), text)
-        weight = self._weights[0, min(int(self._rate_windows[key]), self._weights.shape[1] - 1)]
-        usual = float(self._rates[0, key] / max(weight, 1.0)) / self._window_s
+        usual = float(self._mean_rows(np.array([key]))[0]) / self._window_s if rate is None else rate
         return account_of(feature, directory[key], stream, cells, Cells.empty(), (cells.total() / seconds, usual), text)
 
 
@@ -284,15 +275,15 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a window was found to be, until it is learned: distributions first, then rates.
+    """What a window was found to be, until it is learned.
 
     Args:
         streams: (s,) int64.
         slots: (s,) int64.
         deviance: (s,) float64.
         freedom: (s,) float64.
-        starts: (d + 1,) int64 where the cells of each distribution begin.
-        rates: (s - d,) int64 keys of the rates.
+        starts: (s + 1,) int64 where the cells of each stream begin.
+        rates: (k,) int64 keys whose rate is learned.
     """
 
     streams: Ints

@@ -13,12 +13,13 @@ from spanward_processor.detectors.base import Account, Surprise, held_among
 from spanward_processor.detectors.baseline import Baseline, Compared
 from spanward_processor.evidence import grown
 from spanward_processor.features import FEATURES, Aspect, Shape
-from spanward_processor.kept import Arrays, copies, gathered, scattered
+from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.grouping import group_by_rank, group_by_watched
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.scatter import Scatter
+from spanward_processor.season import Season
 from spanward_processor.settings import Learning
 from spanward_processor.slots import Slots
 from spanward_processor.window import Window
@@ -32,6 +33,8 @@ _BURSTS: Final = (
 )
 _PRIOR_ROWS: Final = 0.5  # added to every group of the baseline, so that nothing is impossible
 _NOBODY: Final = -(1 << 62)  # no category has this bin
+_FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
+_LEAST_EXPECTED: Final = 1e-3  # rows per window of a key that is never seen
 _SHAPES: Final = np.array([list(Shape).index(feature.shape) for feature in FEATURES])
 _SHAPE_OF: Final = {shape: list(Shape).index(shape) for shape in Shape}
 
@@ -74,17 +77,20 @@ class Change:
         self._flags = _Bets(FLAGS.bets, FLAGS.shares, decay)
         self._categories = _Bets(CATEGORIES.bets, CATEGORIES.shares, decay)
         self._rates = _Bets(RATES.weights.size, 1, decay)
+        self._season = Season(decay)  # by slot of the rates
         self._watched = np.empty((0, WATCHED), np.int64)  # by slot of the categories
+        self._counted = np.empty(0)  # of the rates in the window
         self._since: dict[int, _Since] = {}  # streams whose evidence has risen; begins anew after a restart
 
     # --- keep --------------------------------------------------------------------------------------------------------
 
-    def _parts(self) -> "dict[str, _Bets | Baseline]":
-        parts: dict[str, _Bets | Baseline] = {
+    def _parts(self) -> dict[str, Kept]:
+        parts: dict[str, Kept] = {
             "numbers": self._numbers,
             "flags": self._flags,
             "categories": self._categories,
             "rates": self._rates,
+            "season": self._season,
         }
         return parts | {"baseline": self._baseline} if self._alone else parts
 
@@ -105,12 +111,12 @@ class Change:
             self._baseline.learning = self.learning
             self._baseline.test(window, directory)
         compared = self._baseline.compared()
-        shapes = _SHAPES[compared.streams & ((1 << FEATURE_BITS) - 1)]
+        shapes = _SHAPES[compared.streams & _FEATURE_MASK]
         parts = (
             self._test_numbers(compared, np.flatnonzero(shapes == _SHAPE_OF[Shape.NUMBER])),
             self._test_flags(compared, np.flatnonzero(shapes == _SHAPE_OF[Shape.FLAG])),
             self._test_categories(compared, np.flatnonzero(shapes == _SHAPE_OF[Shape.CATEGORY])),
-            self._test_rates(compared),
+            self._test_rates(compared, window),
         )
         streams = np.concatenate([part[0] for part in parts])
         p, log10_e, windows = (np.concatenate(column) for column in zip(*(part[1:] for part in parts), strict=True))
@@ -180,11 +186,15 @@ class Change:
         gain = alternatives.log_e(observed, rows, share, distance, excess)
         return bets.settle(slots, gain, alternatives.weights(present))
 
-    def _test_rates(self, compared: Compared) -> "_Told":
+    def _test_rates(self, compared: Compared, window: Window) -> "_Told":
         streams = compared.keys << FEATURE_BITS
         slots = self._rates.admit(streams)
+        self._season.grow(len(self._rates.slots))
+        self._season.begin(slots, compared.rows, compared.rows / np.maximum(compared.expected, 1e-9))
         distance, excess = self._rates.scatter.believed(slots, compared.rows)
-        counted, expected = compared.counted, np.maximum(compared.expected, 1e-3)
+        expected = np.maximum(self._season.expected(slots, *_time_of(window)), _LEAST_EXPECTED)
+        counted = compared.counted
+        self._counted = counted
         self._rates.note(slots, (counted - expected)[:, None], np.ones((slots.size, 1)), expected)
         excess = 1.0 + _BURSTS * (excess[:, 0] - 1.0)
         return streams, *self._rates.settle(
@@ -197,8 +207,10 @@ class Change:
         """Learn the window just tested; see `Detector.learn`."""
         if self._alone:
             self._baseline.learn(window, held)
-        for bets in (self._numbers, self._flags, self._categories, self._rates):
+        for bets in (self._numbers, self._flags, self._categories):
             bets.learn(held)
+        free = self._rates.learn(held)
+        self._season.learn(self._rates.noted.slots[free], self._counted[free], *_time_of(window))
 
     # --- speak -------------------------------------------------------------------------------------------------------
 
@@ -207,7 +219,11 @@ class Change:
         since = self._since.get(stream)
         if since is None:
             return self._baseline.explain(stream, window, directory, text)
-        return self._baseline.account(stream, since.cells, since.seconds, directory, text)
+        rate = None
+        if stream & _FEATURE_MASK == Aspect.RATE:
+            slots = self._rates.slots.find(np.array([stream]))
+            rate = float(self._season.expected(slots, *_time_of(window))[0]) / window.seconds
+        return self._baseline.account(stream, since.cells, since.seconds, directory, text, rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +241,15 @@ class _Since:
 
 def _cells_of(stream: int, compared: Compared) -> Cells:
     """Return a window's cells of one stream."""
-    if stream & ((1 << FEATURE_BITS) - 1) != Aspect.RATE:
+    if stream & _FEATURE_MASK != Aspect.RATE:
         return unpacked(compared.seen, stream)
     counted = compared.counted[np.searchsorted(compared.keys, stream >> FEATURE_BITS)]
     return Cells(np.array([stream]), np.zeros(1, np.int64), np.array([counted]))
+
+
+def _time_of(window: Window) -> tuple[int, int]:
+    """Return the middle of a window and its length, nanoseconds."""
+    return (window.start_ns + window.end_ns) // 2, window.end_ns - window.start_ns
 
 
 _Told = tuple[
@@ -267,7 +288,7 @@ class _Bets:
         self.scatter = Scatter(directions, decay)
         self._bets = bets
         self._worth: Singles = np.zeros(0, np.float32)  # of each bet, flat (s, a)
-        self._noted = _Noted(np.empty(0, np.int64), np.empty((0, directions)), np.empty((0, directions)), np.empty(0))
+        self.noted = _Noted(np.empty(0, np.int64), np.empty((0, directions)), np.empty((0, directions)), np.empty(0))
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
@@ -287,7 +308,7 @@ class _Bets:
 
     def note(self, slots: Ints, deviation: Floats, variance: Floats, rows: Floats) -> None:
         """Keep what a window says of the scatter until it is learned."""
-        self._noted = _Noted(slots, deviation, variance, rows)
+        self.noted = _Noted(slots, deviation, variance, rows)
 
     def settle(self, slots: Ints, gain: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
         """Settle one window's bets.
@@ -305,8 +326,9 @@ class _Bets:
         worth[slots], log10_e, alone = settle(worth[slots], gain, weights)
         return np.minimum(np.power(10.0, -alone), 1.0), log10_e, self.scatter.windows(slots)
 
-    def learn(self, held: Flags) -> None:
-        """Learn the scatter of the window just settled, except for the held streams; see `Detector.learn`."""
-        noted = self._noted
+    def learn(self, held: Flags) -> Flags:
+        """Learn the scatter of the window just settled, except for the held streams; return which were learned."""
+        noted = self.noted
         free = ~held_among(held, self.slots.streams[noted.slots].astype(np.int64)) & (noted.rows > 0)
         self.scatter.learn(noted.slots[free], noted.deviation[free], noted.variance[free], noted.rows[free])
+        return free

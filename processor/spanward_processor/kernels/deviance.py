@@ -10,7 +10,7 @@ import math
 from typing import Final
 
 from spanward_processor.kernels.cells import Packed
-from spanward_processor.kernels.jit import Floats, Ints, Narrow, Singles, borrowing, int64
+from spanward_processor.kernels.jit import Floats, Ints, Singles, borrowing, int64
 from spanward_processor.kernels.tables import FEATURE_BITS
 
 NUMBER: Final = int64(1)
@@ -22,7 +22,6 @@ _TAIL_GROUP: Final = 10
 _TAIL: Final = 0.99
 _REST_GROUP: Final = 33
 _OWN_GROUP_SHARE: Final = 0.02
-_LEAST_MEAN: Final = 1e-3  # rows per window of a key that is never seen
 _PRIOR: Final = 0.5  # rows added to every group of the baseline, so that nothing is impossible
 
 
@@ -116,49 +115,3 @@ def deviances(shapes: Ints, starts: Ints, seen: Packed, usual: Packed, groups: F
         _fill_groups(shape, bins, counts, usual_bins, usual_counts, weight, groups)
         deviance, freedom = _deviance(groups, rows, weight, shape == FLAG)
         answers[0, index], answers[1, index] = deviance / (1 + rows / weight), freedom
-
-
-@borrowing
-def rate_deviances(
-    counted: Floats, rates: Floats, learned: Narrow, weights: Floats, margin: float, answers: Floats
-) -> None:
-    """Compare every key's rows in a window with the rates that several memories hold of it; the smallest deviance counts.
-
-    Args:
-        counted: (k,) float64 rows in the window.
-        rates: (m, k) float64 decayed rows per window.
-        learned: (k,) int32 windows learned.
-        weights: (m, w) float64 decayed windows after that many were learned; the last one holds for all further ones.
-        margin: A rate less than this factor away from the mean is as usual.
-        answers: (k,) float64 to fill: twice the log likelihood ratio of a Poisson count, reduced for the mean's uncertainty.
-    """
-    for key in range(counted.size):
-        rows = counted[key]
-        smallest = math.inf
-        for memory in range(rates.shape[0]):
-            weight = max(weights[memory, min(learned[key], weights.shape[1] - 1)], 1.0)
-            mean = max(rates[memory, key] / weight, _LEAST_MEAN)
-            mean = min(max(rows, mean / margin), mean * margin)
-            deviance = -2.0 * (rows - mean)
-            if rows > 0.0:
-                deviance += 2.0 * rows * math.log(rows / mean)
-            smallest = min(smallest, max(deviance, 0.0) / (1.0 + 1.0 / weight))
-        answers[key] = smallest
-
-
-@borrowing
-def learn_rates(keys: Ints, counted: Floats, memories: Floats, rates: Floats, learned: Narrow) -> None:
-    """Let every memory of the given keys' rates fade by a window, and add what was counted.
-
-    Args:
-        keys: (s,) int64.
-        counted: (k,) float64 rows in the window.
-        memories: (m,) float64 factor per window of each memory.
-        rates: (m, k) float64 decayed rows, changed.
-        learned: (k,) int32 windows learned, changed.
-    """
-    for index in range(keys.size):
-        key = keys[index]
-        for memory in range(memories.size):
-            rates[memory, key] = memories[memory] * rates[memory, key] + counted[key]
-        learned[key] += 1

@@ -11,7 +11,7 @@ import naive
 from arrays import ints, packed_of
 from spanward_processor.cells import starts_of
 from spanward_processor.kernels.cells import Packed
-from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances, learn_rates, rate_deviances
+from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 
@@ -72,28 +72,3 @@ def test_too_few_answers_raise() -> None:
 
     with pytest.raises(IndexError):
         deviances(np.full(16, NUMBER), ints([0, 1]), one, one, np.empty((2, GROUPS)), np.zeros((4, 0)))
-
-
-@given(st.lists(st.tuples(st.integers(0, 10_000), st.floats(0, 1e6), st.integers(0, 9)), max_size=8))
-def test_rate_deviances_equal_their_twin(keys: list[tuple[int, float, int]]) -> None:
-    """Each key's count is compared with every memory of its rate, and the smallest deviance counts."""
-    weights = np.array([[0.0, 1.0, 1.9, 2.7], [0.0, 1.0, 1.5, 1.75]])
-    counted, rates = np.array([float(rows) for rows, _, _ in keys]), np.array([[r for _, r, _ in keys]] * 2)
-    rates[1] /= 3
-    learned, answers = np.array([windows for _, _, windows in keys], np.int32), np.empty(len(keys))
-
-    rate_deviances(counted, rates, learned, weights, 1.25, answers)
-
-    for index, (rows, rate, windows) in enumerate(keys):
-        memories = [(rate, weights[0, min(windows, 3)]), (rate / 3, weights[1, min(windows, 3)])]
-        assert answers[index] == pytest.approx(naive.rate_deviance(rows, memories, 1.25), rel=1e-9, abs=1e-9)
-
-
-def test_rates_are_learned_by_every_memory() -> None:
-    """The given keys' rates fade by each memory's factor and grow by what was counted (as `naive.merged` would add)."""
-    rates, learned = np.array([[10.0, 10.0], [10.0, 10.0]]), np.zeros(2, np.int32)
-
-    learn_rates(ints([1]), np.array([7.0, 5.0]), np.array([0.9, 0.5]), rates, learned)
-
-    assert rates.tolist() == [[10.0, 14.0], [10.0, 10.0]]
-    assert learned.tolist() == [0, 1]

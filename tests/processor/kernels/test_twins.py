@@ -41,8 +41,6 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "counting.count_cells": naive.counts,
     "counting.order_cells": naive.counts,
     "deviance.deviances": naive.deviance,
-    "deviance.learn_rates": naive.merged,
-    "deviance.rate_deviances": naive.rate_deviance,
     "attributes.key_is_reserved": naive_wire.reserved,
     "excess.find_excess": naive_wire.excess,
     "excess.longest_value": naive_wire.longest_value,
