@@ -49,3 +49,24 @@ def test_steps_are_from_the_bag_before() -> None:
     """A step is the distance from the last shift that was learned, nothing at first."""
     assert after([]).step(SLOT, np.array([0.5])).tolist() == [0.0]
     np.testing.assert_allclose(after([0.1, 0.2]).step(SLOT, np.array([0.5])), [0.3], rtol=1e-6)
+
+
+def gone_and_back(hours: list[tuple[float, float]]) -> Natural:
+    """Return what is known of a stream that went so far beyond what is tolerated, between those hours."""
+    natural = after([0.0])
+    for gone, back in hours:
+        natural.note(SLOT, np.array([1.5]), np.array([True]), round(gone * 3600) * 1_000_000_000)
+        natural.note(SLOT, np.array([0.1]), np.array([False]), round(back * 3600) * 1_000_000_000)
+    return natural
+
+
+def test_what_comes_back_on_two_days_is_a_rhythm() -> None:
+    """A night that differs by more than the margin is tolerated once it was seen twice."""
+    assert tolerance(gone_and_back([(20, 28)])) == FIRST_DAY[0]
+    assert abs(tolerance(gone_and_back([(20, 28), (44, 52)])) - 1.9) < 1e-6
+
+
+def test_what_stays_away_is_no_rhythm() -> None:
+    """What comes back after more than a day, or twice within an hour, is told again."""
+    assert tolerance(gone_and_back([(20, 50), (60, 90)])) == FIRST_DAY[0]
+    assert tolerance(gone_and_back([(20, 20.5), (20.7, 21)])) == FIRST_DAY[0]

@@ -8,11 +8,18 @@ from spanward_processor.detectors.baseline import Baseline
 from spanward_processor.detectors.baseline_guard import BaselineGuard
 from spanward_processor.detectors.change import Change
 from spanward_processor.detectors.dominant_client import DominantClient
+from spanward_processor.detectors.drift import Drift
 from spanward_processor.settings import Learning
 
-__all__ = ["DETECTORS", "Baseline", "BaselineGuard", "Change", "Detector", "DominantClient", "panel"]
+__all__ = ["DETECTORS", "Baseline", "BaselineGuard", "Change", "Detector", "DominantClient", "Drift", "panel"]
 
-DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (Baseline, Change, DominantClient, BaselineGuard)
+DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
+    Baseline,
+    Change,
+    DominantClient,
+    BaselineGuard,
+    Drift,
+)
 """Every detector, in the order in which they are asked; a test compares this tuple with the folder."""
 
 
