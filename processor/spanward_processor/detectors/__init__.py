@@ -9,9 +9,20 @@ from spanward_processor.detectors.baseline_guard import BaselineGuard
 from spanward_processor.detectors.change import Change
 from spanward_processor.detectors.dominant_client import DominantClient
 from spanward_processor.detectors.drift import Drift
+from spanward_processor.detectors.novelty import Novelty
 from spanward_processor.settings import Learning
 
-__all__ = ["DETECTORS", "Baseline", "BaselineGuard", "Change", "Detector", "DominantClient", "Drift", "panel"]
+__all__ = [
+    "DETECTORS",
+    "Baseline",
+    "BaselineGuard",
+    "Change",
+    "Detector",
+    "DominantClient",
+    "Drift",
+    "Novelty",
+    "panel",
+]
 
 DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
     Baseline,
@@ -19,6 +30,7 @@ DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
     DominantClient,
     BaselineGuard,
     Drift,
+    Novelty,
 )
 """Every detector, in the order in which they are asked; a test compares this tuple with the folder."""
 

@@ -41,6 +41,7 @@ class Behaviour:
         flood_per_s: Requests per second of one client that repeats itself.
         slower: Factor on latency.
         surer: Below one the score falls: it is raised to the power of one by this.
+        strangers_per_s: Requests per second of clients that come once and never again.
     """
 
     rate_per_s: float = 50.0
@@ -50,6 +51,7 @@ class Behaviour:
     flood_per_s: float = 0.0
     slower: float = 1.0
     surer: float = 1.0
+    strangers_per_s: float = 0.0
 
 
 QUIET: Final = Behaviour()
@@ -58,6 +60,7 @@ DISTURBANCES: Final[dict[str, Behaviour]] = {
     "failures": replace(QUIET, error_ratio=0.5),
     "poisoned channel": replace(QUIET, flipped=1.0),
     "flood": replace(QUIET, flood_per_s=200.0),
+    "strangers": replace(QUIET, strangers_per_s=10.0),
     "silence": replace(QUIET, rate_per_s=0.5),
 }
 """Gross changes; each detector must see at least one."""
@@ -76,6 +79,7 @@ class Traffic:
         self._rng = np.random.default_rng(seed)
         self._window_s = window_s
         self._second = 0.0
+        self._strangers = _CLIENTS + 2  # the next one that was never seen
         roles = role_table(key=bytes(16))
         batch = decode(_registration(models), roles)
         texts = Texts(list(range(len(roles.texts))), 65_536)
@@ -88,7 +92,8 @@ class Traffic:
     def rows(self, behaviour: Behaviour) -> Rows:
         """Return the rows of the next window's time."""
         flood = int(self._rng.poisson(behaviour.flood_per_s * self._window_s))
-        count = int(self._rng.poisson(behaviour.rate_per_s * self._window_s)) + flood
+        strangers = int(self._rng.poisson(behaviour.strangers_per_s * self._window_s))
+        count = int(self._rng.poisson(behaviour.rate_per_s * self._window_s)) + flood + strangers
         bins = np.full((len(FEATURES), count), MISSING, np.int64)
         lengths = np.round(self._rng.lognormal(3.5, 0.5, count) * behaviour.longer)
         latencies = (0.002 + lengths * 0.0004 * self._rng.lognormal(0.0, 0.3, count)) * behaviour.slower
@@ -98,6 +103,8 @@ class Traffic:
         decisions[flips] = 1
         clients = self._rng.choice(_CLIENTS, count) + 1
         clients[:flood] = _CLIENTS + 1
+        clients[flood : flood + strangers] = self._strangers + np.arange(strangers)
+        self._strangers += strangers
         repeats = (self._rng.random(count) < 0.01).astype(np.int64)
         repeats[:flood] = 1
         bins[Aspect.RATE] = 0
