@@ -3,11 +3,12 @@
 from typing import Final
 
 from spanward_processor.evaluate.base import Evaluation
-from spanward_processor.evaluate.evaluations import false_alarms, merge_law, poisoned_channel, root_cause
+from spanward_processor.evaluate.evaluations import false_alarms, merge_law, nab, poisoned_channel, root_cause
 
 EVALUATIONS: Final[tuple[Evaluation, ...]] = (
     false_alarms.EVALUATION,
     merge_law.EVALUATION,
+    nab.EVALUATION,
     poisoned_channel.EVALUATION,
     root_cause.EVALUATION,
 )
