@@ -5,13 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from spanward_processor.kernels.tails import f_tails
+from scipy.special import stdtrit
 
 _Z: Final = 1.959964  # of the bell curve, 95 % two-sided
-_HALVINGS: Final = 60
-_WIDEST: Final = 1e3  # t for one degree of freedom is 12.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     if count < 2:
         return Estimate(mean, mean, mean, count)
     spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1) / count)
-    half = _t(count - 1) * spread
+    half = float(stdtrit(count - 1, 0.975)) * spread
     return Estimate(mean, mean - half, mean + half, count)
 
 
@@ -76,14 +72,3 @@ def share(hits: int, tries: int) -> Estimate:
     middle = (hits + _Z * _Z / 2) / (tries + _Z * _Z)
     half = _Z * math.sqrt(hits * (tries - hits) / tries + _Z * _Z / 4) / (tries + _Z * _Z)
     return Estimate(hits / tries, max(middle - half, 0.0), min(middle + half, 1.0), tries)
-
-
-def _t(freedom: int) -> float:
-    """Return the 97.5 % point of Student's t: its square follows the F distribution."""
-    low, high = _Z, _WIDEST
-    p = np.empty(1)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        f_tails(np.ones(1), np.full(1, float(freedom)), np.full(1, middle * middle), p)
-        low, high = (middle, high) if p[0] > 0.05 else (low, middle)
-    return high

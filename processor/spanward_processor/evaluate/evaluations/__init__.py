@@ -3,9 +3,19 @@
 from typing import Final
 
 from spanward_processor.evaluate.base import Evaluation
-from spanward_processor.evaluate.evaluations import false_alarms, merge_law, nab, poisoned_channel, root_cause
+from spanward_processor.evaluate.evaluations import (
+    boiling_frog,
+    change_delay,
+    false_alarms,
+    merge_law,
+    nab,
+    poisoned_channel,
+    root_cause,
+)
 
 EVALUATIONS: Final[tuple[Evaluation, ...]] = (
+    boiling_frog.EVALUATION,
+    change_delay.EVALUATION,
     false_alarms.EVALUATION,
     merge_law.EVALUATION,
     nab.EVALUATION,

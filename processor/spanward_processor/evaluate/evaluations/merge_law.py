@@ -16,7 +16,7 @@ import numpy as np
 from spanward_processor.cells import Cells
 from spanward_processor.config import Config
 from spanward_processor.decode import decode
-from spanward_processor.detectors import DETECTORS
+from spanward_processor.detectors import panel
 from spanward_processor.detectors.wording import quantile
 from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least, at_most, percent
 from spanward_processor.evaluate.intervals import over_seeds, share
@@ -154,7 +154,7 @@ def findings(record: Recorded, windows: Sequence[Window]) -> dict[tuple[str, str
     settings = record.settings
     decay = float(0.5 ** (settings.window_s / settings.half_life_s))
     judge = Judge(
-        [build(settings.learning, decay) for build in DETECTORS],
+        panel(settings.learning, decay),
         record.directory,
         record.texts.__getitem__,
         window_s=settings.window_s,

@@ -1,30 +1,26 @@
 """Ramps of small steps, each too small to be noticed: are they found before what they lead to has become normal?
 
-Run as `PYTHONPATH=tests python tests/benchmarks/quality/boiling_frog.py [--seeds N] [--short] [--only RAMP]`. After an hour of quiet traffic
-one thing moves by one percent per step, until the target is reached, and stays there. A ramp is found by the first finding about
-what moves that opens before the target is reached; whatever opens later comes too late. The table says when, how far the
-ramp was, and which detector spoke. The quiet control is `tests/benchmarks/quiet.py`, with and without a daily cycle.
+After an hour of quiet traffic one thing moves by one percent per step, until the target is reached, and stays there. A ramp is
+found by the first finding about what moves that opens before the target is reached; whatever opens later comes too late. The table
+says when, how far the ramp was, and which detector spoke.
 """
 
-import argparse
 import math
-import os
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from benchmarks.quality.intervals import share
-from spanward_processor.detectors import DETECTORS
+from spanward_processor.detectors import panel
+from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least, percent
+from spanward_processor.evaluate.intervals import share
 from spanward_processor.findings import State
 from spanward_processor.judge import Judge
 from spanward_processor.settings import Detection
 from spanward_processor.testing.traffic import QUIET, Behaviour, Traffic
 
-FIRST_SEED: Final = 300  # 1 to 9 were used while this was built
 SETTINGS: Final = Detection()
 WARM_UP: Final = 360
 STEP: Final = 1.01
@@ -78,7 +74,7 @@ def climb(ramp: Ramp, step_windows: int, seed: int) -> Found | None:
     traffic = Traffic(seed, window_s=SETTINGS.window_s)
     decay = float(0.5 ** (SETTINGS.window_s / SETTINGS.half_life_s))
     judge = Judge(
-        [build(SETTINGS.learning, decay) for build in DETECTORS],
+        panel(SETTINGS.learning, decay),
         traffic.directory,
         traffic.text,
         window_s=SETTINGS.window_s,
@@ -96,37 +92,29 @@ def climb(ramp: Ramp, step_windows: int, seed: int) -> Found | None:
     return None
 
 
-def show(ramp: Ramp, step_windows: int, runs: list[Found | None]) -> None:
-    """Print one row."""
+def _line(ramp: Ramp, step_windows: int, runs: Sequence[Found | None]) -> Line:
     found = [run for run in runs if run is not None]
-    line = f"{ramp.name:30} {step_windows * SETTINGS.window_s:6.0f} s   {share(len(found), len(runs)):40}"
+    what = f"{ramp.name}, a step in {step_windows * SETTINGS.window_s:.0f} s: found in time"
     if found:
-        minutes, factors = ([getattr(run, name) for run in found] for name in ("minutes", "factor"))
+        factors = [run.factor for run in found]
         speakers = ", ".join(f"{name} {count}" for name, count in Counter(run.detector for run in found).most_common())
-        line += f" after {np.median(minutes):6.0f} min at x{np.median(factors):.2f} (furthest x{_furthest(factors):.2f})  {speakers}"
-    print(line, flush=True)
+        what += (
+            f"; after {np.median([run.minutes for run in found]):.0f} min at x{np.median(factors):.2f}, "
+            f"furthest x{max(factors, key=lambda factor: abs(math.log(factor))):.2f}; {speakers}"
+        )
+    return at_least(what, share(len(found), len(runs)), 1.0, percent)
 
 
-def _furthest(factors: list[float]) -> float:
-    return max(factors, key=lambda factor: abs(math.log(factor)))
-
-
-def main() -> None:
-    """Measure and print."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=5)
-    options.add_argument("--short", action="store_true", help="two seeds, the two fastest ramps")
-    options.add_argument("--only", default="", help="ramps whose name holds this")
-    chosen = options.parse_args()
-    seeds = range(FIRST_SEED, FIRST_SEED + (2 if chosen.short else chosen.seeds))
-    print(f"seeds {seeds.start} to {seeds.stop - 1}; one percent per step; load {os.getloadavg()[0]:.1f}")
-    began = time.perf_counter()
+def measure(effort: Effort) -> Iterator[Line]:
+    """Climb every ramp; see `Evaluation`."""
     for ramp in RAMPS:
-        if chosen.only in ramp.name:
-            for step_windows in STEP_WINDOWS[:2] if chosen.short else STEP_WINDOWS:
-                show(ramp, step_windows, [climb(ramp, step_windows, seed) for seed in seeds])
-    print(f"to reach: found in 100 % of the runs ({time.perf_counter() - began:.0f} s)")
+        for step_windows in STEP_WINDOWS[:2] if effort.short else STEP_WINDOWS:
+            yield _line(ramp, step_windows, [climb(ramp, step_windows, seed) for seed in effort.seeds])
 
 
-if __name__ == "__main__":
-    main()
+EVALUATION: Final = Evaluation(
+    name="boiling_frog",
+    shows="Ramps of one percent per step, found before what they lead to has become normal.",
+    measure=measure,
+    first_seed=300,
+)

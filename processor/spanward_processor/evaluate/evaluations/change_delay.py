@@ -1,25 +1,24 @@
 """Rows from a change to its detection, beside CUSUM, which knows the change and is optimal, at equal average run length.
 
-Run as `PYTHONPATH=tests python tests/benchmarks/quality/change_delay.py [--seeds N] [--short]`. Windows are fed to the bets of
-the change detector, with the baseline known, as CUSUM knows it; direction and size of the change are not told. The average run
-length without a change is measured, and CUSUM's threshold set to the same one. Both have run for long when the change comes.
+Windows are fed to the bets of the change detector, with the baseline known, as CUSUM knows it; direction and size of the change are
+not told. The average run length without a change is measured, and CUSUM's threshold set to the same one. Both have run for long
+when the change comes.
 """
 
-import argparse
-import os
-import time
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
-from benchmarks.quality.brook_evans import Cusum
-from benchmarks.quality.changes import CHANGES, Change
-from benchmarks.quality.intervals import over_seeds
 from spanward_processor.alternatives import settle
+from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_most
+from spanward_processor.evaluate.brook_evans import Cusum
+from spanward_processor.evaluate.changes import CHANGES, Change
+from spanward_processor.evaluate.intervals import over_seeds
 from spanward_processor.kernels.jit import Floats
 
-FIRST_SEED: Final = 500  # 0 to 99 were used while this was built
 RUN_LENGTH: Final = 10_000  # windows
+SHORT_RUN_LENGTH: Final = 2_000
 STREAMS: Final = 60
 DRAWS: Final = 400_000  # windows behind CUSUM's Markov chain
 TO_REACH: Final = {True: 1.5, False: 2.5}
@@ -84,32 +83,23 @@ def measured(change: Change, seed: int, run_length: int) -> tuple[float, float, 
     return ours, Cusum(before, after).delay(run), run, bar
 
 
-def main(seeds: int, *, short: bool) -> None:
-    """Measure and print."""
-    run_length = 2_000 if short else RUN_LENGTH
-    print(
-        f"seeds {FIRST_SEED} to {FIRST_SEED + seeds - 1}; average run length {run_length:,} windows; "
-        f"load {os.getloadavg()[0]:.1f}; means with 95 % intervals"
-    )
-    print("| change | rows per window | delay, rows | CUSUM's, rows | ratio | to reach | our bar / run length |")
-    print("|---|---|---|---|---|---|---|")
-    began = time.perf_counter()
+def measure(effort: Effort) -> Iterator[Line]:
+    """Let every change come; see `Evaluation`."""
+    run_length = SHORT_RUN_LENGTH if effort.short else RUN_LENGTH
     for change in CHANGES:
-        each = [measured(change, FIRST_SEED + seed, run_length) for seed in range(seeds)]
+        each = [measured(change, seed, run_length) for seed in effort.seeds]
         ours, cusum = (change.rows * float(np.mean([one[place] for one in each])) for place in (0, 1))
-        ratios, goal = [one[0] / one[1] for one in each], TO_REACH[change.known]
-        verdict = "reached" if float(np.mean(ratios)) <= goal else "missed"
         slack = float(np.mean([10 ** one[3] / one[2] for one in each]))
-        print(
-            f"| {change.name} | {change.rows} | {ours:,.0f} | {cusum:,.0f} | {over_seeds(ratios)} | {goal}, {verdict} | {slack:.2f} |",
-            flush=True,
+        what = (
+            f"{change.name}: delay over CUSUM's, {ours:,.0f} over {cusum:,.0f} rows, "
+            f"{change.rows} a window; our bar over run length {slack:.2f}"
         )
-    print(f"took {time.perf_counter() - began:.0f} s")
+        yield at_most(what, over_seeds([one[0] / one[1] for one in each]), TO_REACH[change.known], "{:.2f}".format)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--short", action="store_true")
-    arguments = parser.parse_args()
-    main(arguments.seeds, short=arguments.short)
+EVALUATION: Final = Evaluation(
+    name="change_delay",
+    shows="How long a change is not found, over what CUSUM takes that knows it: a known family at most 1.5, an unknown one 2.5.",
+    measure=measure,
+    first_seed=500,
+)
