@@ -4,6 +4,7 @@ from typing import Final
 
 from spanward_processor.evaluate.base import Evaluation
 from spanward_processor.evaluate.evaluations import (
+    attributed_findings,
     boiling_frog,
     change_delay,
     false_alarms,
@@ -14,6 +15,7 @@ from spanward_processor.evaluate.evaluations import (
 )
 
 EVALUATIONS: Final[tuple[Evaluation, ...]] = (
+    attributed_findings.EVALUATION,
     boiling_frog.EVALUATION,
     change_delay.EVALUATION,
     false_alarms.EVALUATION,
