@@ -15,13 +15,13 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.quality.intervals import share
 from benchmarks.quality.kayenta import FEWEST, is_high, points
 from spanward_processor.canary.columns import GROUPS
 from spanward_processor.canary.settings import Canary
 from spanward_processor.canary.trial import Trial
 from spanward_processor.canary.verdict import Decision
 from spanward_processor.cells import Cells
+from spanward_processor.evaluate.intervals import share
 from spanward_processor.features import Aspect
 from spanward_processor.findings import Series
 from spanward_processor.kernels.binning import exponential_bins
@@ -191,7 +191,7 @@ def quantiles(found: Sequence[float | None]) -> str:
 
 
 def _rate(found: Sequence[float | None]) -> str:
-    return share(sum(one is not None for one in found), len(found))
+    return share(sum(one is not None for one in found), len(found)).shown("{:.1%}".format) + f" of {len(found)}"
 
 
 def main() -> None:

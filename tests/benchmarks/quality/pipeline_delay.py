@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from benchmarks.quality.brook_evans import Cusum
-from benchmarks.quality.intervals import over_seeds
 from spans import encoded
 from spanward import semconv
+from spanward_processor.evaluate.brook_evans import Cusum
+from spanward_processor.evaluate.intervals import over_seeds
 from spanward_processor.findings import State
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.pipeline import Pipeline
