@@ -3,18 +3,19 @@
 Source: OpenTelemetry semantic conventions for HTTP servers (stable); ASGI 3.0.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from importlib.metadata import version
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 from opentelemetry import propagate, trace
+from opentelemetry.context import attach
 from opentelemetry.propagators.textmap import Getter
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 
 from spanward import semconv
 from spanward._guard import Guard
 from spanward.call import error_type
+from spanward.items import Attributes
+from spanward.tracing import Tracing, detach, tracing_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -25,21 +26,36 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _OTHER: Final = "_OTHER"
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 _FIRST_SERVER_ERROR: Final = 500
+_FAILED: Final = Status(StatusCode.ERROR)  # without a description: it would hold the message
+
+_starting: Final = Guard("starting a server span")
+_naming: Final = Guard("naming a server span")
+_ending: Final = Guard("ending a server span")
 
 
-class _Headers(Getter[Scope]):
-    """Reads W3C context out of an ASGI scope."""
-
-    def get(self, carrier: Scope, key: str) -> list[str] | None:
-        wanted = key.lower().encode("latin-1")
-        found = [value.decode("latin-1") for name, value in carrier.get("headers", ()) if name.lower() == wanted]
-        return found or None
-
-    def keys(self, carrier: Scope) -> list[str]:
-        return [name.decode("latin-1") for name, _ in carrier.get("headers", ())]
+Headers = Mapping[bytes, Sequence[bytes]]
+"""Values of a request's headers by lower-case name, as ASGI has it."""
 
 
-_HEADERS: Final = _Headers()
+class _Reader(Getter[Headers]):
+    """Reads W3C context out of headers."""
+
+    def get(self, carrier: Headers, key: str) -> list[str] | None:
+        found = carrier.get(key.lower().encode("latin-1"))
+        return None if found is None else [value.decode("latin-1") for value in found]
+
+    def keys(self, carrier: Headers) -> list[str]:
+        return [name.decode("latin-1") for name in carrier]
+
+
+_READER: Final = _Reader()
+
+
+def _headers_of(scope: Scope) -> Headers:
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in scope.get("headers", ()):
+        found.setdefault(name.lower(), []).append(value)
+    return found
 
 
 class SpanwardMiddleware:
@@ -53,79 +69,115 @@ class SpanwardMiddleware:
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self._tracer = trace.get_tracer("spanward.asgi", version("spanward"))
+        self._provider: TracerProvider | None = None
+        self._tracing: Tracing | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http" or _has_server_span():
             await self.app(scope, receive, send)
             return
-        await _Exchange(self._start(scope), scope, send, self.route_of).run(self.app, receive)
+        facts: Attributes = {}
+        span = self._start(scope, facts)
+        await _Exchange(span, scope, send, self.route_of, facts).run(self.app, receive)
 
     def route_of(self, scope: Scope) -> str | None:
         """Return the route's template as the router noted it in the scope; never the path, which names content."""
         path = getattr(scope.get("route"), "path", None)
         return None if path is None else str(path)
 
-    def _start(self, scope: Scope) -> Span:
-        with Guard("starting a server span"):
-            return self._tracer.start_span(
+    def _start(self, scope: Scope, facts: Attributes) -> Span:
+        """Start the span; what no sampler looks at is told at the end, all at once, since each time is a lock."""
+        try:
+            tracing = self._tracing_now()
+            facts.update(_of_request(scope))
+            return tracing.tracer.start_span(
                 _verb(scope),
-                context=propagate.extract(scope, getter=_HEADERS),
-                kind=SpanKind.SERVER,
-                attributes=dict(_of_request(scope)),
+                propagate.extract(_headers_of(scope), getter=_READER),
+                SpanKind.SERVER,
+                facts if tracing.at_start else None,
             )
+        except Exception as error:  # noqa: BLE001 - a sampler, processor or propagator of the user's may raise
+            _starting.swallow(error)
         return trace.INVALID_SPAN
+
+    def _tracing_now(self) -> Tracing:
+        """Return how spans of the global provider are started; it may be set after the application is made."""
+        provider = trace.get_tracer_provider()
+        if self._tracing is None or provider is not self._provider:
+            self._tracing, self._provider = tracing_of(provider, "spanward.asgi"), provider
+        return self._tracing
 
 
 class _Exchange:
-    """One request and its response."""
+    """One request and its response.
 
-    def __init__(self, span: Span, scope: Scope, send: Send, route_of: Callable[[Scope], str | None]) -> None:
+    Args:
+        span: Its span.
+        scope: Its scope.
+        send: Sends the response.
+        route_of: Returns the template of its route.
+        facts: What is told of it.
+    """
+
+    def __init__(
+        self, span: Span, scope: Scope, send: Send, route_of: Callable[[Scope], str | None], facts: Attributes
+    ) -> None:
         self._span = span
         self._scope = scope
         self._send = send
         self._route_of = route_of
+        self._facts = facts
+        self._failed = False
         self._ended = False
 
     async def run(self, app: App, receive: Receive) -> None:
+        token = attach(trace.set_span_in_context(self._span))
         try:
-            with use_span(self._span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
-                await app(self._scope, receive, self._observe)
+            await app(self._scope, receive, self._observe)
         except BaseException as error:
-            with Guard("recording a server error"):
-                if self._span.is_recording():
-                    self._span.set_attribute(semconv.ERROR_TYPE, error_type(error))
-                    self._span.set_status(Status(StatusCode.ERROR))
+            self._facts[semconv.ERROR_TYPE] = error_type(error)
+            self._failed = True
             raise
         finally:
+            detach(token)
             self._end()
 
     async def _observe(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            with Guard("recording a status"):
-                self._record_status(int(message["status"]))
+            status = self._facts[semconv.HTTP_RESPONSE_STATUS_CODE] = int(message["status"])
+            if status >= _FIRST_SERVER_ERROR:
+                self._facts[semconv.ERROR_TYPE] = str(status)
+                self._failed = True
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._end()
-
-    def _record_status(self, status: int) -> None:
-        self._span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, status)
-        if status >= _FIRST_SERVER_ERROR:
-            self._span.set_attribute(semconv.ERROR_TYPE, str(status))
-            self._span.set_status(Status(StatusCode.ERROR))
 
     def _end(self) -> None:
         """End the span once: with the last byte of the body, or when the application gives up."""
         if self._ended:
             return
         self._ended = True
-        with Guard("naming a server span"):
-            if self._span.is_recording() and (route := self._route_of(self._scope)):
-                self._span.update_name(f"{_verb(self._scope)} {route}")
-                self._span.set_attribute(semconv.HTTP_ROUTE, route)
-        with Guard("ending a server span"):
-            self._span.end()
+        span = self._span
+        try:
+            if span.is_recording():
+                self._tell(span)
+        except Exception as error:  # noqa: BLE001 - routes may be of any class
+            _naming.swallow(error)
+        try:
+            span.end()
+        except Exception as error:  # noqa: BLE001 - a processor of the user's may raise
+            _ending.swallow(error)
+
+    def _tell(self, span: Span) -> None:
+        if self._failed:
+            span.set_status(_FAILED)
+        try:
+            if route := self._route_of(self._scope):
+                span.update_name(f"{_verb(self._scope)} {route}")
+                self._facts[semconv.HTTP_ROUTE] = route
+        finally:
+            span.set_attributes(self._facts)
 
 
 def _has_server_span() -> bool:
@@ -144,11 +196,14 @@ def _verb(scope: Scope) -> str:
     return "HTTP" if method == _OTHER else method
 
 
-def _of_request(scope: Scope) -> Iterable[tuple[str, AttributeValue]]:
-    yield semconv.HTTP_REQUEST_METHOD, _method(scope)
-    yield semconv.URL_SCHEME, str(scope.get("scheme", "http"))
-    yield semconv.NETWORK_PROTOCOL_VERSION, str(scope.get("http_version", "1.1"))
+def _of_request(scope: Scope) -> Attributes:
+    facts: Attributes = {
+        semconv.HTTP_REQUEST_METHOD: _method(scope),
+        semconv.URL_SCHEME: str(scope.get("scheme", "http")),
+        semconv.NETWORK_PROTOCOL_VERSION: str(scope.get("http_version", "1.1")),
+    }
     if server := scope.get("server"):
-        yield semconv.SERVER_ADDRESS, str(server[0])
+        facts[semconv.SERVER_ADDRESS] = str(server[0])
         if server[1] is not None:
-            yield semconv.SERVER_PORT, int(server[1])
+            facts[semconv.SERVER_PORT] = int(server[1])
+    return facts

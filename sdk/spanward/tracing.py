@@ -51,9 +51,14 @@ class _Latest:
 _latest: Final = _Latest()
 
 
-def tracing_of(provider: TracerProvider) -> Tracing:
-    """Return how spans of a provider are started."""
-    tracer = trace.get_tracer(SCOPE, VERSION, provider)
+def tracing_of(provider: TracerProvider, scope: str = SCOPE) -> Tracing:
+    """Return how spans of a provider are started.
+
+    Args:
+        provider: Makes the spans.
+        scope: Name of what they say to be made by.
+    """
+    tracer = trace.get_tracer(scope, VERSION, provider)
     return Tracing(tracer, not _ignores_attributes(getattr(tracer, "sampler", None)))
 
 

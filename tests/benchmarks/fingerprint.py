@@ -2,7 +2,7 @@
 
 Run it on a quiet machine, from the repository's root:
 
-    python tests/benchmarks/fingerprint.py
+    PYTHONPATH=tests python -m benchmarks.fingerprint
 
 Every case runs in one process, in blocks that are shuffled anew each round, and is measured in CPU time of the calling thread. The
 obvious way hashes every piece under the key and keeps the smallest: it needs no second hash, and no thought.
@@ -17,8 +17,7 @@ import struct
 import sys
 from collections.abc import Callable
 
-from in_turns import measure
-
+from benchmarks.in_turns import measure
 from spanward.config import Settings
 from spanward.fingerprint import Form, Shingles, Windows
 from spanward.hashing import Hasher

@@ -2,7 +2,7 @@
 
 Run it on a quiet machine, from the repository's root:
 
-    python tests/benchmarks/middleware.py
+    PYTHONPATH=tests python -m benchmarks.middleware
 
 Requests go straight into the ASGI application, without a socket, so that nothing but the application and what is around it is
 measured. Every case is an application of its own in one process, in turns; spans go to a processor that drops them, metrics are off in
@@ -19,11 +19,11 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from fastapi import FastAPI
-from in_turns import measure
 from opentelemetry import trace
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
+from benchmarks.in_turns import measure
 from spanward_integrations.fastapi import instrument_fastapi
 
 PLAIN: Final = "no tracing"

@@ -2,7 +2,7 @@
 
 Run it on a quiet machine, from the repository's root:
 
-    python tests/benchmarks/sdk_cost.py
+    PYTHONPATH=tests python -m benchmarks.sdk_cost
 
 Every case runs in one process, in blocks that are shuffled anew each round, and is measured in CPU time of the calling thread,
 so that a slow moment of the machine hits all cases alike. Spans that are recorded go to a processor that drops them, metrics
@@ -20,7 +20,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
-from in_turns import measure
 from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider as AnyMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
@@ -30,6 +29,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.util.types import AttributeValue
 
 import spanward
+from benchmarks.in_turns import measure
 from spanward import semconv
 
 TEXT: Final = " ".join(f"word{number:04d}" for number in range(114))[:1024]

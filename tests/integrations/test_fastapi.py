@@ -3,15 +3,18 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, WebSocket
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext, SpanKind, StatusCode
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceState
+from opentelemetry.util.types import Attributes
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
@@ -434,3 +437,41 @@ def test_opentelemetry_instrument_needs_no_change_of_code() -> None:
     done = subprocess.run([command, sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert done.stdout.strip() == "['FastAPIMiddleware']", done.stderr
+
+
+class LookingSampler(Sampler):
+    """A sampler that decides by what it is told of a request, and keeps that."""
+
+    def __init__(self) -> None:
+        self.seen: list[Attributes] = []
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Keep the attributes and drop the span."""
+        self.seen.append(attributes)
+        return SamplingResult(Decision.DROP)
+
+    def get_description(self) -> str:
+        """Return its name."""
+        return "looks"
+
+
+def test_a_sampler_that_looks_at_requests_sees_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attributes are told at the end only where the sampler is one that ignores them."""
+    sampler = LookingSampler()
+    provider = TracerProvider(sampler, shutdown_on_exit=False)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    app = application()
+    instrument_fastapi(app)
+
+    assert TestClient(app).get("/sync/x").status_code == 200
+    assert (sampler.seen[0] or {})[semconv.HTTP_REQUEST_METHOD] == "GET"
+    assert (sampler.seen[0] or {})[semconv.URL_SCHEME] == "http"
