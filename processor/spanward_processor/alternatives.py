@@ -113,7 +113,7 @@ class Shares:
         """Return what each bet gains in one window, natural logarithm.
 
         Args:
-            observed: (s, k) float64 rows of each share in the window.
+            observed: (s, k) float64 rows of each share in the window; of the first ones, where no stream has more.
             rows: (s,) float64 rows of the window.
             share: (s, k) float64 in the baseline.
             distance: (s, k) float64 how far the world may lie from the baseline.
@@ -127,7 +127,7 @@ class Shares:
         spread = np.sqrt(share * (1.0 - share)) * np.abs(factor - 1.0) / mean
         settled = np.log(mean) + np.log1p(distance[:, :, None] * spread)
         gain: Floats = (observed[:, :, None] * np.log(factor) - rows[:, None, None] * settled) / excess[:, :, None]
-        return gain.reshape(observed.shape[0], self.shares * factor.size)
+        return gain.reshape(observed.shape[0], observed.shape[1] * factor.size)
 
 
 @dataclass(frozen=True, slots=True)

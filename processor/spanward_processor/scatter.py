@@ -75,33 +75,35 @@ class Scatter:
         flat = self._flat[name]
         return flat[: flat.size // width * width].reshape(-1, width)
 
-    def _of(self, name: str, slots: Ints) -> Floats:
-        return self._table(name)[slots].astype(np.float64)
+    def _of(self, name: str, slots: Ints, directions: int = 1) -> Floats:
+        """Return (s, k) float64 of the first directions, or (s, 1)."""
+        return self._table(name)[slots, :directions].astype(np.float64)
 
     def windows(self, slots: Ints) -> Floats:
         """Return (s,) float64 windows that were learned, faded."""
         return self._of("windows", slots)[:, 0]
 
-    def _dispersion(self, slots: Ints) -> tuple[Floats, Floats]:
+    def _dispersion(self, slots: Ints, directions: int) -> tuple[Floats, Floats]:
         """Return the dispersion of single windows and that of sums over some, (s, k)."""
         windows = self._of("windows", slots)
-        single = np.maximum((self._of("single", slots) + _PRIOR) / (windows + _PRIOR), 1.0)
-        lasting = (self._of("lasting", slots) + _PRIOR_LASTING) / (windows + _PRIOR_LASTING)
+        single = np.maximum((self._of("single", slots, directions) + _PRIOR) / (windows + _PRIOR), 1.0)
+        lasting = (self._of("lasting", slots, directions) + _PRIOR_LASTING) / (windows + _PRIOR_LASTING)
         return single, np.maximum(single, lasting)
 
-    def believed(self, slots: Ints, rows: Floats) -> tuple[Floats, Floats]:
+    def believed(self, slots: Ints, rows: Floats, directions: int) -> tuple[Floats, Floats]:
         """Return how far the world may lie from the baseline, and the dispersion, both (s, k).
 
         Args:
             slots: (s,) int64.
             rows: (s,) float64 rows behind the baseline.
+            directions: How many are asked for, from the first.
         """
-        _, excess = self._dispersion(slots)
+        _, excess = self._dispersion(slots, directions)
         windows = self._of("windows", slots)
         excess = 1.0 + (excess - 1.0) * (
             1.0 + _PRIOR_LASTING / np.maximum(windows, 1.0)
         )  # of bursts a few windows know little
-        wander = np.maximum(self._of("wander", slots) / (windows + _PRIOR), 0.0)
+        wander = np.maximum(self._of("wander", slots, directions) / (windows + _PRIOR), 0.0)
         return _FAR * np.sqrt(excess / np.maximum(rows, 1.0)[:, None] + wander), excess
 
     def learn(self, slots: Ints, deviation: Floats, variance: Floats, rows: Floats) -> None:
@@ -109,11 +111,12 @@ class Scatter:
 
         Args:
             slots: (s,) int64, each once.
-            deviation: (s, k) float64 of the window from the baseline.
+            deviation: (s, k) float64 of the window from the baseline, in the first directions.
             variance: (s, k) float64 of one row.
             rows: (s,) float64 rows of the window, more than none.
         """
-        single, lasting = self._dispersion(slots)
+        directions = deviation.shape[1]
+        single, lasting = self._dispersion(slots, directions)
         deviation, rows = deviation / np.sqrt(variance), rows[:, None]
         added = {
             "some": (_SOME, deviation),
@@ -124,13 +127,13 @@ class Scatter:
             "many_squares": (_MANY * _MANY, rows),
             "products": (_SOME * _MANY, rows),
         }
-        now = {name: fade * self._of(name, slots) + more for name, (fade, more) in added.items()}
+        now = {name: fade * self._of(name, slots, directions) + more for name, (fade, more) in added.items()}
         some, many = now["some"] / now["some_rows"], now["many"] / now["many_rows"]
         chance = now["some_squares"] / np.square(now["some_rows"])
         apart = chance + now["many_squares"] / np.square(now["many_rows"])
         apart -= 2 * now["products"] / (now["some_rows"] * now["many_rows"])
         known = apart > _LEAST_APART * chance  # not in a stream's first windows, which are in both means
-        wander = self._of("wander", slots) / (self._of("windows", slots) + _PRIOR)
+        wander = self._of("wander", slots, directions) / (self._of("windows", slots) + _PRIOR)
         most = _MOST_WANDER * (np.maximum(wander, 0.0) + lasting * chance)
         said = {
             "single": np.minimum(np.square(deviation) / rows, _MOST_TOLD * single),
@@ -140,6 +143,6 @@ class Scatter:
             "wander": np.minimum(np.square(some), most) - lasting * chance,
             "windows": np.ones_like(rows),
         }
-        now |= {name: self._decay * self._of(name, slots) + more for name, more in said.items()}
+        now |= {name: self._decay * self._of(name, slots, directions) + more for name, more in said.items()}
         for name, values in now.items():
-            self._table(name)[slots] = values
+            self._table(name)[slots, : values.shape[1]] = values

@@ -21,7 +21,7 @@ def learned(deviations: Iterator[Floats]) -> tuple[float, float]:
     scatter.grow(STREAMS)
     for deviation in deviations:
         scatter.learn(slots, deviation[:, None], np.ones((STREAMS, 1)), np.full(STREAMS, ROWS))
-    distance, excess = scatter.believed(slots, BEHIND)
+    distance, excess = scatter.believed(slots, BEHIND, 1)
     return float(np.median(distance)), float(np.median(excess))
 
 

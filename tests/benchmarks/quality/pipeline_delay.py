@@ -80,7 +80,7 @@ def mix_ratio(rng: np.random.Generator, windows: int, world: World, changed: Wor
 def rate_ratio(rng: np.random.Generator, windows: int, world: World, changed: World) -> Floats:
     """Return draws of it for the rate."""
     counted = rng.poisson(world.rows, windows)
-    return np.asarray(counted * np.log(changed.rows / QUIET.rows) - (changed.rows - QUIET.rows))
+    return np.asarray(counted.astype(np.float64) * np.log(changed.rows / QUIET.rows) - (changed.rows - QUIET.rows))
 
 
 CASES: Final = (
