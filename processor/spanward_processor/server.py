@@ -171,7 +171,8 @@ class Processor:
         """Return what the page needs, None where the one in use stays or where there is none."""
         if config.live is None or (self._page.address and config.live == self._config.live):
             return None
-        app = live_app(self._source, lambda: self._ready, closing=lambda: page.should_exit)
+        ask = self.pipeline.canaries.ask
+        app = live_app(self._source, lambda: self._ready, closing=lambda: page.should_exit, ask=ask)
         page = WebServer(app)
         return _reserved(self._page, config.live.listen, page, attempt)
 

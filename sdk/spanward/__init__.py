@@ -18,6 +18,7 @@ from spanward.fingerprint import Shingles, Windows
 from spanward.loading import model_loading
 from spanward.outcome import Outcome, Tokens
 from spanward.request import RequestContext, current_request, request_context
+from spanward.routing import canary
 from spanward.runtime import handoff
 from spanward.tracing import VERSION
 
@@ -36,6 +37,7 @@ __all__ = [
     "Windows",
     "__version__",
     "calibrate",
+    "canary",
     "configure",
     "current_request",
     "handoff",

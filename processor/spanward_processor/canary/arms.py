@@ -45,6 +45,10 @@ class Versions:
         """Return whether any model has had two versions."""
         return any(len(keys) > 1 for keys in self._of_model.values())
 
+    def knows(self, service: str, model: str) -> bool:
+        """Return whether a version of a model was seen."""
+        return bool(self._of_model.get((service, model)))
+
     def others(self, key: int) -> list[int]:
         """Return the other versions of the same model, first seen first."""
         series = self._directory[key]

@@ -77,6 +77,7 @@ class Canaries:
         self._trials: dict[tuple[int, int], Trial] = {}
         self._ended: list[tuple[int, int]] = []
         self._verdicts: tuple[Verdict, ...] = ()
+        self._answers: dict[tuple[str, str], Verdict] = {}  # by model, the newest, also of a trial that has ended
         self._open: dict[tuple[int, int], Finding] = {}
         self._due: list[Verdict] = []
         self._lock = threading.Lock()  # of what is decided and not yet taken
@@ -190,6 +191,8 @@ class Canaries:
                 self._ended.append(pair)
                 changes += self._farewell(pair, verdict)
         self._verdicts = tuple(verdicts)
+        for verdict in sorted(verdicts, key=lambda one: one.decision is Decision.ROLL_BACK):  # the worst is the answer
+            self._answers[verdict.canary.service, verdict.canary.model] = verdict
         return tuple(changes)
 
     def _farewell(self, pair: tuple[int, int], verdict: Verdict) -> list[Finding]:
@@ -215,6 +218,17 @@ class Canaries:
     def verdicts(self) -> tuple[Verdict, ...]:
         """What is known of every canary, as of the newest window."""
         return self._verdicts
+
+    def ask(self, service: str, model: str) -> Verdict | None:
+        """Return what is known of a model's canary, or was when its trial ended; None where there was no trial.
+
+        Raises:
+            KeyError: No such model was seen.
+        """
+        verdict = self._answers.get((service, model))
+        if verdict is None and not self._versions.knows(service, model):
+            raise KeyError(model)
+        return verdict
 
     def take_due(self) -> tuple[Verdict, ...]:
         """Return the verdicts that ask for a roll-back, each once."""

@@ -17,8 +17,8 @@ from spanward_processor.kernels.jit import Floats, Ints
 
 _MOST: Final = 4096  # clients that are told apart
 _SURE: Final = 1.5  # clients that chance would have sent to both, before it is said that they stay with one
-_FREEDOM: Final = (np.inf, 60, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4)
-_STUDENT: Final = (3.090, 3.232, 3.385, 3.552, 3.733, 3.930, 4.144, 4.501, 4.785, 5.208, 5.893, 7.173)
+_FREEDOM: Final = np.array([4.0, 5, 6, 7, 8, 10, 12, 15, 20, 30, 60])
+_STUDENT: Final = np.array([7.173, 5.893, 5.208, 4.785, 4.501, 4.144, 3.930, 3.733, 3.552, 3.385, 3.232])
 """Student's t that is passed once in a thousand times, by degrees of freedom."""
 
 
@@ -92,6 +92,6 @@ class Clients:
         reach = np.maximum((rows.sum(2) - (rows**2).sum(2) / of_arm[:, :, 0]).sum(1), 1e-9)
         between = np.maximum(squares - scatter * freedom, 0.0) / reach
         error = np.sqrt(between * ((rows / of_arm) ** 2).sum((1, 2)))
-        times: Floats = np.interp(1 / freedom, 1 / np.array(_FREEDOM), np.array(_STUDENT))
+        times = _STUDENT[np.maximum(np.searchsorted(_FREEDOM, freedom, side="right") - 1, 0)]
         found: Floats = np.multiply(error, times)
         return found

@@ -120,7 +120,7 @@ def _standing(name: str, guarded: Guarded, sums: Sums, alpha: float, allowed: Al
     best = int(np.argmax(of_case))
     column, start = cases[best][0], int(np.argmax(each[best]))
     log10_e = (float(log_sum(of_case)) - math.log(len(cases))) / _LN10
-    level = math.log(alpha / len(cases)) + float(weights[start])
+    level = math.log(alpha) + float(weights[start])
     effect, low, high = _effect(column, start, look, sums, allowed, level)
     stable, canary = (_shown(column, start, arm, look, sums) for arm in (0, 1))
     safe = all(_is_safe(one, look, guarded, sums, allowed, math.log(alpha)) for one in columns)

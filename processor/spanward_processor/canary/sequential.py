@@ -78,12 +78,19 @@ def _log_one_sided(reach: Floats) -> Floats:
 
 
 def radius_of_numbers(variance: Floats, weight: Floats, log_level: float) -> Floats:
-    """Return half the width of the interval that covers the effect at all times, but with a chance of `exp(log_level)`."""
+    """Return how far below or above the effect seen the true one may be, at all times but with a chance of `exp(log_level)`.
+
+    It is where `evidence_of_numbers` would just reach the level: what is beyond a margin by evidence is so by the interval too.
+    """
     scatter = variance / np.maximum(weight, 1e-12)
-    prior = np.maximum(_SIZES[1] * scatter, 1e-12)
-    total = variance + prior
-    wide = np.sqrt(total * (np.log(total / prior) - 2 * log_level))
-    found: Floats = np.where(weight > 0, wide / np.maximum(weight, 1e-12), np.inf)
+    each: list[Floats] = []
+    for size in _SIZES:
+        prior = np.maximum(size * scatter, 1e-12)
+        total = variance + prior
+        nats = 0.5 * np.log(total / prior) - log_level + math.log(len(_SIZES) / 2)
+        each.append(np.sqrt(2 * np.maximum(nats, 0.0) * total))
+    narrowest: Floats = np.min(np.stack(each), axis=0)
+    found: Floats = np.where(weight > 0, narrowest / np.maximum(weight, 1e-12), np.inf)
     return found
 
 

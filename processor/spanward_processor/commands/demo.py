@@ -1,8 +1,9 @@
-"""`spanward demo`: see what Spanward does, with a real service, real traffic and three incidents."""
+"""`spanward demo`: see what Spanward does, with a real service, real traffic, and three incidents or a bad canary."""
 
 import asyncio
 import signal
 import tempfile
+from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final
@@ -14,8 +15,18 @@ _NEEDED: Final = ("fastapi", "httpx", "sklearn")
 _KILLED_BY: Final = 128  # a shell's exit code for a signal is this plus its number
 
 
+class Scenario(StrEnum):
+    """The stories there are."""
+
+    INCIDENTS = "incidents"
+    CANARY = "canary"
+
+
 def demo(
     *,
+    scenario: Annotated[
+        Scenario, typer.Option(help="What happens: three incidents, or a canary that is rolled back.")
+    ] = Scenario.INCIDENTS,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running after the summary.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
 ) -> None:
@@ -23,15 +34,16 @@ def demo(
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         typer.echo(f"spanward demo needs {', '.join(missing)}: pip install 'spanward[demo]'", err=True)
         raise typer.Exit(1)
-    raise typer.Exit(asyncio.run(_run(seed=seed, keep=keep)))
+    raise typer.Exit(asyncio.run(_run(scenario, seed=seed, keep=keep)))
 
 
-async def _run(*, seed: int, keep: bool) -> int:
+async def _run(scenario: Scenario, *, seed: int, keep: bool) -> int:
     """Tell the story; return the exit code."""
+    from spanward_processor.demo import canary_story, story  # need the extra
     from spanward_processor.demo.processes import ProcessError
     from spanward_processor.demo.screen import Screen
-    from spanward_processor.demo.story import tell  # needs the extra
 
+    tell = canary_story.tell if scenario is Scenario.CANARY else story.tell
     screen = Screen(Console())
     received: list[signal.Signals] = []
     complete = False

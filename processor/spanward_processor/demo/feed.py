@@ -28,6 +28,7 @@ class Finding:
     reason: str
     slices: tuple[str, ...]
     technique: str
+    detector: str = ""
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> Self:
@@ -46,6 +47,7 @@ class Finding:
             reason=told["reason"],
             slices=(own[1],) if own else tuple(share["value"] for share in told["slices"]),
             technique=f"{technique['id']} {technique['name']}" if technique else "",
+            detector=told.get("detector", ""),
         )
 
     def blames(self, value: str) -> bool:

@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -49,13 +49,29 @@ class Stage:
     backend: str
 
 
-async def set_up(processes: Processes, folder: Path, screen: Screen) -> Stage:
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What differs between the stories.
+
+    Args:
+        service: The ASGI application that is watched.
+        config: What the processor's configuration holds besides.
+        environment: Variables of the service besides.
+    """
+
+    service: str = "spanward_processor.demo.service:app"
+    config: str = ""
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+
+async def set_up(processes: Processes, folder: Path, screen: Screen, scene: Scene) -> Stage:
     """Compile the kernels and start the service and the backend meanwhile, then start the processor between them.
 
     Args:
         processes: Ends them later.
         folder: Where the processor's configuration is written.
         screen: Told of each step.
+        scene: What is set up.
 
     Raises:
         ExceptionGroup: Of `ProcessError`: one or more of them did not start.
@@ -64,12 +80,12 @@ async def set_up(processes: Processes, folder: Path, screen: Screen) -> Stage:
     async with asyncio.TaskGroup() as group:
         with screen.waiting("compiling the processor's kernels (about a minute the first time, then cached)"):
             sink = group.create_task(_start_backend(processes))
-            service = group.create_task(_start_service(processes, receiver))
+            service = group.create_task(_start_service(processes, receiver, scene))
             await processes.run("kernel compilation", _module("spanward_processor", "warmup"))
         with screen.waiting("starting the service with its model, and your backend (it counts what it is sent)"):
             backend, tickets = await sink, await service
         with screen.waiting("starting `spanward processor` between them"):
-            page = await _start_processor(processes, folder, receiver, backend)
+            page = await _start_processor(processes, folder, receiver, backend, scene)
     return Stage(page=page, tickets=f"http://{tickets}/route", backend=backend)
 
 
@@ -79,20 +95,21 @@ async def _start_backend(processes: Processes) -> str:
     return ready[1]
 
 
-async def _start_service(processes: Processes, receiver: str) -> str:
+async def _start_service(processes: Processes, receiver: str, scene: Scene) -> str:
     ready = await processes.start(
         "service",
-        _module("uvicorn", "spanward_processor.demo.service:app", "--port", "0", "--no-access-log"),
+        _module("uvicorn", scene.service, "--port", "0", "--no-access-log"),
         ready=rf"running on http://({_ADDRESS})",
         timeout_s=_START_S,
-        env=_service_environment(receiver),
+        env=_service_environment(receiver) | scene.environment,
     )
     return ready[1]
 
 
-async def _start_processor(processes: Processes, folder: Path, receiver: str, backend: str) -> str:
+async def _start_processor(processes: Processes, folder: Path, receiver: str, backend: str, scene: Scene) -> str:
     config = folder / "processor.yaml"
-    config.write_text(_CONFIG.format(receiver=receiver, journal=folder / "journal", backend=backend), encoding="utf-8")
+    common = _CONFIG.format(receiver=receiver, journal=folder / "journal", backend=backend)
+    config.write_text(common + scene.config, encoding="utf-8")
     ready = await processes.start(
         "processor",
         _module("spanward_processor", "processor", "--config", str(config)),

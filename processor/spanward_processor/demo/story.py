@@ -12,7 +12,7 @@ from spanward_processor.demo.incidents import INCIDENTS, RATE_PER_S, USUAL, Inci
 from spanward_processor.demo.processes import Processes
 from spanward_processor.demo.screen import Screen
 from spanward_processor.demo.sink import Counts, read_counts
-from spanward_processor.demo.stage import Stage, set_up
+from spanward_processor.demo.stage import Scene, Stage, set_up
 from spanward_processor.demo.summary import Outcome, Summary
 from spanward_processor.demo.traffic import Arrivals, Traffic
 
@@ -43,7 +43,7 @@ async def tell(screen: Screen, folder: Path, *, seed: int, keep: bool) -> bool:
     began_s = asyncio.get_running_loop().time()
     screen.say("Spanward demo: a FastAPI service with a text classifier -> spanward processor -> your backend", "bold")
     async with Processes(folder) as processes:
-        stage = await set_up(processes, folder, screen)
+        stage = await set_up(processes, folder, screen, Scene())
         story = _Story(screen, stage, seed, began_s)
         async with asyncio.TaskGroup() as group:
             companions = [group.create_task(work) for work in (processes.watch(), story.feed.follow())]
@@ -101,7 +101,7 @@ class _Story:
                 advance(learning.progress, str(learning))
                 return learning.done
 
-            if not await _until(learned, _LEARN_S):
+            if not await until(learned, _LEARN_S):
                 self._screen.say(f"  Not everything was learned within {_LEARN_S:.0f} s; going on.", "yellow")
 
     async def _stay_quiet(self) -> None:
@@ -120,14 +120,14 @@ class _Story:
             outcome = Outcome(incident, began_s, tuple(self.feed.opened(began_s)))
             return self._clock() - began_s >= _SHIFT_S[0] and not outcome.missing()
 
-        await _until(found, _SHIFT_S[1])
+        await until(found, _SHIFT_S[1])
 
     async def _recover(self) -> None:
         """Let the traffic be as usual until nothing is open, so that the next incident is told apart from this one."""
         self.traffic.become(USUAL)
         self._screen.say("  The traffic is as usual again.")
         await asyncio.sleep(_RECOVERY_S[0])
-        await _until(lambda: not self.feed.open, min(max(self._left_s(), 0.0), _RECOVERY_S[1] - _RECOVERY_S[0]))
+        await until(lambda: not self.feed.open, min(max(self._left_s(), 0.0), _RECOVERY_S[1] - _RECOVERY_S[0]))
 
     def _left_s(self) -> float:
         """Return how long the story may go on, seconds."""
@@ -166,7 +166,7 @@ class _Story:
         return summary
 
 
-async def _until(met: Callable[[], bool], timeout_s: float) -> bool:
+async def until(met: Callable[[], bool], timeout_s: float) -> bool:
     """Wait until a condition is met; return whether it was in time."""
     clock = asyncio.get_running_loop().time
     end = clock() + timeout_s

@@ -56,9 +56,13 @@ class Traffic:
         url: Where tickets are posted.
         arrivals: When.
         customers: By whom.
+        hear: Told of every answer.
     """
 
-    def __init__(self, url: str, arrivals: Arrivals, customers: Customers) -> None:
+    def __init__(
+        self, url: str, arrivals: Arrivals, customers: Customers, hear: Callable[[bytes], None] = lambda _: None
+    ) -> None:
+        self._hear = hear
         self._url = url
         self._arrivals = arrivals
         self._customers = customers
@@ -103,5 +107,6 @@ class Traffic:
             self.failed += 1
         else:
             self.answered += 1
+            self._hear(response.content)
         finally:
             self._under_way -= 1
