@@ -152,6 +152,9 @@ COUNTED: Final = Counted(
 )
 """How rows are counted. Clients are not counted for slices: who sends is a question of the whole series."""
 
+NUMBERS: Final = np.array([feature.aspect for feature in FEATURES if feature.shape is Shape.NUMBER], np.int64)
+"""The features that are numbers; a row's vector has one place for each, in this order."""
+
 LOGGED_FEATURES: Final = int(_UNTALLIED.sum())
 """Features that are not tallied."""
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.cells import Cells
-from spanward_processor.features import COUNTED, LOGGED_FEATURES, Rows
+from spanward_processor.features import COUNTED, LOGGED_FEATURES, NUMBERS, Rows
 from spanward_processor.kept import copies
 from spanward_processor.kernels.counting import (
     CELLS_FULL,
@@ -17,7 +17,9 @@ from spanward_processor.kernels.counting import (
     order_cells,
 )
 from spanward_processor.kernels.jit import Flags, Floats
+from spanward_processor.kernels.sampling import SAMPLED, Drawn, order_sample, sample_rows
 from spanward_processor.kernels.tables import CellTable, empty_table, rehash
+from spanward_processor.sample import Sample
 from spanward_processor.window import Window
 
 Kind = TypeVar("Kind", bound="np.generic[Any]")
@@ -40,6 +42,14 @@ class OpenWindow:
             rows=np.zeros((_FEWEST_TRACKS, LOGGED_FEATURES), np.int64),
             before=np.zeros(_FEWEST_TRACKS, np.int32),
             used=np.zeros(3, np.int64),
+        )
+        self._drawn = Drawn(
+            heads=np.zeros((_FEWEST_TRACKS, 2), np.int32),
+            worst=np.zeros(_FEWEST_TRACKS, np.uint64),
+            ranks=np.zeros(_FEWEST_TRACKS, np.uint64),
+            values=np.zeros((_FEWEST_TRACKS, NUMBERS.size), np.int16),
+            before=np.zeros(_FEWEST_TRACKS, np.int32),
+            used=np.zeros(1, np.int64),
         )
 
     def add(self, rows: Rows, p: Floats, chosen: Flags | None, most: int) -> None:
@@ -68,8 +78,28 @@ class OpenWindow:
                 row,
             )
             if row == len(rows):
-                return
+                break
             self._grow(int(self._tracks.used[2]), most_logged)
+        self._grow_sample(len(rows), most_logged)
+        tracked = self._tracks.places
+        sample_rows(rows.keys[0], rows.bins, NUMBERS, rows.time_ns, rows.traces, chosen, tracked, self._drawn)
+
+    def _grow_sample(self, rows: int, most: int) -> None:
+        """Make room for as many more rows in the sample, if there may be so many, and for all tracks."""
+        drawn, tracks = self._drawn, self._tracks.kept.shape[0]
+        if drawn.worst.size < tracks:
+            self._drawn = drawn = drawn._replace(
+                heads=_doubled(drawn.heads, tracks), worst=_doubled(drawn.worst, tracks)
+            )
+        used, tracked = int(drawn.used[0]), int(self._tracks.used[0])
+        size = min(used + min(rows, SAMPLED * tracked - used), most)
+        if size > drawn.ranks.size:
+            size = min(max(size, 2 * drawn.ranks.size), most)
+            self._drawn = drawn._replace(
+                ranks=_doubled(drawn.ranks, size),
+                values=_doubled(drawn.values, size),
+                before=_doubled(drawn.before, size),
+            )
 
     def _grow(self, lack: int, most_logged: int) -> None:
         """Make twice the room for what ran out."""
@@ -94,6 +124,7 @@ class OpenWindow:
         made = OpenWindow()
         made._table = CellTable(**copies(self._table._asdict()))
         made._tracks = Tracks(**copies(self._tracks._asdict()))
+        made._drawn = Drawn(**copies(self._drawn._asdict()))
         return made
 
     def close(self, start_ns: int, end_ns: int) -> Window:
@@ -110,7 +141,15 @@ class OpenWindow:
         size = order_cells(tracks, self._table, COUNTED, ends, cells.streams, cells.bins, cells.counts)
         keys = np.flatnonzero(tracks.places >= 0)
         places = tracks.places[keys]
-        return Window(start_ns, end_ns, cells.first(size), keys, tracks.best_p[places], tracks.best[places])
+        best_p, best = tracks.best_p[places], tracks.best[places]
+        return Window(start_ns, end_ns, cells.first(size), keys, best_p, best, self._sample())
+
+    def _sample(self) -> Sample:
+        rows = int(self._drawn.used[0])
+        values = np.empty((rows, NUMBERS.size), np.int16)
+        sample = Sample(np.empty(rows, np.int64), np.empty(rows, np.uint64), values)
+        order_sample(self._tracks.places, self._drawn, sample.keys, sample.ranks, sample.values)
+        return sample
 
 
 def _doubled(array: NDArray[Kind], size: int | None = None) -> NDArray[Kind]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spanward_processor.cells import Cells
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Codes, Floats, Ints
+from spanward_processor.sample import Sample
 
 _SECOND_NS: Final = 1_000_000_000
 
@@ -25,6 +26,7 @@ class Window:
         example_keys: (k,) int64 keys that have an example row.
         example_p: (k,) float64 p-value of that row, the smallest of its key.
         examples: (k, 2) uint64 trace id of that row.
+        sample: Some rows of each series.
         whole: Whether its time was seen from end to end; else its rate says nothing.
     """
 
@@ -34,20 +36,22 @@ class Window:
     example_keys: Ints
     example_p: Floats
     examples: Codes
+    sample: Sample
     whole: bool = True
 
     @classmethod
     def empty(cls, start_ns: int, end_ns: int) -> Self:
         """Return a window in which nothing happened."""
         nothing = np.empty(0, np.int64)
-        return cls(start_ns, end_ns, Cells.empty(), nothing, np.empty(0), np.empty((0, 2), np.uint64))
+        return cls(start_ns, end_ns, Cells.empty(), nothing, np.empty(0), np.empty((0, 2), np.uint64), Sample.empty())
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Return the window that gave these arrays; see `arrays`."""
         start_ns, end_ns, whole = (int(number) for number in arrays["times"])
         cells = Cells(arrays["streams"], arrays["bins"], arrays["counts"])
-        return cls(start_ns, end_ns, cells, arrays["keys"], arrays["p"], arrays["traces"], bool(whole))
+        sample = Sample(arrays["sample_keys"], arrays["sample_ranks"], arrays["sample_values"])
+        return cls(start_ns, end_ns, cells, arrays["keys"], arrays["p"], arrays["traces"], sample, bool(whole))
 
     def arrays(self) -> Arrays:
         """Return what is kept over a restart; see `Kept`."""
@@ -59,6 +63,9 @@ class Window:
             "keys": self.example_keys,
             "p": self.example_p,
             "traces": self.examples,
+            "sample_keys": self.sample.keys,
+            "sample_ranks": self.sample.ranks,
+            "sample_values": self.sample.values,
         }
 
     @property
@@ -82,7 +89,8 @@ class Window:
         first = _first_of_each(keys, p)
         traces = np.concatenate((self.examples, other.examples))
         whole = self.whole and other.whole
-        return Window(self.start_ns, self.end_ns, self.cells + other.cells, keys[first], p[first], traces[first], whole)
+        cells, sample = self.cells + other.cells, self.sample + other.sample
+        return Window(self.start_ns, self.end_ns, cells, keys[first], p[first], traces[first], sample, whole)
 
 
 def _first_of_each(keys: Ints, p: Floats) -> Ints:

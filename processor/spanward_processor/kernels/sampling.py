@@ -1,0 +1,160 @@
+"""The rows that an open window keeps of each series: those with the smallest ranks, so that samples of shards merge exactly.
+
+Source: Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanward_processor.kernels.binning import ZERO
+from spanward_processor.kernels.jit import Codes, Flags, Ints, Narrow, borrowing, inlined
+from spanward_processor.kernels.siphash import mix64
+from spanward_processor.kernels.tables import MISSING
+
+Shorts = NDArray[np.int16]
+
+SAMPLED: Final = 32
+"""Rows of one series that a window keeps at most."""
+
+UNKNOWN: Final = -(1 << 15)
+"""Number of a row that says nothing about a feature."""
+
+_FEWEST_NUMBERS: Final = 2  # a row with one number says nothing about how numbers go together
+_HALF: Final = -8  # zero of a count stands where one half would
+_LEAST: Final = -512
+_MOST: Final = 639
+_SMALLEST_NEGATIVE: Final = 64  # negative numbers below 2^-8 are all the same
+
+
+class Drawn(NamedTuple):
+    """The rows that are kept; r of them are in use.
+
+    Args:
+        heads: (s, 2) int32 by track: rows kept, and the newest of them.
+        worst: (s,) uint64 by track: the largest rank, once no more rows are taken in.
+        ranks: (r,) uint64.
+        values: (r, d) int16 numbers of a row, `UNKNOWN` where it has none.
+        before: (r,) int32 the row of the same track before it, -1 for none.
+        used: (1,) int64 rows in use.
+    """
+
+    heads: Narrow
+    worst: Codes
+    ranks: Codes
+    values: Shorts
+    before: Narrow
+    used: Ints
+
+
+@borrowing
+def coordinate(cell_bin: int) -> int:
+    """Return the bin of a number as a small one of the same order; near-logarithmic, as bins are."""
+    if cell_bin == MISSING:
+        return UNKNOWN
+    if cell_bin == ZERO:
+        return _HALF
+    if cell_bin < ZERO:
+        return -1 - min(max(ZERO - 1 - cell_bin - (1 << 20) + _SMALLEST_NEGATIVE, 0), -_LEAST - 1)
+    return int(min(max(cell_bin, _LEAST), _MOST))
+
+
+@inlined
+def _largest(drawn: Drawn, row: int) -> np.uint64:
+    """Return the largest rank among a row and those before it."""
+    largest = np.uint64(0)
+    while row >= 0:
+        largest = max(largest, drawn.ranks[row])
+        row = drawn.before[row]
+    return largest
+
+
+@inlined
+def _room_for(drawn: Drawn, track: int) -> int:
+    """Return where a row goes: a place of its own, or that of its track's row with the largest rank; -1 for none."""
+    if drawn.heads[track, 0] < SAMPLED:
+        place = int(drawn.used[0])
+        if place == drawn.ranks.size:
+            return -1
+        drawn.used[0] += 1
+        drawn.before[place] = drawn.heads[track, 1] if drawn.heads[track, 0] > 0 else -1
+        drawn.heads[track, 0], drawn.heads[track, 1] = drawn.heads[track, 0] + 1, place
+        return place
+    place = int(drawn.heads[track, 1])
+    while drawn.ranks[place] != drawn.worst[track]:
+        place = int(drawn.before[place])
+    return place
+
+
+@borrowing
+def sample_rows(
+    keys: Ints, bins: Ints, numbers: Ints, time_ns: Ints, traces: Codes, chosen: Flags, places: Narrow, drawn: Drawn
+) -> None:
+    """Keep the chosen rows of series whose ranks are among the smallest; a rank is a hash of trace and time.
+
+    Args:
+        keys: (n,) int64 series key, -1 for rows of no series; rows of key 0, many series in one, are left out.
+        bins: (f, n) int64.
+        numbers: (d,) int64 the features that are numbers.
+        time_ns: (n,) int64 event time.
+        traces: (n, 2) uint64 trace ids.
+        chosen: (n,) bool rows of this window.
+        places: (k,) int32 the track of each key.
+        drawn: What is kept, changed; a row that finds no room left is not kept.
+    """
+    for row in range(keys.size):
+        if not chosen[row] or keys[row] <= 0:
+            continue
+        track = int(places[keys[row]])
+        rank = mix64(traces[row, 0] ^ mix64(traces[row, 1] ^ np.uint64(time_ns[row])))
+        if drawn.heads[track, 0] == SAMPLED and rank >= drawn.worst[track]:
+            continue
+        known = 0
+        for index in range(numbers.size):
+            known += 1 if bins[numbers[index], row] != MISSING else 0
+        if known < _FEWEST_NUMBERS:
+            continue
+        place = _room_for(drawn, track)
+        if place < 0:
+            continue
+        drawn.ranks[place] = rank
+        for index in range(numbers.size):
+            drawn.values[place, index] = coordinate(bins[numbers[index], row])
+        if drawn.heads[track, 0] == SAMPLED:
+            drawn.worst[track] = _largest(drawn, drawn.heads[track, 1])
+
+
+@inlined
+def _copy(values: Shorts, row: int, to: Shorts, at: int) -> None:
+    for index in range(values.shape[1]):
+        to[at, index] = values[row, index]
+
+
+@borrowing
+def order_sample(places: Narrow, drawn: Drawn, keys: Ints, ranks: Codes, values: Shorts) -> None:
+    """Write the rows that are kept, sorted by (key, rank).
+
+    Args:
+        places: (k,) int32 the track of each key, -1 for none.
+        drawn: What is kept.
+        keys: (r,) int64 to fill, as all that follows; r rows are in use.
+        ranks: (r,) uint64.
+        values: (r, d) int16.
+    """
+    size = 0
+    for key in range(places.size):
+        track = int(places[key])
+        if track < 0 or drawn.heads[track, 0] == 0:
+            continue
+        first, row = size, int(drawn.heads[track, 1])
+        while row >= 0:
+            at = size
+            while at > first and ranks[at - 1] > drawn.ranks[row]:
+                ranks[at] = ranks[at - 1]
+                _copy(values, at - 1, values, at)
+                at -= 1
+            keys[size], ranks[at] = key, drawn.ranks[row]
+            _copy(drawn.values, row, values, at)
+            size += 1
+            row = int(drawn.before[row])

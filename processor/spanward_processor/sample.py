@@ -1,0 +1,143 @@
+"""The rows that a window keeps of each series, and those that wait until there are enough of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanward_processor.features import NUMBERS
+from spanward_processor.kept import Arrays, copies
+from spanward_processor.kernels.jit import Codes, Flags, Ints
+from spanward_processor.kernels.sampling import SAMPLED, Shorts
+
+_LONGEST_WAIT: Final = 16  # windows
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows of series as vectors of their numbers, at most `SAMPLED` of each, sorted by (key, rank).
+
+    Those with the smallest ranks are kept, so the sample of two shards is the sample of their rows.
+
+    Args:
+        keys: (r,) int64 series.
+        ranks: (r,) uint64 hash of the row.
+        values: (r, d) int16 numbers by `features.NUMBERS`, `UNKNOWN` where the row has none.
+    """
+
+    keys: Ints
+    ranks: Codes
+    values: Shorts
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return the sample of no rows."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.uint64), np.empty((0, NUMBERS.size), np.int16))
+
+    def __add__(self, other: "Sample") -> "Sample":
+        """Return the sample of the rows of both."""
+        keys, ranks = np.concatenate((self.keys, other.keys)), np.concatenate((self.ranks, other.ranks))
+        order = np.lexsort((ranks, keys))
+        keys = keys[order]
+        starts = starts_of(keys)
+        within = np.arange(keys.size) - np.repeat(starts[:-1], np.diff(starts))
+        order = order[within < SAMPLED]
+        return Sample(keys[within < SAMPLED], ranks[order], np.concatenate((self.values, other.values))[order])
+
+
+def starts_of(keys: Ints) -> Ints:
+    """Return (g + 1,) int64 where each of sorted keys begins, and where the last ends."""
+    if not keys.size:
+        return np.zeros(1, np.int64)
+    return np.concatenate(([0], np.flatnonzero(np.diff(keys)) + 1, [keys.size]))
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows by series.
+
+    Args:
+        keys: (g,) int64 series, ascending.
+        starts: (g + 1,) int64 where the rows of each begin.
+        values: (r, d) int16.
+    """
+
+    keys: Ints
+    starts: Ints
+    values: Shorts
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return no groups."""
+        return cls(np.empty(0, np.int64), np.zeros(1, np.int64), Sample.empty().values)
+
+    def of(self, key: int) -> Shorts:
+        """Return the rows of a series, none where it has no group."""
+        at = int(np.searchsorted(self.keys, key))
+        if at == self.keys.size or self.keys[at] != key:
+            return self.values[:0]
+        return self.values[self.starts[at] : self.starts[at + 1]]
+
+    def where(self, chosen: Flags) -> "Groups":
+        """Return the chosen groups."""
+        sizes = np.diff(self.starts)
+        starts = np.concatenate(([0], np.cumsum(sizes[chosen])))
+        return Groups(self.keys[chosen], starts, self.values[np.repeat(chosen, sizes)])
+
+
+class Waiting:
+    """Rows of series with too few in a window, kept until there are enough; those that have waited long are forgotten.
+
+    So a series that is hardly ever seen costs a few rows and nothing more.
+
+    Args:
+        fewest: Rows that are enough.
+    """
+
+    def __init__(self, fewest: int) -> None:
+        self._fewest = fewest
+        self._keys: Ints = np.empty(0, np.int64)  # sorted; the oldest rows of a key first
+        self._ages: Ints = np.empty(0, np.int64)
+        self._values = Sample.empty().values
+        self._next = (self._keys, self._ages, self._values)
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        return copies({"keys": self._keys, "ages": self._ages, "values": self._values})
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        self._keys, self._ages, self._values = arrays["keys"], arrays["ages"], arrays["values"]
+
+    def gather(self, sample: Sample) -> Groups:
+        """Return the series that have enough rows with those of a window, until `settle` as if they had none."""
+        keys = np.concatenate((self._keys, sample.keys))
+        ages = np.concatenate((self._ages + 1, np.zeros(sample.keys.size, np.int64)))
+        values = np.concatenate((self._values, sample.values))
+        if self._keys.size:
+            order = np.argsort(keys, kind="stable")
+            keys, ages, values = keys[order], ages[order], values[order]
+        starts = starts_of(keys)
+        sizes = np.diff(starts)
+        enough = np.repeat(sizes >= self._fewest, sizes)
+        stay = ~enough & (ages < _LONGEST_WAIT)
+        self._next = (keys[stay], ages[stay], values[stay])
+        return Groups(keys[starts[:-1]], starts, values).where(sizes >= self._fewest)
+
+    def settle(self, held: Ints) -> None:
+        """Keep what waits on, except that rows of held series leave no trace.
+
+        Args:
+            held: (h,) int64 series.
+        """
+        keys, ages, values = self._next
+        if held.size:
+            new, old = ~np.isin(keys, held), np.isin(self._keys, held)
+            keys = np.concatenate((keys[new], self._keys[old]))
+            order = np.argsort(keys, kind="stable")
+            keys = keys[order]
+            ages = np.concatenate((ages[new], self._ages[old]))[order]
+            values = np.concatenate((values[new], self._values[old]))[order]
+        self._keys, self._ages, self._values = keys, ages, values
