@@ -389,3 +389,68 @@ def is_good(value: float, source: int, op: int, limit: float) -> bool:
     if source < -1:
         return value == 0
     return {0: value <= limit, 1: value < limit, 2: value >= limit, 3: value > limit}[op]
+
+
+# --- rows as vectors of their numbers --------------------------------------------------------------------------------
+
+
+def coordinate(cell_bin: int | None) -> int:
+    """Return a bin as a small number of the same order."""
+    zero = -(1 << 30)
+    if cell_bin is None:
+        return -(1 << 15)
+    if cell_bin == zero:
+        return -8
+    if cell_bin > zero:
+        return sorted((-512, cell_bin, 639))[1]
+    index = zero - 1 - (1 << 20) - cell_bin
+    return -1 - sorted((0, index + 64, 511))[1]
+
+
+def sample(
+    rows: Iterable[tuple[int, int, int, int, list[int]]], most: int, unknown: int
+) -> list[tuple[int, int, list[int]]]:
+    """Return key, rank and numbers of the rows of each series with the smallest ranks; a row needs two numbers."""
+    ranked = sorted(
+        (key, mix64(high ^ mix64(low ^ time)), numbers)
+        for key, time, high, low, numbers in rows
+        if key > 0 and sum(number != unknown for number in numbers) > 1
+    )
+    kept: Counter[int] = Counter()
+    result: list[tuple[int, int, list[int]]] = []
+    for row in ranked:
+        kept[row[0]] += 1
+        if kept[row[0]] <= most:
+            result.append(row)
+    return result
+
+
+def products(rows: Sequence[Sequence[int]], unknown: int) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+    """Return for each two numbers the rows that have both, the sum of the first over them, and of their product."""
+    numbers = range(len(rows[0]))
+    pairs = [[[(row[i], row[j]) for row in rows if unknown not in (row[i], row[j])] for j in numbers] for i in numbers]
+    return (
+        [[len(pair) for pair in line] for line in pairs],
+        [[sum(first for first, _ in pair) for pair in line] for line in pairs],
+        [[sum(first * second for first, second in pair) for pair in line] for line in pairs],
+    )
+
+
+def side(deviation: float, bins: int) -> int:
+    """Return the bin of a deviation: four for one standard deviation, the outermost ones open."""
+    return sorted((0, math.floor(deviation * 4) + bins // 2, bins - 1))[1]
+
+
+def distance(
+    row: Sequence[int],
+    unknown: int,
+    means: Sequence[float],
+    scales: Sequence[float],
+    inverse: Sequence[Sequence[float]],
+    surprise: Sequence[Sequence[float]],
+) -> float:
+    """Return half the square of Mahalanobis' distance of a row plus the surprise of each number."""
+    known = [i for i, number in enumerate(row) if number != unknown and scales[i] > 0]
+    apart = {i: row[i] - means[i] for i in known}
+    square = sum(apart[i] * apart[j] * inverse[i][j] for i in known for j in known)
+    return max(square, 0.0) / 2 + sum(surprise[i][side(apart[i] * scales[i], len(surprise[i]))] for i in known)

@@ -8,7 +8,7 @@ from typing import Final
 from spanward_processor.backends import Backend
 from spanward_processor.config import BackendConfig, Config
 from spanward_processor.delivery import Delivery, Destination, Direct, Journalled
-from spanward_processor.detectors import DETECTORS
+from spanward_processor.detectors import DETECTORS, FITTED
 from spanward_processor.exporters.base import Exporter
 from spanward_processor.exporters.grpc import GrpcExporter
 from spanward_processor.features import FEATURES
@@ -48,6 +48,8 @@ def pipeline_of(config: Config, snapshots: Snapshots | None) -> Pipeline:
         config: The configuration.
         snapshots: Where it is kept; None where it is not.
     """
+    if not FITTED:
+        _log.info("scikit-learn is not installed: isolation_forest and one_class_svm judge nothing")
     detection, limits, canary = config.judging(), config.limits.as_settings(), config.canary.as_settings()
     if snapshots is None:
         return Pipeline(detection, limits, canary=canary)

@@ -179,12 +179,12 @@ class Pipeline:
         )
 
     def _score(self, rows: Rows) -> Floats:
-        """Return (n,) float64 the smallest p-value that a detector of single rows has for each row."""
+        """Return (n,) float64 the smallest p-value that a detector of single rows has for each row, times their number."""
         first, *others = self._scoring
         p = self._score_by(first, rows)
         for detector in others:
             p = np.minimum(p, self._score_by(detector, rows))
-        return p
+        return np.minimum(p * len(self._scoring), 1.0)
 
     def _score_by(self, detector: RowDetector, rows: Rows) -> Floats:
         began_s = time.perf_counter()

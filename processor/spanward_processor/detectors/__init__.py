@@ -1,28 +1,28 @@
 """The detectors, one method and one file each."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Final
 
 from spanward_processor.detectors.base import Detector
 from spanward_processor.detectors.baseline import Baseline
 from spanward_processor.detectors.baseline_guard import BaselineGuard
 from spanward_processor.detectors.change import Change
+from spanward_processor.detectors.correlation import Correlation
 from spanward_processor.detectors.dominant_client import DominantClient
 from spanward_processor.detectors.drift import Drift
+from spanward_processor.detectors.isolation_forest import IsolationForest
+from spanward_processor.detectors.mahalanobis import Mahalanobis
 from spanward_processor.detectors.novelty import Novelty
+from spanward_processor.detectors.one_class_svm import OneClassSVM
 from spanward_processor.settings import Learning
 
-__all__ = [
-    "DETECTORS",
-    "Baseline",
-    "BaselineGuard",
-    "Change",
-    "Detector",
-    "DominantClient",
-    "Drift",
-    "Novelty",
-    "panel",
-]
+__all__ = ["DETECTORS", "FITTED", "Baseline", "BaselineGuard", "Change", "Detector", "DominantClient", "panel"]
+
+FITTED: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
+    (IsolationForest, OneClassSVM) if find_spec("sklearn") else ()
+)
+"""The detectors whose models scikit-learn fits; none where it is not installed."""
 
 DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
     Baseline,
@@ -31,6 +31,9 @@ DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
     BaselineGuard,
     Drift,
     Novelty,
+    Mahalanobis,
+    Correlation,
+    *FITTED,
 )
 """Every detector, in the order in which they are asked; a test compares this tuple with the folder."""
 

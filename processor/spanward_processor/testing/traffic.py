@@ -1,5 +1,6 @@
 """Synthetic inference traffic with a known truth: rows as the processor derives them, without the network."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -27,6 +28,7 @@ CHANNELS: Final = ("web", "mobile", "email", "partner-feed")
 
 _CHANNEL_SHARES: Final = (0.35, 0.25, 0.2, 0.2)
 _CLIENTS: Final = 30
+_MEDIAN_LENGTH: Final = math.exp(3.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Behaviour:
         slower: Factor on latency.
         surer: Below one the score falls: it is raised to the power of one by this.
         strangers_per_s: Requests per second of clients that come once and never again.
+        contrary: Whether latency falls with the input's length instead of following it.
     """
 
     rate_per_s: float = 50.0
@@ -52,6 +55,7 @@ class Behaviour:
     slower: float = 1.0
     surer: float = 1.0
     strangers_per_s: float = 0.0
+    contrary: bool = False
 
 
 QUIET: Final = Behaviour()
@@ -61,6 +65,7 @@ DISTURBANCES: Final[dict[str, Behaviour]] = {
     "poisoned channel": replace(QUIET, flipped=1.0),
     "flood": replace(QUIET, flood_per_s=200.0),
     "strangers": replace(QUIET, strangers_per_s=10.0),
+    "contrary latency": replace(QUIET, contrary=True),
     "silence": replace(QUIET, rate_per_s=0.5),
 }
 """Gross changes; each detector must see at least one."""
@@ -95,8 +100,9 @@ class Traffic:
         strangers = int(self._rng.poisson(behaviour.strangers_per_s * self._window_s))
         count = int(self._rng.poisson(behaviour.rate_per_s * self._window_s)) + flood + strangers
         bins = np.full((len(FEATURES), count), MISSING, np.int64)
-        lengths = np.round(self._rng.lognormal(3.5, 0.5, count) * behaviour.longer)
-        latencies = (0.002 + lengths * 0.0004 * self._rng.lognormal(0.0, 0.3, count)) * behaviour.slower
+        lengths = np.round(self._rng.lognormal(math.log(_MEDIAN_LENGTH), 0.5, count) * behaviour.longer)
+        followed = _MEDIAN_LENGTH**2 / lengths if behaviour.contrary else lengths
+        latencies = (0.002 + followed * 0.0004 * self._rng.lognormal(0.0, 0.3, count)) * behaviour.slower
         channels = self._rng.choice(len(CHANNELS), count, p=_CHANNEL_SHARES)
         decisions = self._rng.choice(len(DECISIONS), count, p=(0.4, 0.3, 0.2, 0.1))
         flips = (channels == len(CHANNELS) - 1) & (decisions == 0) & (self._rng.random(count) < behaviour.flipped)

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 import pkgutil
 import struct
 from collections.abc import Callable
@@ -12,12 +13,14 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from scipy.special import fdtrc
+from sklearn import ensemble
 
 import naive
 import naive_wire
 from json_documents import slow_reader
 from spanward_processor.kernels import jit
 
+LIBRARY: Any = ensemble  # which has no types
 HERE: Final = Path(__file__).parent
 THROUGH_DECODE: Final = HERE.parent / "test_decode.py"
 THROUGH_JSON: Final = HERE.parent / "receive" / "test_otlp_json.py"
@@ -44,6 +47,7 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "attributes.key_is_reserved": naive_wire.reserved,
     "excess.find_excess": naive_wire.excess,
     "excess.longest_value": naive_wire.longest_value,
+    "forest.score_forest": LIBRARY.IsolationForest.score_samples,
     "frames.locate_frames": naive_wire.frames,
     "grouping.group_by_rank": naive.grouped_by_rank,
     "grouping.group_by_watched": naive.grouped_by_watched,
@@ -62,6 +66,15 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "objectives.mark_rows": naive.is_good,
     "objectives.sum_stretches": naive.is_good,
     "objectives.tally_rows": naive.is_good,
+    "sampling.coordinate": naive.coordinate,
+    "sampling.order_sample": naive.sample,
+    "sampling.sample_rows": naive.sample,
+    "scatter.add_products": naive.products,
+    "scatter.count_rows": naive.side,
+    "scatter.distance_bin": math.log2,
+    "scatter.distances": naive.distance,
+    "scatter.score_numbers": naive.distance,
+    "scatter.side_of": naive.side,
     "siphash.mix64": naive.mix64,
     "siphash.siphash13": naive.siphash13,
     "spans.read_spans": naive.rows,
