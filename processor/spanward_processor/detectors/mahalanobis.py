@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.covariance import chosen, empty_scatter, scatter_of, strangest
 from spanward_processor.detectors.base import Account, Surprise, held_among
 from spanward_processor.features import NUMBERS, Rows
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
@@ -26,7 +27,6 @@ from spanward_processor.keys import KeyDirectory
 from spanward_processor.moments import Moments, grown_rows, products_of
 from spanward_processor.outlying import SHARE, Outlying, count_by_group
 from spanward_processor.sample import Groups, Waiting
-from spanward_processor.covariance import chosen, empty_scatter, scatter_of, strangest
 from spanward_processor.settings import Learning
 from spanward_processor.slots import Slots
 from spanward_processor.window import Window

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from benchmarks.quality.intervals import over_seeds
 from numpy.typing import NDArray
 from sklearn import ensemble, metrics
 
-from benchmarks.quality.intervals import over_seeds
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.kernels.sampling import Shorts
 from spanward_processor.kernels.scatter import DISTANCES, SIDES, count_rows, distances
