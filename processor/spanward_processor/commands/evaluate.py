@@ -23,7 +23,7 @@ def evaluate(
 
     if show_names:
         for one in EVALUATIONS:
-            typer.echo(f"{one.name:<18} {one.shows}")
+            typer.echo(f"{one.name:<20} {one.shows}")
         return
     for one in _chosen(names or [one.name for one in EVALUATIONS]):
         count = seeds or (min(2, one.seeds) if short else one.seeds)
