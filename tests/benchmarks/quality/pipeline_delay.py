@@ -73,7 +73,7 @@ def error_ratio(rng: np.random.Generator, windows: int, world: World, changed: W
 
 def mix_ratio(rng: np.random.Generator, windows: int, world: World, changed: World) -> Floats:
     """Return draws of it for decisions."""
-    counts = rng.multinomial(round(world.rows), world.mix, windows)
+    counts = rng.multinomial(round(world.rows), world.mix, windows).astype(np.float64)
     return np.asarray(counts @ np.log(np.array(changed.mix) / np.array(QUIET.mix)))
 
 
