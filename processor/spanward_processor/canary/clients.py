@@ -87,11 +87,12 @@ class Clients:
         of_arm = np.maximum(rows.sum(2, keepdims=True), 1.0)
         mean = np.where(rows > 0, self._beyond / np.maximum(rows, 1.0), 0.0)
         centre = self._beyond.sum(2, keepdims=True) / of_arm
-        freedom = np.maximum((rows > 0).sum((1, 2)) - 2.0, 1.0)
+        freedom: Floats = np.maximum((rows > 0).sum((1, 2)) - 2.0, 1.0)
         squares = (rows * (mean - centre) ** 2).sum((1, 2))
         reach = np.maximum((rows.sum(2) - (rows**2).sum(2) / of_arm[:, :, 0]).sum(1), 1e-9)
         between = np.maximum(squares - scatter * freedom, 0.0) / reach
         error = np.sqrt(between * ((rows / of_arm) ** 2).sum((1, 2)))
-        times = _STUDENT[np.maximum(np.searchsorted(_FREEDOM, freedom, side="right") - 1, 0)]
+        places: Ints = np.searchsorted(_FREEDOM, freedom, side="right")
+        times = _STUDENT[np.maximum(places - 1, 0)]
         found: Floats = np.multiply(error, times)
         return found

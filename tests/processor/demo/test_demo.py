@@ -48,6 +48,20 @@ def test_demo_finds_every_incident_loses_no_span_and_leaves_no_process(tmp_path:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds left processes through /proc")
+def test_the_canary_is_out_by_nobodys_hand(tmp_path: Path) -> None:
+    """Exit code 0, every step of the timeline has its time, and nothing is left running."""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = (*_COMMAND, "--scenario", "canary")
+    demo = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+    print(demo.stdout)
+    assert (demo.returncode, demo.stderr) == (0, "")
+    timeline = demo.stdout.partition("\nTimeline")[2]
+    for step in ("regression begins", "decided", "rolled back", "recovered"):
+        assert re.search(rf"^ +[0-9.]+  {step} ", timeline, re.MULTILINE), step
+    assert _children(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds left processes through /proc")
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_the_demo_and_every_process(tmp_path: Path, sign: signal.Signals) -> None:
     """Stopped while it learns: the exit code a shell gives to the signal, and nothing left running."""
