@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spanward_processor.attribution.contributions import Contributions
 from spanward_processor.detectors.base import Account, Detector, Surprise
 from spanward_processor.evidence import Evidence, log10_threshold, together
+from spanward_processor.features import FEATURES
 from spanward_processor.findings import Finding, Series, Severity, SliceShare, State, as_plain, from_plain
 from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
 from spanward_processor.kernels.jit import Flags, Floats, Ints
@@ -23,6 +24,7 @@ from spanward_processor.spent import Spent
 from spanward_processor.window import Window
 
 _CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a finding is resolved
+_ALONE_WINDOWS: Final = 3  # in which no single feature explains why whole rows, or pairs of numbers, are unusual
 _UPDATE_NS: Final = 60 * 1_000_000_000  # an open finding is told again at most this often
 _CRITICAL_LOG10: Final = (
     6.0  # evidence beyond the threshold at which a warning becomes critical, or twice the threshold
@@ -82,6 +84,7 @@ class Judge:
         self._window_s = window_s
         self.false_alarms_per_day = false_alarms_per_day
         self._open: dict[_Claim, _Lasting] = {}
+        self._alone: dict[_Claim, int] = {}  # windows in which a claim about whole rows or pairs was not explained
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
@@ -204,11 +207,24 @@ class Judge:
         claims: dict[_Claim, list[int]] = defaultdict(list)
         for stream in tested[together(self._evidence, slots) >= threshold].tolist() if tested.size else ():
             claims[self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK].append(stream)
-        for claim, streams in claims.items():
+        for claim, streams in sorted(claims.items(), key=lambda one: one[0][1] >= len(FEATURES)):
             if claim in self._open:
                 self._widen(claim, streams)
-            else:
+            elif self._says_more(claim):
                 yield self._begin(claim, streams, window, threshold)
+        self._alone = {claim: self._alone[claim] for claim in claims.keys() & self._alone.keys()}
+
+    def _says_more(self, claim: _Claim) -> bool:
+        """Return whether a claim is about a single feature, or has stood alone for some windows.
+
+        Where one number shifts, whole rows and pairs are unusual too, and often sooner; that is one finding, about the number.
+        """
+        series, feature = claim
+        if feature < len(FEATURES):
+            return True
+        explained = any(one == series and other < len(FEATURES) for one, other in self._open)
+        self._alone[claim] = 0 if explained else self._alone.get(claim, 0) + 1
+        return self._alone[claim] > _ALONE_WINDOWS
 
     def _widen(self, claim: _Claim, streams: list[int]) -> None:
         """Add streams to an open finding; once the whole series alarms, the finding speaks of it."""
@@ -305,8 +321,10 @@ class Judge:
             slots = self._slots.find(np.array(sorted(lasting.streams), np.int64))
             if all((evidence.calm_windows(slots) >= _CALM_WINDOWS).all() for evidence in self._evidence):
                 del self._open[claim]
+                explained = self._slots.find(_of_rows(claim[0]))
                 for evidence in self._evidence:
                     evidence.forget(slots)
+                    evidence.forget(explained[explained != ABSENT])
                 yield replace(lasting.finding, state=State.RESOLVED, updated_ns=window.end_ns)
             elif self._shows(lasting):
                 now, lasting.carriers = self._state(lasting.number, lasting.stream, window, threshold)
@@ -323,6 +341,11 @@ class Judge:
         """Return whether the detector that speaks for a finding has seen it in this window too."""
         evidence, slot = self._evidence[lasting.number], self._slots.find(np.array([lasting.stream]))
         return bool(evidence.tested(slot)[0] and not evidence.calm_windows(slot)[0])
+
+
+def _of_rows(series: int) -> Ints:
+    """Return the streams of whole rows and of pairs of numbers of a series."""
+    return series << FEATURE_BITS | np.arange(len(FEATURES), 1 << FEATURE_BITS)
 
 
 def max_severity(left: Finding, right: Finding) -> Severity:

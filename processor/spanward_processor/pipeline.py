@@ -273,7 +273,7 @@ class Pipeline:
             with self._stateful:  # after the windows: it names every key that they count
                 directory, texts = self._directory.held(), self._texts.held()
                 recent = under("recent", copies(self._recent._asdict()))
-                objectives = self.objectives.held() if self.objectives else dict
+                objectives = self.objectives.held() if self.objectives else _nothing
         when = np.array([now_ns, complete], np.int64)
         named = under("directory", directory()) | under("texts", texts())
         return (
@@ -345,6 +345,10 @@ class Pipeline:
     def overflowed(self) -> int:
         """Rows, and slices of rows, that found no key of their own."""
         return self._directory.overflowed
+
+
+def _nothing() -> Arrays:
+    return {}
 
 
 def _has_series(rows: Rows) -> bool:

@@ -27,6 +27,18 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 SCRAPED: Final = {"interval_s": 3600, "listen": "127.0.0.1:0"}
 BOTH: Final = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"}
 SECOND_NS: Final = 1_000_000_000
+OBJECTIVE: Final = {
+    "apiVersion": "openslo/v1",
+    "kind": "SLO",
+    "metadata": {"name": "fast"},
+    "spec": {
+        "service": "test",
+        "indicator": {
+            "spec": {"thresholdMetric": {"metricSource": {"type": "spanward", "spec": {"value": "latency_s"}}}}
+        },
+        "objectives": [{"op": "lt", "value": 0.1, "target": 0.9}],
+    },
+}
 SERIES: Final = {"service_name", "spanward_model_name", "spanward_model_version"}
 
 # What a Collector's dashboard cannot find here, as docs/metrics.md says.
@@ -104,7 +116,8 @@ def described() -> Iterable[tuple[str, str, set[str]]]:
 def test_page_holds_what_is_written_about_it(tmp_path: Path) -> None:
     """Every metric of the table is on the page of a processor that has found something, with its type and labels, and no other."""
     detection = {"window_s": 1, "lateness_s": 5, "learning": {"windows": 15, "rows": 100}}
-    with running.backend() as (_, port), watched(tmp_path, port, detection=detection) as processor:
+    sections = {"detection": detection, "slo": {"documents": [OBJECTIVE]}}
+    with running.backend() as (_, port), watched(tmp_path, port, **sections) as processor:
         begin_s = int(time.time()) - 900
         rng = Random(5)
         for second in range(120):

@@ -30,7 +30,8 @@ class View:
         for window in self.traffic.windows(QUIET, windows):
             self.baseline.test(window, self.traffic.directory)
             self.baseline.learn(window, (window.cells.streams < 0)[:0])
-            self.panorama.see(window, changes, open_findings)
+            self.panorama.see(window)
+            self.panorama.hear(changes, open_findings)
 
 
 def finding(view: View, identity: str = "a", state: State = State.OPENED) -> Finding:

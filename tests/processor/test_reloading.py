@@ -14,6 +14,7 @@ OTHER: dict[str, Any] = {
     "detection.half_life_s": 60.0,
     "detection.slices": ["team"],
     "detection.roles": {"client": ["app.tenant"]},
+    "canary.window_s": 2.0,
     "limits.keys": 5,
     "limits.texts": 5000,
 }
@@ -33,6 +34,7 @@ def test_a_key_that_needs_a_restart_keeps_its_value(path: str) -> None:
         "state": {"interval_s": 5.0},
         "detection": {"false_alarms_per_day": 3.0},
         "limits": {"connections": 5},
+        "canary": {"cooldown_s": 5.0},
     }
     live = lives[section]
     wanted = having(**{section: live | {key: OTHER[path]}})

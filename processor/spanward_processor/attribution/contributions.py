@@ -101,6 +101,8 @@ class Contributions:
             series: Key of the series.
             feature: What moved.
         """
+        if feature >= len(FEATURES):  # whole rows, or two features together
+            return None
         told = self._told.get((series, feature))
         lasts = told is not None and window.end_ns - told.asked_ns <= 2 * (window.end_ns - window.start_ns)
         if told is None or not lasts or window.end_ns - told.computed_ns >= _FRESH_NS:

@@ -97,8 +97,8 @@ class Corpus:
         series = self._series(rng)
         tokens = round(rng.lognormvariate(4.5, 0.5))
         values: dict[str, str | int | float] = {
-            semconv.MODEL_NAME: f"ticket-router-{series // 10:05d}",
-            semconv.MODEL_VERSION: f"2.{series % 10}",
+            semconv.MODEL_NAME: f"ticket-router-{series:05d}",
+            semconv.MODEL_VERSION: "2.1",
             semconv.SCORE: rng.betavariate(8, 1.5),
             semconv.DECISION: rng.choices(_DECISIONS, (4, 3, 2, 1))[0],
             semconv.FEATURES_HASH: _HASH,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.detectors.base import Account, Surprise, held_among
 from spanward_processor.evidence import Dispersion, grown
-from spanward_processor.features import FEATURES, NUMBERS
+from spanward_processor.features import FEATURES, NUMBERS, Aspect
 from spanward_processor.kept import Arrays, Kept, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.scatter import COUNT
@@ -26,16 +25,22 @@ _FEWEST_ROWS: Final = 20  # sampled rows from which a window is judged; fewer wa
 _LEAST_VARIANCE: Final = 0.5  # in bins; a number that hardly varies goes together with nothing
 _MOST_CORRELATED: Final = 0.98  # beyond it Fisher's z is all about how numbers were rounded to bins
 _LOOSE: Final = 0.5  # a correlation below half of what was usual is hardly one
-_PAIRS: Final = np.array(list(combinations(range(NUMBERS.size), 2)), np.int64)
+_WATCHED: Final = (
+    (Aspect.LATENCY, Aspect.INPUT_TOKENS),
+    (Aspect.LATENCY, Aspect.OUTPUT_TOKENS),
+    (Aspect.LATENCY, Aspect.INPUT_SIZE),
+    (Aspect.INPUT_SIZE, Aspect.SCORE),
+)
+_PAIRS: Final = np.array([[NUMBERS.tolist().index(aspect) for aspect in pair] for pair in _WATCHED], np.int64)
 _FIRST, _SECOND = _PAIRS.T
+_FEATURES: Final = len(FEATURES) + np.arange(len(_PAIRS))  # numbers of their streams, behind those of single features
 
 
 class Correlation:
     """Compare the correlation of each two numbers in a window with what was learned, by Fisher's z.
 
-    Per series, never per slice: latency with tokens and input size, score with input size and sparsity, and so on. Correlations are
-    those of near-logarithmic bins of sampled rows, at most 32 of a series and window. How much z scatters from window
-    to window is learned, so that what never held firmly is never said to break. The number of a stream is that of its pair.
+    Per series, never per slice: latency with tokens in and out and with input size, input size with score. Correlations are those of near-logarithmic bins of sampled rows, at most 32 of a series and window. How much z scatters from window
+    to window is learned, so that what never held firmly is never said to break. A pair's stream has a number behind those of features.
 
     Args:
         learning: What "ready" takes.
@@ -90,14 +95,14 @@ class Correlation:
         self._answer = _Answer(groups, slots, products, now, usual, deviance, freedom)
         enough = usual.rows >= self.learning.rows
         ready = enough & (freedom > 0) & (self._windows[slots] >= self.learning.windows)[:, None]
-        streams = groups.keys[:, None] << FEATURE_BITS | np.arange(len(_PAIRS))
+        streams = groups.keys[:, None] << FEATURE_BITS | _FEATURES
         p = self._dispersion.p_values(_places(slots)[ready], deviance[ready], freedom[ready])
         return Surprise(streams[ready], p)
 
     def learn(self, window: Window, held: Flags) -> None:  # noqa: ARG002 - it was kept by `test`
         """Learn the window just tested; see `Detector.learn`."""
         answer = self._answer
-        pairs = answer.groups.keys[:, None] << FEATURE_BITS | np.arange(len(_PAIRS))
+        pairs = answer.groups.keys[:, None] << FEATURE_BITS | _FEATURES
         free = ~held_among(held, pairs.ravel()).reshape(pairs.shape).any(axis=1)
         self._waiting.settle(np.unique(np.flatnonzero(held) >> FEATURE_BITS))
         slots = answer.slots[free]
@@ -107,7 +112,7 @@ class Correlation:
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:  # noqa: ARG002
         """Put a stream's deviation into words; see `Detector.explain`."""
-        key, pair = stream >> FEATURE_BITS, stream & ((1 << FEATURE_BITS) - 1)
+        key, pair = stream >> FEATURE_BITS, (stream & ((1 << FEATURE_BITS) - 1)) - len(FEATURES)
         at = int(np.searchsorted(self._answer.groups.keys, key))
         first, second = (FEATURES[int(NUMBERS[number])] for number in _PAIRS[pair])
         now, usual = float(self._answer.now.r[at, pair]), float(self._answer.usual.r[at, pair])

@@ -7,7 +7,7 @@ which of their values (`value`). Rows of the SLO's own service count.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -129,18 +129,19 @@ class _Shelf:
         if not isinstance(document, dict):
             self.errors.append(f"{place}: must be a mapping, got {type(document).__name__}")
             return
-        kind, version = document.get("kind"), document.get("apiVersion")
+        told = cast("dict[str, object]", document)
+        kind, version = str(told.get("kind")), told.get("apiVersion")
         if version != "openslo/v1":
             self.errors.append(f"{place}.apiVersion: must be openslo/v1, got {version!r}")
         if kind in PASSED_OVER:
             return
         if kind not in KINDS:
             self.errors.append(
-                f"{place}.kind: must be one of {', '.join([*KINDS, *sorted(PASSED_OVER)])}, got {kind!r}"
+                f"{place}.kind: must be one of {', '.join([*KINDS, *sorted(PASSED_OVER)])}, got {told.get('kind')!r}"
             )
             return
-        metadata = self._checked(f"{place}.metadata", Metadata, document.get("metadata"))
-        spec = self._checked(f"{place}.spec", KINDS[kind], document.get("spec"))
+        metadata = self._checked(f"{place}.metadata", Metadata, told.get("metadata"))
+        spec = self._checked(f"{place}.spec", KINDS[kind], told.get("spec"))
         if isinstance(metadata, Metadata) and spec is None:
             self._wrong.add((kind, metadata.name))
         elif isinstance(metadata, Metadata) and spec is not None:

@@ -10,7 +10,7 @@ import argparse
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -151,10 +151,9 @@ def windows_of(traffic: Traffic) -> list[Cells]:
 def ours(traffic: Traffic, look_s: int, settings: Canary) -> float | None:
     """Return after how many minutes the canary is rolled back; None where it is not."""
     trial = Trial((0, 1), Series("s", "m", "2.0"), Series("s", "m", "2.1"), START * SECOND)
-    nothing = np.empty(0, np.int64)
     for second, cells in enumerate(windows_of(traffic), start=1):
         begin_ns = (START + second) * SECOND
-        window = Window(begin_ns, begin_ns + SECOND, cells, nothing, np.empty(0), np.empty((0, 2), np.uint64))
+        window = replace(Window.empty(begin_ns, begin_ns + SECOND), cells=cells)
         trial.hear(window, settings)
         if second % look_s == 0 and trial.judge(settings, str).decision is Decision.ROLL_BACK:
             return second / 60

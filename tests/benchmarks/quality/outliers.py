@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from benchmarks.quality.intervals import over_seeds
 from numpy.typing import NDArray
 from sklearn import ensemble, metrics
 
+from spanward_processor.covariance import empty_scatter, scatter_of
+from spanward_processor.evaluate.intervals import over_seeds
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.kernels.sampling import Shorts
 from spanward_processor.kernels.scatter import DISTANCES, SIDES, count_rows, distances
 from spanward_processor.moments import Moments, products_of
 from spanward_processor.sample import Groups
-from spanward_processor.scatter import empty_scatter, scatter_of
 from spanward_processor.settings import Detection
 
 DATA: Final = Path(os.environ.get("SPANWARD_DATA", Path(__file__).parents[4] / "shared" / "data")) / "adbench"

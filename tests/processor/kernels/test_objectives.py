@@ -56,8 +56,9 @@ def test_marks_equal_their_twin(seed: int) -> None:
 def test_counts_equal_their_twin(rows: list[tuple[int, int, int]], last: int) -> None:
     """A window holds the rows of its stretches, those apart that came a full turn after newer ones."""
     ring = Ring(np.full(7, -1, np.int64), np.zeros((2, 7, 2), np.int64), np.array([10]))
-    time_ns, counted, bad = (np.array([row[place] for row in rows], np.int64) for place in range(3))
-    counted, bad = counted.astype(np.uint64), (bad & counted).astype(np.uint64)
+    time_ns = np.array([row[0] for row in rows], np.int64)
+    counted = np.array([row[1] for row in rows], np.uint64)
+    bad = np.array([row[1] & row[2] for row in rows], np.uint64)
 
     tally_rows(time_ns, counted, bad, ring)
 

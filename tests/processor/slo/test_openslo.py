@@ -97,7 +97,7 @@ def test_the_example_asks_for_what_it_says() -> None:
         0.15,
         0.99,
     )
-    assert (p999.limit, p999.target) == (0.2, pytest.approx(0.999))
+    assert (p999.limit, p999.target) == (0.2, 0.999)
     assert confidence.burns == (Burn(Severity.TICKET, 3.0, 6 * 3600.0, 1800.0, 300.0),)
 
 

@@ -1,11 +1,13 @@
 """Objectives through the pipeline: counted, alerted, kept over a restart and over a reload."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from numpy.typing import NDArray
 
-from spans import request, span
+from spans import Value, request, span
 from spanward import semconv
 from spanward_processor.findings import Finding, Severity, State
 from spanward_processor.pipeline import Pipeline
@@ -20,10 +22,16 @@ SUCCESS = Objective("success", Selector("support"), Source.ERROR, Op.LTE, 0.0, 0
 SURE = Objective("sure", Selector("support", "m", "2"), Source.SCORE, Op.GTE, 0.6, 0.9)
 
 
+def _attributes(version: str, score: float, *, failed: bool) -> dict[str, Value]:
+    error: dict[str, Value] = {"error.type": "timeout"} if failed else {}
+    told: dict[str, Value] = {semconv.MODEL_VERSION: version, semconv.SCORE: score}
+    return told | error
+
+
 class Traffic:
     """A pipeline in a time of its own, and what it found about objectives."""
 
-    def __init__(self, *objectives: Objective, kept: Callable[[], dict[str, object]] | None = None) -> None:
+    def __init__(self, *objectives: Objective, kept: Mapping[str, NDArray[Any]] | None = None) -> None:
         self.now_ns = BEGIN_NS
         self.found: list[Finding] = []
         self.pipeline = Pipeline(
@@ -31,7 +39,7 @@ class Traffic:
             Limits(),
             clock_ns=lambda: self.now_ns,
             monotonic_ns=lambda: self.now_ns,
-            kept=kept() if kept else None,  # type: ignore[arg-type] # arrays by name
+            kept=kept,
         )
 
     def minute(self, rows: int, *, slow: int = 0, failed: int = 0, late_s: int = 0, version: str = "1") -> None:
@@ -40,8 +48,7 @@ class Traffic:
         end_ns = self.now_ns - late_s * SECOND_NS
         spans = [
             span(
-                {semconv.MODEL_VERSION: version, semconv.SCORE: 0.5 if number < slow else 0.9}
-                | ({"error.type": "timeout"} if number < failed else {}),
+                _attributes(version, 0.5 if number < slow else 0.9, failed=number < failed),
                 start_time_unix_nano=end_ns - (150 if number < slow else 149) * 1_000_000,
                 end_time_unix_nano=end_ns,
             )
@@ -120,7 +127,7 @@ def test_a_rule_may_wait() -> None:
     """With `alertAfter` both windows must burn for so long before the alert opens."""
     waiting = replace(FAST, burns=(Burn(Urgency.TICKET, 14.4, 3600.0, 300.0, 300.0),))
     traffic = Traffic(waiting)
-    opened_after = []
+    opened_after: list[int] = []
     for minute in range(20):
         traffic.minute(100, slow=60)
         opened_after += [minute for one in traffic.found if one.state is State.OPENED and not opened_after]
@@ -133,7 +140,7 @@ def test_counts_and_findings_outlive_the_process() -> None:
     before = Traffic(FAST, SUCCESS)
     for _ in range(30):
         before.minute(100, slow=60)
-    after = Traffic(SUCCESS, FAST, kept=lambda: before.pipeline.arrays(complete=True))  # type: ignore[arg-type,return-value] # as above
+    after = Traffic(SUCCESS, FAST, kept=before.pipeline.arrays(complete=True))
     after.now_ns = before.now_ns
     after.minute(100, slow=60)
     for _ in range(60):
