@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+import triton_running
 from serving import serving
 from spanward_integrations.base import Integration
 from spanward_integrations.testing import Case
@@ -223,6 +224,40 @@ class OnnxRuntimeCase(_WholeFramework):
 
         with pytest.raises(Exception, match="dimensions") as caught:
             target.run(None, {"x": np.zeros((1, 5), "f4")})
+
+
+class TritonCase(_WholeFramework):
+    """A gRPC client of a real server."""
+
+    def target(self) -> Any:
+        """Return a client."""
+        grpc: Any = import_module("tritonclient.grpc")
+        return grpc.InferenceServerClient(f"127.0.0.1:{triton_running.server().grpc_port}")
+
+    def patched(self) -> dict[str, object]:
+        """Return how every client asks."""
+        places: dict[str, dict[str, tuple[str, ...]]] = {
+            "http": {"InferenceServerClient": ("infer", "async_infer"), "InferAsyncRequest": ("get_result",)},
+            "http.aio": {"InferenceServerClient": ("infer",)},
+            "grpc": {"InferenceServerClient": ("infer", "async_infer")},
+            "grpc.aio": {"InferenceServerClient": ("infer",)},
+        }
+        return {
+            f"{module}.{owner}.{name}": vars(getattr(import_module(f"tritonclient.{module}"), owner))[name]
+            for module, owners in places.items()
+            for owner, names in owners.items()
+            for name in names
+        }
+
+    def call(self, target: Any) -> None:
+        """Ask for one row."""
+        answer = target.infer("router", triton_running.inputs("grpc", 0.25))
+        assert answer.as_numpy("probabilities").shape == (1, 2)
+
+    def fail(self, target: Any) -> BaseException:
+        """Ask for what the model refuses."""
+        with pytest.raises(Exception, match="secret") as caught:
+            target.infer("router", triton_running.inputs("grpc", -1))
         return caught.value
 
 
@@ -232,4 +267,5 @@ CASES: dict[str, Callable[[Integration], Case]] = {
     "onnxruntime": OnnxRuntimeCase,
     "openai": OpenAICase,
     "sklearn": SklearnCase,
+    "triton": TritonCase,
 }

@@ -10,6 +10,7 @@ INTEGRATIONS: Final[tuple[Integration, ...]] = (
     Integration("onnxruntime", framework="onnxruntime", extra="onnxruntime", instrumentor="OnnxRuntimeInstrumentor"),
     Integration("openai", framework="openai", extra="openai", instrumentor="OpenAIInstrumentor"),
     Integration("sklearn", framework="sklearn", extra="sklearn", instrumentor="SklearnInstrumentor"),
+    Integration("triton", framework="tritonclient", extra="triton", instrumentor="TritonInstrumentor"),
 )
 """Every integration; tests compare this tuple with the folder and with the distribution's entry points."""
 

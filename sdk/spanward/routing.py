@@ -83,7 +83,9 @@ def share_of(flag: dict[str, Any]) -> float:
     targeting = cast("dict[str, list[object]]", flag.get("targeting") or {})
     if "fractional" not in targeting:
         return float(flag["defaultVariant"] == CANARY)
-    weights = dict(_weight_of(cast("list[str | float]", part)) for part in targeting["fractional"] if isinstance(part, list))
+    weights = dict(
+        _weight_of(cast("list[str | float]", part)) for part in targeting["fractional"] if isinstance(part, list)
+    )
     total = sum(weights.values())
     return weights.get(CANARY, 0.0) / total if total > 0 else 0.0
 

@@ -19,10 +19,8 @@ NOT_INTEGRATIONS = {"base", "asgi", "naming", "patching", "testing"}
 """The contract, the plain ASGI middleware, names that users give, patches, the kit."""
 
 
-CASE_BY_CASE = [
-    pytest.param(one, id=one.name, marks=[pytest.mark.huggingface] if one.extra == "huggingface" else [])
-    for one in INTEGRATIONS
-]
+MARKS = {"huggingface": [pytest.mark.huggingface], "triton": [pytest.mark.triton]}
+CASE_BY_CASE = [pytest.param(one, id=one.name, marks=MARKS.get(one.extra, [])) for one in INTEGRATIONS]
 
 
 def case_of(integration: Integration) -> Case:
