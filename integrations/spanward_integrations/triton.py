@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib import import_module
 from inspect import signature
 from time import time_ns
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary, finalize
 
 from opentelemetry.propagate import inject
@@ -201,7 +201,7 @@ class _Clients:
 
 def _read(message: Any, name: str) -> Any:
     """Return a field of a response: JSON over HTTP, a message over gRPC."""
-    return message.get(name) if isinstance(message, dict) else getattr(message, name)
+    return cast("dict[str, Any]", message).get(name) if isinstance(message, dict) else getattr(message, name)
 
 
 def _answer_of(result: Any, response: Any) -> object:
