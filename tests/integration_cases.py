@@ -224,6 +224,7 @@ class OnnxRuntimeCase(_WholeFramework):
 
         with pytest.raises(Exception, match="dimensions") as caught:
             target.run(None, {"x": np.zeros((1, 5), "f4")})
+        return caught.value
 
 
 class TritonCase(_WholeFramework):
