@@ -33,7 +33,9 @@ def snapshots_of(config: Config) -> Snapshots | None:
     folder = config.state_folder
     if folder is None:
         return None
-    detection = config.detection.model_dump(mode="json", include={"window_s", "half_life_s", "slices", "roles"})
+    detection = config.detection.model_dump(
+        mode="json", include={"window_s", "half_life_s", "slices", "row_models", "roles"}
+    )
     facts = {f"detection.{name}": value for name, value in detection.items()}
     facts |= {"canary.window_s": config.canary.window_s}
     facts |= {"limits.keys": config.limits.keys, "limits.texts": config.limits.texts}
@@ -48,8 +50,10 @@ def pipeline_of(config: Config, snapshots: Snapshots | None) -> Pipeline:
         config: The configuration.
         snapshots: Where it is kept; None where it is not.
     """
-    if not FITTED:
-        _log.info("scikit-learn is not installed: isolation_forest and one_class_svm judge nothing")
+    if config.detection.row_models and not FITTED:
+        _log.warning(
+            "detection.row_models: scikit-learn is not installed, so isolation_forest and one_class_svm judge nothing"
+        )
     detection, limits, canary = config.judging(), config.limits.as_settings(), config.canary.as_settings()
     if snapshots is None:
         return Pipeline(detection, limits, canary=canary)

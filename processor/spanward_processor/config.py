@@ -238,6 +238,7 @@ class DetectionConfig(Section):
     learning: LearningConfig = LearningConfig()
     half_life_s: Positive = 3600.0
     slices: tuple[str, ...] = (semconv.CHANNEL,)
+    row_models: bool = False
     roles: dict[Annotated[str, AfterValidator(_role)], tuple[str, ...]] = Field(default={}, validate_default=True)
 
     @field_validator("slices")

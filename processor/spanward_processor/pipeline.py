@@ -116,7 +116,7 @@ class Pipeline:
             clock_ns=clock_ns,
             monotonic_ns=monotonic_ns,
         )
-        self._detectors = panel(settings.learning, decay)
+        self._detectors = panel(settings.learning, decay, fitted=settings.row_models)
         baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
         self._judge = Judge(
             self._detectors,

@@ -18,6 +18,7 @@ RESTART: Final = (
     "detection.window_s",
     "detection.half_life_s",
     "detection.slices",
+    "detection.row_models",
     "detection.roles",
     "canary.window_s",
     "limits.keys",

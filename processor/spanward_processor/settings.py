@@ -38,6 +38,7 @@ class Detection:
         half_life_s: Event time after which a window counts half in the baseline, seconds.
         slices: Attribute names whose values slice a series.
         roles: Role to attribute names, in place of the built-in lists.
+        row_models: Whether models of rows are fitted, where scikit-learn is installed.
         objectives: Service level objectives, at most `slo.objective.MOST`.
     """
 
@@ -49,6 +50,7 @@ class Detection:
     half_life_s: float = 3600.0
     slices: tuple[str, ...] = (semconv.CHANNEL,)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    row_models: bool = False
     objectives: tuple[Objective, ...] = ()
 
 

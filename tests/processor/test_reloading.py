@@ -13,6 +13,7 @@ OTHER: dict[str, Any] = {
     "detection.window_s": 3.0,
     "detection.half_life_s": 60.0,
     "detection.slices": ["team"],
+    "detection.row_models": True,
     "detection.roles": {"client": ["app.tenant"]},
     "canary.window_s": 2.0,
     "limits.keys": 5,

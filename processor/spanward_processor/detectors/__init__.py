@@ -38,16 +38,18 @@ DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
 """Every detector, in the order in which they are asked; a test compares this tuple with the folder."""
 
 
-def panel(learning: Learning, decay: float) -> tuple[Detector, ...]:
+def panel(learning: Learning, decay: float, *, fitted: bool = True) -> tuple[Detector, ...]:
     """Return one of every detector for one judge, in the order in which they are asked; what is usual is learned once.
 
     Args:
         learning: What "ready" takes.
         decay: Factor per window by which older windows count less.
+        fitted: Whether those of `FITTED` are asked too.
     """
     baseline = Baseline(learning, decay)
     readers: dict[Callable[[Learning, float], Detector], Detector] = {
         Baseline: baseline,
         Change: Change(learning, decay, baseline),
     }
-    return tuple(readers.get(build) or build(learning, decay) for build in DETECTORS)
+    asked = [build for build in DETECTORS if fitted or build not in FITTED]
+    return tuple(readers.get(build) or build(learning, decay) for build in asked)
