@@ -36,7 +36,8 @@ def test_with_no_further_argument_a_span_tells_all_it_promises(spans: CapturedSp
     assert span.end_time is not None
     assert span.start_time is not None
     assert span.end_time >= span.start_time
-    assert attributes_of(spans) == {
+    told = {name: value for name, value in attributes_of(spans).items() if name != semconv.RUNTIME_GC_PAUSE_S}
+    assert told == {  # whether garbage is collected meanwhile is chance
         semconv.MODEL_NAME: "router",
         semconv.MODEL_VERSION: "1.0",
         semconv.CODE_FUNCTION_NAME: f"{classify.__module__}.{classify.__qualname__}",
