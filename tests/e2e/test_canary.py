@@ -39,7 +39,7 @@ def batch(version: str, count: int, latency_s: float, rng: np.random.Generator) 
     return request.SerializeToString()
 
 
-def test_a_slow_canary_is_taken_back_within_two_seconds_of_the_decision(tmp_path: Path) -> None:
+def test_a_slow_canary_is_taken_back(tmp_path: Path) -> None:
     """The flag's file is rewritten, the findings leave as log records, and a controller that asks is told."""
     print(f"seed {SEED}")
     rng = np.random.default_rng(SEED)
