@@ -1,5 +1,7 @@
 """How an operator writes it: the section `canary` of the configuration."""
 
+import base64
+import binascii
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -9,6 +11,7 @@ from pydantic import AfterValidator, Field
 from spanward_processor.canary.settings import GUARDS, Canary, Guarded, Named
 from spanward_processor.sections import Count, NotNegative, Number, Positive, ReadableFile, Section
 
+_ENCODED: Final = "whsec_"
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -46,12 +49,31 @@ class _Executor(Section):
     model: str = ""  # any
 
 
+def key_of(secret: str) -> bytes:
+    """Return the key that a secret stands for: what follows `whsec_` is base64, anything else is taken as it is.
+
+    Raises:
+        ValueError: It is no base64, though it says so.
+    """
+    if not secret.startswith(_ENCODED):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_ENCODED), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"must be base64 after {_ENCODED}") from error
+
+
+def _secret(text: str) -> str:
+    key_of(text)
+    return text
+
+
 class WebhookConfig(_Executor):
     """A signed request to a URL."""
 
     kind: Literal["webhook"]
     url: Url
-    secret: Annotated[str, Field(min_length=16)] | None = None
+    secret: Annotated[str, Field(min_length=16), AfterValidator(_secret)] | None = None
     attempts: Annotated[Count, Field(le=100)] = 4
 
 

@@ -21,7 +21,8 @@ import pytest
 from spanward_processor.canary.executors.base import ExecutorError, RollBack
 from spanward_processor.canary.executors.command import CommandExecutor
 from spanward_processor.canary.executors.flagd import FlagdExecutor
-from spanward_processor.canary.executors.webhook import WebhookExecutor, key_of
+from spanward_processor.canary.executors.webhook import WebhookExecutor
+from spanward_processor.canary.section import key_of
 
 ROLL_BACK = RollBack("id-1", "support", "router", "2.0", "2.1", "latency", "slower", 7)
 SECRET = "0123456789abcdef"
@@ -95,6 +96,8 @@ def test_a_secret_in_base64_is_that_of_standard_webhooks() -> None:
     """`whsec_` is followed by base64, as their libraries have it."""
     assert key_of("whsec_" + base64.b64encode(b"key").decode()) == b"key"
     assert key_of("plain-secret") == b"plain-secret"
+    with pytest.raises(ValueError, match="must be base64 after whsec_"):
+        key_of("whsec_not base64")
 
 
 def test_a_webhook_is_tried_again_with_the_same_id() -> None:

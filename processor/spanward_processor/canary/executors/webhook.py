@@ -6,7 +6,6 @@ of `id.timestamp.body`. The id is also sent as `Idempotency-Key` (IETF draft of 
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import random
@@ -16,14 +15,13 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 from spanward_processor.canary.executors.base import ExecutorError, RollBack
-from spanward_processor.canary.section import WebhookConfig
+from spanward_processor.canary.section import WebhookConfig, key_of
 
 _FIRST_WAIT_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 5.0
 _AGAIN: Final = frozenset({408, 425, 429})
 _SERVER_ERRORS: Final = 500
 _REFUSED: Final = 300
-_ENCODED: Final = "whsec_"
 
 
 class WebhookExecutor:
@@ -100,13 +98,3 @@ class WebhookExecutor:
             "webhook-timestamp": when,
             "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
         }
-
-
-def key_of(secret: str) -> bytes:
-    """Return the key that a secret stands for: what follows `whsec_` is base64, anything else is taken as it is."""
-    if secret.startswith(_ENCODED):
-        try:
-            return base64.b64decode(secret.removeprefix(_ENCODED), validate=True)
-        except binascii.Error:
-            pass
-    return secret.encode()
