@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from spanward_processor.cells import Cells
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.frames import Frames
 from spanward_processor.kernels.jit import Bytes, Ints
 from spanward_processor.kernels.tables import CellTable
 from spanward_processor.kernels.validate import MAX_DEPTH
 from spanward_processor.rowmodel import RowModel
+from spanward_processor.windows.cells import Cells
 
 
 def bytes_of(data: bytes) -> Bytes:

@@ -10,8 +10,8 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from spanward_processor.http1 import Patience
-from spanward_processor.listening import WebServer, address_of, bind
+from spanward_processor.receive.http1 import Patience
+from spanward_processor.receive.listening import WebServer, address_of, bind
 
 PATIENCE = Patience()
 

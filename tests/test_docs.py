@@ -18,11 +18,11 @@ import running
 from configuration import REQUIRED, keys_of
 from spanward import semconv
 from spanward_processor.commands import COMMANDS, app
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
+from spanward_processor.configuration.reloading import RESTART
 from spanward_processor.detectors import DETECTORS
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.metrics import METRICS
-from spanward_processor.reloading import RESTART
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES
 from spanward_processor.warmup import warm_up
 

@@ -9,10 +9,10 @@ from otlp import encoded
 from spanward import semconv
 from spanward_processor.canary.settings import Canary
 from spanward_processor.canary.verdict import Verdict
+from spanward_processor.configuration.settings import Detection, Limits
 from spanward_processor.findings import Finding
 from spanward_processor.kept import Arrays
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.settings import Detection, Limits
 
 SEED = 20_261_126
 SECOND = 1_000_000_000

@@ -14,8 +14,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 
 from spanward import semconv
 from spanward_processor.counts import Counts
-from spanward_processor.delivery import Delivery, RefusedError
 from spanward_processor.findings import Finding, Severity, State
+from spanward_processor.forward.delivery import Delivery, RefusedError
 from spanward_processor.signals import Signal
 
 _log = logging.getLogger(__name__)

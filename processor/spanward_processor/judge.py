@@ -19,9 +19,9 @@ from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.slots import ABSENT, Slots
 from spanward_processor.spent import Spent
-from spanward_processor.window import Window
+from spanward_processor.usual.slots import ABSENT, Slots
+from spanward_processor.windows.window import Window
 
 _CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a finding is resolved
 _ALONE_WINDOWS: Final = 3  # in which no single feature explains why whole rows, or pairs of numbers, are unusual

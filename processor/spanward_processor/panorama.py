@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.cells import Cells
+from spanward_processor.configuration.settings import Detection
 from spanward_processor.detectors.baseline import Baseline
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding, Series, State, as_plain, from_plain
@@ -19,8 +19,8 @@ from spanward_processor.kernels.cells import find_quantiles
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.settings import Detection
-from spanward_processor.window import Window
+from spanward_processor.windows.cells import Cells
+from spanward_processor.windows.window import Window
 
 _POINTS: Final = 180  # windows of history per series
 _MOST_SHOWN: Final = 200  # series and slices that are kept for showing

@@ -17,6 +17,7 @@ from spanward_processor.annotate import Templates, annotate
 from spanward_processor.attribution.contributions import Contributions
 from spanward_processor.canary.canaries import Canaries
 from spanward_processor.canary.settings import Canary
+from spanward_processor.configuration.settings import Detection, Limits
 from spanward_processor.decode import UndecodableError, decode
 from spanward_processor.detectors import Baseline, panel
 from spanward_processor.detectors.base import RowDetector
@@ -30,12 +31,11 @@ from spanward_processor.keys import KeyDirectory
 from spanward_processor.panorama import Panorama
 from spanward_processor.pruning import MixedError, Refusals, find_refusals, pruned
 from spanward_processor.roles import role_table
-from spanward_processor.settings import Detection, Limits
 from spanward_processor.signals import Encoded
 from spanward_processor.slo.watch import Marks, Watch
 from spanward_processor.texts import Texts
-from spanward_processor.window import Window
-from spanward_processor.windows import Windows
+from spanward_processor.windows.event_time import Windows
+from spanward_processor.windows.window import Window
 
 _REMEMBERED_HASHES: Final = 1 << 18  # of recent inputs: 4 MB, some 16,000 rows with fingerprints
 

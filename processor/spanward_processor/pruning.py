@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.columns import SpanBatch
+from spanward_processor.configuration.settings import Limits
 from spanward_processor.kernels.excess import ATTRIBUTES, VALUE, WALK_DEPTH, find_excess
 from spanward_processor.kernels.jit import Ints
 from spanward_processor.kernels.prune import EDITS, plan_pruning, write_pruned
-from spanward_processor.settings import Limits
 
 _SMALLEST_ATTRIBUTE: Final = 2  # bytes: a tag and a length of nothing
 _RULES: Final = (

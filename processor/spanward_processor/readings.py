@@ -8,9 +8,9 @@ from typing import Final
 
 from spanward import semconv
 from spanward_processor import metrics
-from spanward_processor.backends import Backend, Sent
 from spanward_processor.counts import Counts, Received
-from spanward_processor.delivery import Delivery, Journalled
+from spanward_processor.forward.backends import Backend, Sent
+from spanward_processor.forward.delivery import Delivery, Journalled
 from spanward_processor.metrics import Metric
 from spanward_processor.panorama import Panorama, Standing
 from spanward_processor.pipeline import Pipeline

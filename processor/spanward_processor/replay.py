@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanward import semconv
-from spanward_processor.config import Config, DetectionConfig
+from spanward_processor.configuration.config import Config, DetectionConfig
 from spanward_processor.findings import Finding
 from spanward_processor.panorama import Standing
 from spanward_processor.server import Processor

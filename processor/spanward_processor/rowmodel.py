@@ -5,12 +5,12 @@ from typing import Self
 
 import numpy as np
 
-from spanward_processor.cells import room_for
 from spanward_processor.features import FEATURES, Rows, Shape
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
 from spanward_processor.kernels.tails import Tails, fill_tails, score_rows
+from spanward_processor.windows.cells import room_for
 
 _FEATURE_MASK = (1 << FEATURE_BITS) - 1
 _CLOSE = 2  # places per bin that was seen, up to which a stream has one for every bin

@@ -14,22 +14,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from spanward_processor.assemble import delivery_of, destinations_of, pipeline_of, snapshots_of
 from spanward_processor.canary.rollbacks import RollBacks
 from spanward_processor.closing import Closing
-from spanward_processor.config import Config, ConfigError, load
+from spanward_processor.configuration.assemble import delivery_of, destinations_of, pipeline_of, snapshots_of
+from spanward_processor.configuration.config import Config, ConfigError, load
+from spanward_processor.configuration.reloading import Attempt, settle
 from spanward_processor.counts import Counts
-from spanward_processor.delivery import Delivery, Destination, Direct, Journalled
 from spanward_processor.emit import Emitter
 from spanward_processor.findings import Finding
+from spanward_processor.forward.delivery import Delivery, Destination, Direct, Journalled
 from spanward_processor.journal.log import Fsync, Journal
-from spanward_processor.listening import Listener, Serving, WebServer
 from spanward_processor.live.app import live_app
 from spanward_processor.live.source import PipelineSource
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.readings import readings
-from spanward_processor.receivers import GRACE_S, Receivers
-from spanward_processor.reloading import Attempt, settle
+from spanward_processor.receive.listening import Listener, Serving, WebServer
+from spanward_processor.receive.receivers import GRACE_S, Receivers
 from spanward_processor.resident import bound_allocator, give_back
 from spanward_processor.snapshots import Snapshots
 from spanward_processor.telemetry import SelfTelemetry, scraped_app

@@ -22,8 +22,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from spanward import semconv
-from spanward_processor.delivery import Delivery, RefusedError
 from spanward_processor.exposition import CONTENT_TYPE, exposition
+from spanward_processor.forward.delivery import Delivery, RefusedError
 from spanward_processor.metrics import Kind, Metric
 from spanward_processor.readings import Read
 from spanward_processor.signals import Signal

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from spanward_processor.config import ClientTls, ServerTls
+from spanward_processor.configuration.config import ClientTls, ServerTls
 
 _log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanward import semconv
+from spanward_processor.configuration.settings import Detection, Learning, Limits
 from spanward_processor.kernels import jit
 from spanward_processor.kernels.jit import CACHE_FOLDER
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.receive.otlp_json import to_protobuf
-from spanward_processor.settings import Detection, Learning, Limits
 from spanward_processor.signals import Signal
 from spanward_processor.slo.objective import Objective, Op, Selector, Source
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from spanward_processor.config import DetectionConfig
+from spanward_processor.configuration.config import DetectionConfig
 from spanward_processor.detectors import panel
 from spanward_processor.findings import Finding, State
 from spanward_processor.judge import Judge

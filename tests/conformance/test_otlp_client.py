@@ -24,8 +24,8 @@ import running
 from everysignal import SIGNALS, sent_of
 from scripted import GrpcBackend, HttpBackend, Reply, http_backend
 from spans import encoded, eventually, span, spans_of
+from spanward_processor.configuration.settings import Forwarding
 from spanward_processor.server import Processor
-from spanward_processor.settings import Forwarding
 
 RETRYABLE = ("CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS")
 PERMANENT = (

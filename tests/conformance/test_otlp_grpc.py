@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import running
 from everysignal import BOTH, EXCESSIVE, FEW, REJECTED, REPLIES, SIGNALS, Critical, sent_of
 from spans import encoded, eventually, request, span
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.server import Processor
 
 

@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 import running
 from everysignal import BOTH, EXCESSIVE, FEW, REJECTED, REPLIES, SIGNALS, Critical, sent_of
 from spans import encoded, eventually, request, span, spans_of
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.server import Processor
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"

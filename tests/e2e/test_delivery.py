@@ -20,7 +20,7 @@ import crashing
 import running
 from spans import encoded, eventually, span, spans_of
 from spanward import semconv
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.server import Processor
 
 QUICK = {"backoff_initial_s": 0.05, "backoff_max_s": 0.2, "drain_s": 0.5}

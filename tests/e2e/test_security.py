@@ -20,7 +20,7 @@ from pydantic import ValidationError
 import running
 from crashing import METHOD
 from spans import encoded, eventually, span
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.tls import TlsError
 
 TOKEN, OTHER = "token-of-team-one", "token-of-team-two"

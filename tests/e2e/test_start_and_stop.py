@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 
 from certificates import Authority
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.journal.log import Journal, JournalError
-from spanward_processor.listening import PortTakenError
+from spanward_processor.receive.listening import PortTakenError
+from spanward_processor.receive.receivers import Receivers
 from spanward_processor.receive.tokens import TokenFileError
-from spanward_processor.receivers import Receivers
 from spanward_processor.server import Processor
 from spanward_processor.tls import TlsError
 

@@ -7,9 +7,9 @@ import pytest
 
 from otlp import Attributes, encoded
 from spanward import semconv
+from spanward_processor.configuration.settings import Detection, Learning, Limits
 from spanward_processor.findings import Finding
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.settings import Detection, Learning, Limits
 
 SEED = 20_261_128
 SECOND = 1_000_000_000

@@ -5,10 +5,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import DETECTORS
 from spanward_processor.kernels.jit import Ints
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.settings import Learning
 from spanward_processor.testing.checks import Factory
 from spanward_processor.testing.traffic import QUIET, Traffic
 

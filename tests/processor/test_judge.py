@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from spanward_processor.cells import stream_of
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import DETECTORS, Baseline, panel
 from spanward_processor.detectors.base import Account, Surprise
 from spanward_processor.features import Aspect
@@ -16,9 +16,9 @@ from spanward_processor.judge import Judge
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Ints
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.settings import Learning
 from spanward_processor.testing.traffic import CHANNELS, QUIET, SECOND_NS, START_NS, Behaviour, Traffic
-from spanward_processor.window import Window
+from spanward_processor.windows.cells import stream_of
+from spanward_processor.windows.window import Window
 
 SEED = 20_261_126
 SERIES = 1

@@ -24,7 +24,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 import running
 from spans import any_value, encoded, eventually, span, spans_of
 from spanward import semconv
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.pruning import SPAN_LIMITS
 from spanward_processor.server import Processor
 

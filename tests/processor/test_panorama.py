@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from spanward_processor.configuration.settings import Detection, Learning
 from spanward_processor.detectors import Baseline
 from spanward_processor.findings import Finding, Severity, State
 from spanward_processor.panorama import Panorama
-from spanward_processor.settings import Detection, Learning
 from spanward_processor.testing.traffic import CHANNELS, DECISIONS, QUIET, START_NS, Traffic
 
 SEED = 20_261_128

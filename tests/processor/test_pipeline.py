@@ -9,10 +9,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otlp import Attributes, encoded
 from spanward import semconv
+from spanward_processor.configuration.settings import Detection, Learning, Limits
 from spanward_processor.decode import UndecodableError
 from spanward_processor.findings import Finding, State
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.settings import Detection, Learning, Limits
 from spanward_processor.signals import Encoded
 
 SEED = 20_261_127

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from arrays import model_of
-from spanward_processor.cells import stream_of
 from spanward_processor.features import FEATURES, Aspect, Rows
 from spanward_processor.kernels.tables import MISSING
 from spanward_processor.rowmodel import RowModel
+from spanward_processor.windows.cells import stream_of
 
 
 def row(**bins: int) -> Rows:

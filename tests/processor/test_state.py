@@ -10,13 +10,13 @@ import pytest
 
 from otlp import Attributes, encoded
 from spanward import semconv
-from spanward_processor.assemble import pipeline_of, snapshots_of
-from spanward_processor.config import Config
+from spanward_processor.configuration.assemble import pipeline_of, snapshots_of
+from spanward_processor.configuration.config import Config
+from spanward_processor.configuration.settings import Detection, Learning, Limits
 from spanward_processor.detectors import Baseline, DominantClient
 from spanward_processor.findings import Finding, State
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.settings import Detection, Learning, Limits
 from spanward_processor.snapshots import NAME, SnapshotError, Snapshots
 
 SEED = 20_261_125

@@ -6,8 +6,8 @@ import tracemalloc
 import pytest
 
 from spanward_processor.bench.corpus import Corpus, Feed, Shape
+from spanward_processor.configuration.settings import Detection, Learning, Limits
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.settings import Detection, Learning, Limits
 from spanward_processor.warmup import warm_up
 
 START_NS = 1_700_000_000_000_000_000

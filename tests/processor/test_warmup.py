@@ -19,7 +19,7 @@ from otlp import encoded
 from spanward import semconv
 from spanward_processor import kernels
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.settings import Detection, Learning, Limits
+from spanward_processor.configuration.settings import Detection, Learning, Limits
 from spanward_processor.warmup import warm_up
 
 def compiled():

@@ -6,8 +6,8 @@ import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from spanward_processor.configuration.settings import Detection, Limits
 from spanward_processor.findings import State
-from spanward_processor.settings import Detection, Limits
 from spanward_processor.testing.encoding import Encoder, text_of
 from spanward_processor.testing.simulation import simulate
 from spanward_processor.testing.worlds import SECOND_NS, START_NS, Incident, World, classifier, recommender

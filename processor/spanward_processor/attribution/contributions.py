@@ -17,14 +17,14 @@ from spanward_processor.attribution.attribute import attribute_mean, attribute_m
 from spanward_processor.attribution.leaves import LeafCounts
 from spanward_processor.attribution.table import LeafTable
 from spanward_processor.attribution.words import sentence
-from spanward_processor.cells import Cells
 from spanward_processor.features import FEATURES, Aspect, Feature, Shape, show_share
 from spanward_processor.findings import SliceShare
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.window import Window
+from spanward_processor.windows.cells import Cells
+from spanward_processor.windows.window import Window
 
 MOST_CELLS: Final = 1 << 18  # of earlier windows that are kept: 6 MB
 MOST_LEAVES: Final = 1 << 13  # of slice and decision; the lightest decisions of a slice become "other"

@@ -8,7 +8,7 @@ import numpy as np
 
 from spanward_processor.bench.corpus import Corpus, Feed, Shape
 from spanward_processor.bench.sides import our_config
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.pipeline import Pipeline
 

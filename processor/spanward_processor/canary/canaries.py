@@ -17,13 +17,13 @@ from spanward_processor.canary.settings import Canary
 from spanward_processor.canary.telling import finding_of
 from spanward_processor.canary.trial import Trial
 from spanward_processor.canary.verdict import Decision, Verdict
+from spanward_processor.configuration.settings import Limits
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.findings import Finding, Severity, State, as_plain, from_plain
 from spanward_processor.kept import Arrays, from_json, part, to_json, under
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.settings import Limits
-from spanward_processor.window import Window
-from spanward_processor.windows import Windows
+from spanward_processor.windows.event_time import Windows
+from spanward_processor.windows.window import Window
 
 _SECOND_NS: Final = 1_000_000_000
 _MOST_TRIALS: Final = 32

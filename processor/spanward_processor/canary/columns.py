@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.cells import Cells
 from spanward_processor.features import Aspect
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS, ZERO
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import OTHER
+from spanward_processor.windows.cells import Cells
 
 GROUPS: Final = 64
 """Groups of clients: a client is always in the same."""

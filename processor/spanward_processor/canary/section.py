@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 
 from spanward_processor.canary.settings import GUARDS, Canary, Guarded, Named
-from spanward_processor.sections import Count, NotNegative, Number, Positive, ReadableFile, Section
+from spanward_processor.configuration.sections import Count, NotNegative, Number, Positive, ReadableFile, Section
 
 _ENCODED: Final = "whsec_"
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")

@@ -29,7 +29,7 @@ from spanward_processor.canary.verdict import Decision, Standing, Verdict
 from spanward_processor.features import FEATURES, Aspect, show_seconds
 from spanward_processor.findings import Series
 from spanward_processor.kept import Arrays, from_json, gathered, scattered, to_json
-from spanward_processor.window import Window
+from spanward_processor.windows.window import Window
 
 _SECOND_NS: Final = 1_000_000_000
 _BLOCK_NS: Final = 10 * _SECOND_NS

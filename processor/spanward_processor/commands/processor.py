@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from spanward_processor.closing import log_errors
-from spanward_processor.config import Config, ConfigError, load
+from spanward_processor.configuration.config import Config, ConfigError, load
 from spanward_processor.journal.log import JournalError
-from spanward_processor.listening import PortTakenError
 from spanward_processor.logs import log_to
+from spanward_processor.receive.listening import PortTakenError
 from spanward_processor.receive.tokens import TokenFileError
 from spanward_processor.server import serve
 from spanward_processor.tls import TlsError

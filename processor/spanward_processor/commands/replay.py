@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from spanward_processor.config import DetectionConfig
+from spanward_processor.configuration.config import DetectionConfig
 from spanward_processor.features import show_count, show_seconds
 from spanward_processor.findings import State
 

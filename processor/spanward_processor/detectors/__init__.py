@@ -4,6 +4,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Final
 
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Detector
 from spanward_processor.detectors.baseline import Baseline
 from spanward_processor.detectors.baseline_guard import BaselineGuard
@@ -15,7 +16,6 @@ from spanward_processor.detectors.isolation_forest import IsolationForest
 from spanward_processor.detectors.mahalanobis import Mahalanobis
 from spanward_processor.detectors.novelty import Novelty
 from spanward_processor.detectors.one_class_svm import OneClassSVM
-from spanward_processor.settings import Learning
 
 __all__ = ["DETECTORS", "FITTED", "Baseline", "BaselineGuard", "Change", "Detector", "DominantClient", "panel"]
 

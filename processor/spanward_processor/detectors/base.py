@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.findings import Technique
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.settings import Learning
-from spanward_processor.window import Window
+from spanward_processor.windows.window import Window
 
 
 @dataclass(frozen=True, slots=True)

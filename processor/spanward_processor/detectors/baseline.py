@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.cells import Cells, room_for, starts_of, trim, unpacked
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Readiness, Surprise, held_among
 from spanward_processor.detectors.wording import account_of
 from spanward_processor.evidence import Dispersion, grown
@@ -19,9 +19,9 @@ from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.rowmodel import RowModel
-from spanward_processor.settings import Learning
-from spanward_processor.slots import Slots
-from spanward_processor.window import Window
+from spanward_processor.usual.slots import Slots
+from spanward_processor.windows.cells import Cells, room_for, starts_of, trim, unpacked
+from spanward_processor.windows.window import Window
 
 _FEWEST_ROWS: Final = 20.0  # a stream with fewer rows waits for the next window
 _NEGLIGIBLE: Final = 1e-3  # decayed rows below which a cell is forgotten

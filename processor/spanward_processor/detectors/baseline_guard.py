@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.bags import Gathered, shares_side_by_side
-from spanward_processor.cells import unpacked
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise
 from spanward_processor.detectors.wording import account_of
 from spanward_processor.features import FEATURES, Aspect, Shape
@@ -17,9 +16,10 @@ from spanward_processor.kernels.binning import SCALE, UNIT_BINS
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.lessons import Lesson, Lessons, Verdict
-from spanward_processor.settings import Learning
-from spanward_processor.window import Window
+from spanward_processor.usual.bags import Gathered, shares_side_by_side
+from spanward_processor.usual.lessons import Lesson, Lessons, Verdict
+from spanward_processor.windows.cells import unpacked
+from spanward_processor.windows.window import Window
 
 _FEWEST_ROWS: Final = 50.0  # a stream with fewer waits for the next bag
 _OCTAVES: Final = 4.0  # a value further from the middle than this counts as so far: no single one moves a mean much

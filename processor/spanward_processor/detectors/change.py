@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.alternatives import CATEGORIES, FLAGS, NUMBERS, RANKS, RATES, WATCHED, Shares, settle
-from spanward_processor.cells import Cells, unpacked
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, held_among
 from spanward_processor.detectors.baseline import Baseline, Compared
 from spanward_processor.evidence import grown
@@ -18,11 +17,12 @@ from spanward_processor.kernels.grouping import group_by_rank, group_by_watched
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.scatter import Scatter
-from spanward_processor.season import Season
-from spanward_processor.settings import Learning
-from spanward_processor.slots import Slots
-from spanward_processor.window import Window
+from spanward_processor.usual.alternatives import CATEGORIES, FLAGS, NUMBERS, RANKS, RATES, WATCHED, Shares, settle
+from spanward_processor.usual.scatter import Scatter
+from spanward_processor.usual.season import Season
+from spanward_processor.usual.slots import Slots
+from spanward_processor.windows.cells import Cells, unpacked
+from spanward_processor.windows.window import Window
 
 _FOLLOWED_LOG10_E: Final = 2.0  # evidence from which it is noted what a stream shows
 _MOST_FOLLOWED: Final = 1000  # streams of which that is noted

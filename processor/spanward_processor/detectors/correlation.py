@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, held_among
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import FEATURES, NUMBERS, Aspect
@@ -15,11 +16,10 @@ from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.scatter import COUNT
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.moments import Moments, moments_of, products_of
-from spanward_processor.sample import Groups, Waiting
-from spanward_processor.settings import Learning
-from spanward_processor.slots import Slots
-from spanward_processor.window import Window
+from spanward_processor.usual.moments import Moments, moments_of, products_of
+from spanward_processor.usual.slots import Slots
+from spanward_processor.windows.sample import Groups, Waiting
+from spanward_processor.windows.window import Window
 
 _FEWEST_ROWS: Final = 20  # sampled rows from which a window is judged; fewer wait for the next
 _LEAST_VARIANCE: Final = 0.5  # in bins; a number that hardly varies goes together with nothing

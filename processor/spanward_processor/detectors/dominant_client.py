@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.atlas import DENIAL_OF_AI_SERVICE
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import Aspect, show_share
@@ -15,9 +16,8 @@ from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.settings import Learning
-from spanward_processor.slots import Slots
-from spanward_processor.window import Window
+from spanward_processor.usual.slots import Slots
+from spanward_processor.windows.window import Window
 
 _FEWEST_ROWS: Final = 30
 

@@ -7,11 +7,9 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.bags import Gathered, shares_side_by_side
-from spanward_processor.cells import Cells, starts_of, unpacked
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise
 from spanward_processor.detectors.wording import account_of
-from spanward_processor.distances import gaining_run, jensen_shannon, population_stability, wasserstein
 from spanward_processor.features import FEATURES, Aspect, Feature, Shape, show_share
 from spanward_processor.kept import Arrays, gathered, scattered
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS
@@ -20,10 +18,12 @@ from spanward_processor.kernels.deviance import CATEGORY, GROUPS, NUMBER, devian
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.lessons import Lesson, Lessons, Verdict
-from spanward_processor.settings import Learning
-from spanward_processor.window import Window
-from spanward_processor.yesterday import Yesterday, folded
+from spanward_processor.usual.bags import Gathered, shares_side_by_side
+from spanward_processor.usual.distances import gaining_run, jensen_shannon, population_stability, wasserstein
+from spanward_processor.usual.lessons import Lesson, Lessons, Verdict
+from spanward_processor.usual.yesterday import Yesterday, folded
+from spanward_processor.windows.cells import Cells, starts_of, unpacked
+from spanward_processor.windows.window import Window
 
 _FEWEST_ROWS: Final = 200.0  # a stream with fewer waits for the next bag
 _FIRST_DAY: Final = 0.32  # root of the divergence that is tolerated while no day was seen to its end: a PSI of 0.1

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.covariance import value_of
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, held_among
 from spanward_processor.features import FEATURES, NUMBERS
 from spanward_processor.kept import Arrays, Kept, copies, gathered, part, scattered, under
@@ -17,11 +17,11 @@ from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 from spanward_processor.kernels.sampling import UNKNOWN, Shorts
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.outlying import SHARE, Outlying, count_by_group
-from spanward_processor.sample import Groups, Sample, starts_of
-from spanward_processor.settings import Learning
-from spanward_processor.slots import ABSENT, Slots
-from spanward_processor.window import Window
+from spanward_processor.usual.covariance import value_of
+from spanward_processor.usual.outlying import SHARE, Outlying, count_by_group
+from spanward_processor.usual.slots import ABSENT, Slots
+from spanward_processor.windows.sample import Groups, Sample, starts_of
+from spanward_processor.windows.window import Window
 
 _log = logging.getLogger(__name__)
 

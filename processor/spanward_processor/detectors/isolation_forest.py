@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.fitted import MOST_SERIES, FittedRows
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.forest import LEAF, Forests, score_forest
 from spanward_processor.kernels.jit import Floats, Ints, Singles
-from spanward_processor.settings import Learning
 
 TREES: Final = 64
 SAMPLES: Final = 128

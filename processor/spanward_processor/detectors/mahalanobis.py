@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.covariance import chosen, empty_scatter, scatter_of, strangest
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, held_among
 from spanward_processor.features import NUMBERS, Rows
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
@@ -24,12 +24,12 @@ from spanward_processor.kernels.scatter import (
 )
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.moments import Moments, grown_rows, products_of
-from spanward_processor.outlying import SHARE, Outlying, count_by_group
-from spanward_processor.sample import Groups, Waiting
-from spanward_processor.settings import Learning
-from spanward_processor.slots import Slots
-from spanward_processor.window import Window
+from spanward_processor.usual.covariance import chosen, empty_scatter, scatter_of, strangest
+from spanward_processor.usual.moments import Moments, grown_rows, products_of
+from spanward_processor.usual.outlying import SHARE, Outlying, count_by_group
+from spanward_processor.usual.slots import Slots
+from spanward_processor.windows.sample import Groups, Waiting
+from spanward_processor.windows.window import Window
 
 WHOLE_ROW: Final = (1 << FEATURE_BITS) - 1
 """In place of a feature: all numbers of a row together."""

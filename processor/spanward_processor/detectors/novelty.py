@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.cells import Cells
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import FEATURES, Aspect
@@ -15,9 +15,9 @@ from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.settings import Learning
-from spanward_processor.slots import Slots
-from spanward_processor.window import Window
+from spanward_processor.usual.slots import Slots
+from spanward_processor.windows.cells import Cells
+from spanward_processor.windows.window import Window
 
 _LONGER: Final = (
     24  # half-lives of a baseline in which the rate of news fades by half: what is rare needs a long memory

@@ -6,12 +6,12 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.cells import Cells
 from spanward_processor.detectors.base import Account, aspect_name
 from spanward_processor.features import Feature, Shape
 from spanward_processor.findings import Series
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import OTHER
+from spanward_processor.windows.cells import Cells
 
 _MOST_CARRIERS: Final = 64
 _CARRIER_LIFT: Final = 2.0  # a bin carries a finding where it is at least twice as frequent as usual

@@ -7,8 +7,8 @@ from typing import Any, Final, Protocol, cast
 import numpy as np
 from scipy import stats
 
-from spanward_processor.alternatives import CATEGORIES, FLAGS, NUMBERS, RANKS, RATES, WATCHED
 from spanward_processor.kernels.jit import Floats
+from spanward_processor.usual.alternatives import CATEGORIES, FLAGS, NUMBERS, RANKS, RATES, WATCHED
 
 
 class Distribution(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import spanward_processor
 from spanward_processor.attribution.attribute import ALPHA
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.detectors import DETECTORS
 from spanward_processor.evaluate.base import Effort, Evaluation, Line
 from spanward_processor.evaluate.data import missing

@@ -1,7 +1,7 @@
 """The pipeline as the live page sees it."""
 
 from spanward_processor import counts as running
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.findings import Finding
 from spanward_processor.live.view import Counts, History, SeriesView, Snapshot
 from spanward_processor.panorama import Standing

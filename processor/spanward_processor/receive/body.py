@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 from starlette.types import Receive
 
-from spanward_processor.admission import BusyError
+from spanward_processor.receive.admission import BusyError
 from spanward_processor.receive.compression import TooLargeError
 
 

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from spanward_processor.admission import BusyError
 from spanward_processor.decode import UndecodableError
-from spanward_processor.delivery import RefusedError
+from spanward_processor.forward.delivery import RefusedError
 from spanward_processor.h2.call import Answer, Call, Peer
-from spanward_processor.intake import Intake
+from spanward_processor.receive.admission import BusyError
 from spanward_processor.receive.compression import CompressionError, TooLargeError, decompress
 from spanward_processor.receive.gate import Gate, Turned
+from spanward_processor.receive.intake import Intake
 from spanward_processor.signals import Signal
 from spanward_processor.status import Code, encoded
 

@@ -13,9 +13,9 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from spanward_processor.admission import BusyError
 from spanward_processor.decode import UndecodableError
-from spanward_processor.delivery import RefusedError
+from spanward_processor.forward.delivery import RefusedError
+from spanward_processor.receive.admission import BusyError
 from spanward_processor.receive.body import Body, BodyRoom, GoneError, Held
 from spanward_processor.receive.compression import CompressionError, TooLargeError, decompress
 from spanward_processor.receive.gate import Gate
@@ -48,7 +48,7 @@ _CODES: Final = {
 
 
 class Intake(Protocol):
-    """Takes export requests; `spanward_processor.intake.Intake` is the real one."""
+    """Takes export requests; `spanward_processor.receive.intake.Intake` is the real one."""
 
     def keep_pace(self) -> None:
         """Raise BusyError when there is no time for another request."""

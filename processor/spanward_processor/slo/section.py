@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from spanward_processor.sections import Number, ReadableFile, Section
+from spanward_processor.configuration.sections import Number, ReadableFile, Section
 from spanward_processor.slo.ledger import LONGEST_S
 from spanward_processor.slo.objective import Objective, Severity
 from spanward_processor.slo.openslo import Alert, read

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spanward_processor.configuration.settings import Detection, Limits
 from spanward_processor.findings import Finding
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.settings import Detection, Limits
 from spanward_processor.testing.worlds import SECOND_NS, START_NS, World
 
 

@@ -18,8 +18,8 @@ from spanward_processor.kernels.tables import MISSING
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import role_table
 from spanward_processor.texts import Texts
-from spanward_processor.window import Window
-from spanward_processor.windows import Windows
+from spanward_processor.windows.event_time import Windows
+from spanward_processor.windows.window import Window
 
 SECOND_NS: Final = 1_000_000_000
 START_NS: Final = 1_700_000_000 * SECOND_NS

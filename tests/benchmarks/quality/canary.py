@@ -20,14 +20,14 @@ from spanward_processor.canary.columns import GROUPS
 from spanward_processor.canary.settings import Canary
 from spanward_processor.canary.trial import Trial
 from spanward_processor.canary.verdict import Decision
-from spanward_processor.cells import Cells
 from spanward_processor.evaluate.intervals import share
 from spanward_processor.features import Aspect
 from spanward_processor.findings import Series
 from spanward_processor.kernels.binning import exponential_bins
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
-from spanward_processor.window import Window
+from spanward_processor.windows.cells import Cells
+from spanward_processor.windows.window import Window
 
 FIRST_SEED: Final = 5_000  # 0 to 31 were used while this was built
 RATE: Final = 100

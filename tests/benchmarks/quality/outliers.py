@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import ensemble, metrics
 
-from spanward_processor.covariance import empty_scatter, scatter_of
+from spanward_processor.configuration.settings import Detection
 from spanward_processor.evaluate.intervals import over_seeds
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.kernels.sampling import Shorts
 from spanward_processor.kernels.scatter import DISTANCES, SIDES, count_rows, distances
-from spanward_processor.moments import Moments, products_of
-from spanward_processor.sample import Groups
-from spanward_processor.settings import Detection
+from spanward_processor.usual.covariance import empty_scatter, scatter_of
+from spanward_processor.usual.moments import Moments, products_of
+from spanward_processor.windows.sample import Groups
 
 DATA: Final = Path(os.environ.get("SPANWARD_DATA", Path(__file__).parents[4] / "shared" / "data")) / "adbench"
 TABLES: Final = ("2_annthyroid", "23_mammography", "32_shuttle", "10_cover")

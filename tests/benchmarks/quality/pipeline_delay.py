@@ -16,12 +16,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from spans import encoded
 from spanward import semconv
+from spanward_processor.configuration.settings import Detection, Limits
 from spanward_processor.evaluate.brook_evans import Cusum
 from spanward_processor.evaluate.intervals import over_seeds
 from spanward_processor.findings import State
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.settings import Detection, Limits
 
 FIRST_SEED: Final = 900
 STREAMS: Final = 4  # rate, latency, error, decision of one series

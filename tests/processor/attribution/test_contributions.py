@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from spanward_processor.attribution.contributions import MOST_CELLS, Contribution, Contributions
-from spanward_processor.cells import Cells
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import Baseline
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.kernels.jit import Flags
 from spanward_processor.kernels.tables import FEATURE_BITS
-from spanward_processor.settings import Learning
 from spanward_processor.testing.traffic import CHANNELS, QUIET, Behaviour, Traffic
-from spanward_processor.window import Window
+from spanward_processor.windows.cells import Cells
+from spanward_processor.windows.window import Window
 
 SEED = 3
 SERIES = 1

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import BaselineGuard
 from spanward_processor.detectors.base import Account
 from spanward_processor.kernels.tables import FEATURE_BITS
-from spanward_processor.settings import Learning
 from spanward_processor.testing.traffic import QUIET, Behaviour, Traffic
 
 SEED = 20_261_126

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spanward_processor.cells import stream_of
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import Baseline, Change, panel
 from spanward_processor.features import Aspect
 from spanward_processor.findings import Finding, State
 from spanward_processor.judge import Judge
 from spanward_processor.kernels.tables import FEATURE_BITS
-from spanward_processor.settings import Learning
 from spanward_processor.testing.traffic import QUIET, Behaviour, Traffic
-from spanward_processor.window import Window
+from spanward_processor.windows.cells import stream_of
+from spanward_processor.windows.window import Window
 
 SEED = 20_261_129
 DECAY = 0.5 ** (10.0 / 3600)

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account
 from spanward_processor.detectors.novelty import Novelty
 from spanward_processor.kernels.tables import FEATURE_BITS
-from spanward_processor.settings import Learning
 from spanward_processor.testing.traffic import QUIET, Behaviour, Traffic
 
 SEED = 20_261_126

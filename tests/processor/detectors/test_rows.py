@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn import kernel_approximation, linear_model
 
+from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Detector
 from spanward_processor.detectors.correlation import Correlation
 from spanward_processor.detectors.fitted import FittedRows
@@ -16,7 +17,6 @@ from spanward_processor.detectors.one_class_svm import LANDMARKS, OneClassSVM, d
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.kernels.binning import exponential_bin
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
-from spanward_processor.settings import Learning
 from spanward_processor.testing.traffic import DISTURBANCES, QUIET, Behaviour, Traffic
 
 SEED = 20_261_126

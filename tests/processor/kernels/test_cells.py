@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import naive
 from arrays import cells_of, ints, packed_of, rows_of_cells, rows_of_packed
-from spanward_processor.cells import room_for, starts_of
 from spanward_processor.kernels.cells import find_feature, find_quantiles, learn_cells, merge_cells, sift_cells
+from spanward_processor.windows.cells import room_for, starts_of
 
 EXTREME = st.sampled_from([-(1 << 62), 0, (1 << 62) + 1, 2**63 - 1])
 BAGS = st.dictionaries(

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 import naive
 from arrays import ints, packed_of
-from spanward_processor.cells import starts_of
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.windows.cells import starts_of
 
 NAMES = {NUMBER: "number", FLAG: "flag", CATEGORY: "category"}
 BAG = st.dictionaries(st.one_of(st.integers(-3, 60), st.just((1 << 62) + 1)), st.integers(1, 10_000), min_size=1)

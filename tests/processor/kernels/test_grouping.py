@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 import naive
 from arrays import packed_of
-from spanward_processor.alternatives import RANKS
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.grouping import group_by_rank, group_by_watched
 from spanward_processor.kernels.jit import Ints
+from spanward_processor.usual.alternatives import RANKS
 
 BAG = st.dictionaries(st.one_of(st.integers(-3, 60), st.just((1 << 62) + 1)), st.integers(1, 10_000), max_size=20)
 PAIRS = st.lists(st.tuples(BAG, BAG), max_size=3)

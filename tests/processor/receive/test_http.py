@@ -28,9 +28,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from starlette.types import ASGIApp
 
 from serving import serving
-from spanward_processor.admission import BusyError
 from spanward_processor.decode import UndecodableError
-from spanward_processor.delivery import RefusedError
+from spanward_processor.forward.delivery import RefusedError
+from spanward_processor.receive.admission import BusyError
 from spanward_processor.receive.gate import Gate
 from spanward_processor.receive.http import http_app
 from spanward_processor.receive.rates import PeerRates

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from spans import Value, request, span
 from spanward import semconv
+from spanward_processor.configuration.settings import Detection, Limits
 from spanward_processor.findings import Finding, Severity, State
 from spanward_processor.pipeline import Pipeline
-from spanward_processor.settings import Detection, Limits
 from spanward_processor.slo.objective import DEFAULT_BURNS, Burn, Objective, Op, Selector, Source
 from spanward_processor.slo.objective import Severity as Urgency
 

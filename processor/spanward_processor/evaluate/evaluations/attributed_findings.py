@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least, percent, stated
 from spanward_processor.evaluate.intervals import over_seeds, share
 from spanward_processor.findings import Finding, State

@@ -13,12 +13,12 @@ from typing import Final
 
 import numpy as np
 
+from spanward_processor.configuration.settings import Detection
 from spanward_processor.detectors import panel
 from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least, percent
 from spanward_processor.evaluate.intervals import share
 from spanward_processor.findings import State
 from spanward_processor.judge import Judge
-from spanward_processor.settings import Detection
 from spanward_processor.testing.traffic import QUIET, Behaviour, Traffic
 
 SETTINGS: Final = Detection()

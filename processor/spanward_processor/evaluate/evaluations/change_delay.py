@@ -10,12 +10,12 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.alternatives import settle
 from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_most
 from spanward_processor.evaluate.brook_evans import Cusum
 from spanward_processor.evaluate.changes import CHANGES, Change
 from spanward_processor.evaluate.intervals import over_seeds
 from spanward_processor.kernels.jit import Floats
+from spanward_processor.usual.alternatives import settle
 
 RUN_LENGTH: Final = 10_000  # windows
 SHORT_RUN_LENGTH: Final = 2_000

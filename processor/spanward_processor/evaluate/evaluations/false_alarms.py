@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.config import Config, DetectionConfig
+from spanward_processor.configuration.config import Config, DetectionConfig
 from spanward_processor.evaluate.base import Effort, Evaluation, Line, absent, at_least, at_most, number, percent
 from spanward_processor.evaluate.intervals import Estimate, over_seeds, share
 from spanward_processor.findings import Finding, State

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.cells import Cells
-from spanward_processor.config import Config
+from spanward_processor.configuration.config import Config
+from spanward_processor.configuration.settings import Detection
 from spanward_processor.decode import decode
 from spanward_processor.detectors import panel
 from spanward_processor.detectors.wording import quantile
@@ -28,13 +28,13 @@ from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import role_table
-from spanward_processor.settings import Detection
 from spanward_processor.testing.encoding import Columns, Encoder
 from spanward_processor.testing.simulation import Clock
 from spanward_processor.testing.worlds import SECOND_NS, START_NS, Incident, World, classifier
 from spanward_processor.texts import Texts
-from spanward_processor.window import Window
-from spanward_processor.windows import Windows
+from spanward_processor.windows.cells import Cells
+from spanward_processor.windows.event_time import Windows
+from spanward_processor.windows.window import Window
 
 SHARDS: Final = (4, 64)
 WINDOWS: Final = 200

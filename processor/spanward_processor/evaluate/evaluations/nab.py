@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.config import DetectionConfig
+from spanward_processor.configuration.config import DetectionConfig
 from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least, stated
 from spanward_processor.evaluate.intervals import Estimate, over_seeds
 from spanward_processor.evaluate.nab_score import LOW_FALSE_ALARMS, LOW_MISSED, STANDARD, Corpus, Labelled, Profile

@@ -1,0 +1,1 @@
+"""The operator's YAML file, checked, and the parts it asks for."""

@@ -1,0 +1,1 @@
+"""From the journal to every backend, until it took what was acknowledged."""

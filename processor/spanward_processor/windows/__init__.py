@@ -1,0 +1,1 @@
+"""Event-time windows: bags of counts that take rows, close, and merge."""
