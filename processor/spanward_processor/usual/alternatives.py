@@ -9,16 +9,17 @@ does not know for want of rows, and how far the stream wanders without harm, is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 
 RANKS: Final = np.array([0.002, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.998])
 """Ranks that part the groups of a number, finer towards both ends."""
 
+_NORMAL: Final = NormalDist()
 _MOST_PER_WINDOW: Final = 2.5  # powers of ten by which a single window may multiply evidence
 _MOST: Final = 12.0  # powers of ten that are kept, so that evidence is gone soon after its cause
 _LEAST: Final = 1e-300
@@ -180,10 +181,10 @@ def of_numbers(ranks: Floats = RANKS) -> Groups:
     Args:
         ranks: (g - 1,) float64 that part the groups.
     """
-    edges = ndtri(np.concatenate(([0.0], ranks, [1.0])))
-    usual = np.diff(ndtr(edges))
-    changed = [np.diff(ndtr(edges - sign * shift)) for shift in _SHIFTS for sign in (1, -1)]
-    changed += [np.diff(ndtr(edges / scale)) for scale in _SCALES]
+    edges = np.array([-np.inf, *map(_NORMAL.inv_cdf, ranks.tolist()), np.inf])
+    usual = _masses(edges)
+    changed = [_masses(edges - sign * shift) for shift in _SHIFTS for sign in (1, -1)]
+    changed += [_masses(edges / scale) for scale in _SCALES]
     log_ratio = [np.log(mass / usual) for mass in changed]
     for groups, factor in _TAILS:
         tail = np.zeros(usual.size)
@@ -199,6 +200,11 @@ def of_numbers(ranks: Floats = RANKS) -> Groups:
     top[-_TAIL_GROUPS:], bottom[:_TAIL_GROUPS] = 1.0, 1.0
     direction = [0] * shifts + [1] * len(_SCALES) + [2 if groups < 0 else 3 for groups, _ in _TAILS]
     return Groups(np.array(log_ratio), weights, np.stack((location, scale, top, bottom)), np.array(direction))
+
+
+def _masses(edges: Floats) -> Floats:
+    """Return (g,) float64 the standard normal mass between (g + 1,) edges."""
+    return np.diff(np.array([_NORMAL.cdf(edge) for edge in edges.tolist()]))
 
 
 def settle(worth: Floats | Singles, gain: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
