@@ -46,10 +46,12 @@ def panel(learning: Learning, decay: float, *, fitted: bool = True) -> tuple[Det
         decay: Factor per window by which older windows count less.
         fitted: Whether those of `FITTED` are asked too.
     """
-    baseline = Baseline(learning, decay)
+    baseline, drift = Baseline(learning, decay), Drift(learning, decay)
     readers: dict[Callable[[Learning, float], Detector], Detector] = {
         Baseline: baseline,
         Change: Change(learning, decay, baseline),
+        BaselineGuard: BaselineGuard(learning, decay, drift.lessons),
+        Drift: drift,
     }
     asked = [build for build in DETECTORS if fitted or build not in FITTED]
     return tuple(readers.get(build) or build(learning, decay) for build in asked)

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise
 from spanward_processor.detectors.wording import account_of
-from spanward_processor.features import FEATURES, Aspect, Shape
-from spanward_processor.kept import Arrays
+from spanward_processor.features import FEATURES, Shape
+from spanward_processor.kept import Arrays, Kept, gathered, scattered
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.usual.bags import Gathered, shares_side_by_side
-from spanward_processor.usual.lessons import Lesson, Lessons, Verdict
+from spanward_processor.usual.lessons import Lesson, Lessons
+from spanward_processor.usual.strays import Strays, Verdict
 from spanward_processor.windows.cells import unpacked
 from spanward_processor.windows.window import Window
 
-_FEWEST_ROWS: Final = 50.0  # a stream with fewer waits for the next bag
 _OCTAVES: Final = 4.0  # a value further from the middle than this counts as so far: no single one moves a mean much
 _LEAST_ERROR: Final = 1e-4  # of a shift
 _LEAST_SHARE: Final = 0.002  # shares of flags are compared above this: one failure in ten thousand rows is no news
@@ -29,9 +29,6 @@ _FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
 _SHAPES: Final = np.array([list(Shape).index(feature.shape) for feature in FEATURES])
 _NUMBER, _FLAG, _CATEGORY = (list(Shape).index(shape) for shape in (Shape.NUMBER, Shape.FLAG, Shape.CATEGORY))
 _UNITS: Final = np.array([1 / (UNIT_BINS if feature.unit_range else SCALE) for feature in FEATURES])
-_WATCHED: Final = np.array(
-    [feature.shape is not Shape.COUNT and feature.aspect is not Aspect.CLIENT for feature in FEATURES]
-)
 
 
 def _tolerances(octaves: float, units: float, flags: float, categories: float) -> Floats:
@@ -57,38 +54,48 @@ class BaselineGuard:
     Args:
         learning: What "ready" takes.
         decay: Factor per window by which older windows count less, in baselines; an anchor has its own.
+        lessons: What the baselines are taught, if another detector keeps it.
 
     Source:
         Rubinstein et al., "ANTIDOTE: Understanding and defending against poisoning of anomaly detectors", IMC 2009 (the boiling
         frog); Cohen, "Statistical Power Analysis", 2nd ed., 1988, section 6.2 (shares by their angles).
 
     Cost:
-        Per row nothing; per window and key about 3 us; per key about 3 kB for the anchor and as much for the open bag.
+        Per row nothing; per window and key about 3 us; per stream 50 bytes, and per key about 6 kB of lessons, which are
+        `drift`'s.
     """
 
     name: ClassVar[str] = "baseline_guard"
 
-    def __init__(self, learning: Learning, decay: float) -> None:  # noqa: ARG002 - every detector is made alike
+    def __init__(self, learning: Learning, decay: float, lessons: Lessons | None = None) -> None:  # noqa: ARG002 - every detector is made alike
         self.learning = learning
-        self._lessons = Lessons(_WATCHED, _FEWEST_ROWS)
+        self._alone = lessons is None
+        self._lessons = lessons or Lessons()
+        self._strays = Strays()
         self._lesson, self._verdict = Lesson.nothing(), Verdict.nothing()
+
+    def _parts(self) -> dict[str, Kept]:
+        parts: dict[str, Kept] = {"strays": self._strays}
+        return parts | {"lessons": self._lessons} if self._alone else parts
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        return self._lessons.arrays()
+        return gathered(self._parts())
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
-        self._lessons.restore(arrays)
+        scattered(self._parts(), arrays)
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:  # noqa: ARG002 - windows that were learned are judged
         """Judge the bag that is full; see `Detector.test`."""
         self._lesson = lesson = self._lessons.take(directory.parents())
         self._verdict = self._verdict_on(lesson) if lesson.streams.size else Verdict.nothing()
-        return self._lessons.surprise(lesson, self._verdict, self.learning)
+        self._lessons.object_to(lesson.streams[self._verdict.beyond > 0])
+        return self._strays.surprise(lesson, self._verdict, self.learning)
 
     def _verdict_on(self, lesson: Lesson) -> Verdict:
-        streams, slots, natural = lesson.streams, lesson.slots, self._lessons.natural
+        self._strays.admit(lesson)
+        streams, slots, natural = lesson.streams, lesson.slots, self._strays.natural
         usual = Gathered(self._lessons.anchor.cells, streams)
         shift, error = _shifts(Gathered(lesson.cells, streams), usual, streams)
         features = streams & _FEATURE_MASK
@@ -101,7 +108,9 @@ class BaselineGuard:
 
     def learn(self, window: Window, held: Flags) -> None:
         """Let the anchor follow the bag that was judged, and merge the window; see `Detector.learn`."""
-        self._lessons.learn(window, held, self._lesson, self._verdict)
+        free = self._lessons.learn(window, held)
+        if self._lesson.streams.size:
+            self._strays.learn(self._lesson, self._verdict, free, window.start_ns)
 
     # --- speak -------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise
 from spanward_processor.detectors.wording import account_of
 from spanward_processor.features import FEATURES, Aspect, Feature, Shape, show_share
-from spanward_processor.kept import Arrays, gathered, scattered
+from spanward_processor.kept import Arrays, Kept, gathered, scattered
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.deviance import CATEGORY, GROUPS, NUMBER, deviances
@@ -20,12 +20,12 @@ from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.usual.bags import Gathered, shares_side_by_side
 from spanward_processor.usual.distances import gaining_run, jensen_shannon, population_stability, wasserstein
-from spanward_processor.usual.lessons import Lesson, Lessons, Verdict
+from spanward_processor.usual.lessons import Lesson, Lessons
+from spanward_processor.usual.strays import Strays, Verdict
 from spanward_processor.usual.yesterday import Yesterday, folded
-from spanward_processor.windows.cells import Cells, starts_of, unpacked
+from spanward_processor.windows.cells import Cells, packed, starts_of, unpacked
 from spanward_processor.windows.window import Window
 
-_FEWEST_ROWS: Final = 200.0  # a stream with fewer waits for the next bag
 _FIRST_DAY: Final = 0.32  # root of the divergence that is tolerated while no day was seen to its end: a PSI of 0.1
 _LATER: Final = 0.22  # ... and beyond what a day covers: a PSI of 0.05
 _MOST_NAMED: Final = 3  # categories in a sentence
@@ -59,40 +59,49 @@ class Drift:
         Models", 2nd ed., 1989, section 4.5 (scatter); Fisher's approximation of a noncentral chi-squared by its root.
 
     Cost:
-        Per row nothing; per window and key about 3 us; per key about 3 kB for the anchor and as much for the open bag, and per
-        series that is busy all day 25 kB of yesterday.
+        Per row nothing; per window and key about 3 us; per key about 3 kB for the anchor and as much for the open bag, which
+        `baseline_guard` reads too, and per series that is busy all day 25 kB of yesterday.
     """
 
     name: ClassVar[str] = "drift"
 
     def __init__(self, learning: Learning, decay: float) -> None:  # noqa: ARG002 - every detector is made alike
         self.learning = learning
-        self._lessons = Lessons(_SHAPES > 0, _FEWEST_ROWS)
+        self.lessons = Lessons()
+        self._strays = Strays()
         self._yesterday = Yesterday(_SHAPES > 0)
         self._lesson, self._verdict = Lesson.nothing(), Verdict.nothing()
+        self._judged: Flags = np.empty(0, bool)  # of the whole lesson
         self._of_series: Flags = np.empty(0, bool)
+
+    def _parts(self) -> dict[str, Kept]:
+        return {"lessons": self.lessons, "strays": self._strays, "yesterday": self._yesterday}
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        return gathered({"lessons": self._lessons, "yesterday": self._yesterday})
+        return gathered(self._parts())
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
-        scattered({"lessons": self._lessons, "yesterday": self._yesterday}, arrays)
+        scattered(self._parts(), arrays)
 
     # --- test --------------------------------------------------------------------------------------------------------
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge the bag that is full; see `Detector.test`."""
         parents = directory.parents()
-        self._lesson = lesson = self._lessons.take(parents)
+        taken = self.lessons.take(parents)
+        self._judged = _SHAPES[taken.streams & _FEATURE_MASK] > 0
+        self._lesson = lesson = taken.where(self._judged) if taken.streams.size else taken
         keys = lesson.streams >> FEATURE_BITS
         self._of_series = parents[keys] == keys
         self._verdict = self._verdict_on(lesson, window.start_ns) if lesson.streams.size else Verdict.nothing()
-        return self._lessons.surprise(lesson, self._verdict, self.learning)
+        self.lessons.object_to(lesson.streams[self._verdict.beyond > 0])
+        return self._strays.surprise(lesson, self._verdict, self.learning)
 
     def _verdict_on(self, lesson: Lesson, time_ns: int) -> Verdict:
-        natural, anchor = self._lessons.natural, self._lessons.anchor.cells
+        self._strays.admit(lesson)
+        natural, anchor = self._strays.natural, self.lessons.anchor.cells
         deviance, freedom, rows = _compared(lesson.cells, lesson.starts, anchor)
         shift = np.sqrt(np.maximum(deviance - freedom, 0.0) / np.maximum(rows, 1.0))
         every = np.ones(lesson.slots.size)
@@ -106,11 +115,11 @@ class Drift:
     def _beyond_yesterday(self, lesson: Lesson, time_ns: int) -> Floats:
         """Return (s,) float64 how far beyond what is tolerated series are from yesterday; infinity where it is unknown."""
         beyond = np.full(lesson.streams.size, np.inf)
-        cells = folded(_of(lesson, self._of_series))
+        cells = folded(lesson.where(self._of_series).cells)
         for reference in reversed(self._yesterday.reference(time_ns)):  # the same hour has the last word
             known = self._of_series & np.isin(lesson.streams, reference.streams)
             if known.any():
-                chosen = _packed(cells.where(np.isin(cells.streams, lesson.streams[known])))
+                chosen = packed(cells.where(np.isin(cells.streams, lesson.streams[known])))
                 deviance, freedom, rows = _compared(chosen, starts_of(chosen, int(known.sum())), reference)
                 beyond[known] = _beyond(deviance, freedom, rows, np.full(rows.size, _LATER))
         return beyond
@@ -119,29 +128,21 @@ class Drift:
 
     def learn(self, window: Window, held: Flags) -> None:
         """Let anchor and yesterday follow the bag that was judged, and merge the window; see `Detector.learn`."""
-        free = self._lessons.learn(window, held, self._lesson, self._verdict)
+        free = self.lessons.learn(window, held)
         if self._lesson.streams.size:
-            self._yesterday.add(folded(_of(self._lesson, free & self._of_series)), window.start_ns)
+            free = free[self._judged]
+            self._strays.learn(self._lesson, self._verdict, free, window.start_ns)
+            self._yesterday.add(folded(self._lesson.where(free & self._of_series).cells), window.start_ns)
 
     # --- speak -------------------------------------------------------------------------------------------------------
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:  # noqa: ARG002 - the bag was judged
         """Put a stream's deviation into words; see `Detector.explain`."""
         feature, series = FEATURES[stream & _FEATURE_MASK], directory[stream >> FEATURE_BITS]
-        now, usual = unpacked(self._lesson.cells, stream), unpacked(self._lessons.anchor.cells, stream)
+        now, usual = unpacked(self._lesson.cells, stream), unpacked(self.lessons.anchor.cells, stream)
         account = account_of(feature, series, stream, now, usual, (0.0, 0.0), text)
         moved = _moved(feature, now, usual, text)
         return replace(account, reason=f"The distribution of {feature.noun} of {series} has drifted: {moved}.")
-
-
-def _of(lesson: Lesson, chosen: Flags) -> Packed:
-    """Return the cells of the chosen streams of a lesson."""
-    cells = np.repeat(chosen, np.diff(lesson.starts))
-    return Packed(lesson.cells.streams[cells], lesson.cells.bins[cells], lesson.cells.counts[cells])
-
-
-def _packed(cells: Cells) -> Packed:
-    return Packed(cells.streams.astype(np.int32), cells.bins, cells.counts.astype(np.float32))
 
 
 def _compared(cells: Packed, starts: Ints, usual: Packed) -> tuple[Floats, Floats, Floats]:

@@ -1,27 +1,29 @@
-"""What the baselines are taught, bag by bag, beside an anchor of it: what detectors that judge five minutes have in common."""
+"""What the baselines are taught, bag by bag, beside an anchor of it: kept once for all detectors that judge five minutes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Surprise, held_among
-from spanward_processor.evidence import Dispersion
+from spanward_processor.detectors.base import held_among
+from spanward_processor.features import FEATURES, Aspect, Shape
 from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.usual.anchor import FIRST_BAGS, Anchor
 from spanward_processor.usual.bags import Bag
-from spanward_processor.usual.natural import Natural
 from spanward_processor.windows.cells import room_for
 from spanward_processor.windows.window import Window
 
 BAG_WINDOWS: Final = 30  # five minutes of the default windows
-_SCATTER_DECAY: Final = 0.995  # per bag: the scatter of half a day
+FEWEST_ROWS: Final = 200.0  # a stream with fewer waits for the next bag
+_WANTED: Final = np.array(
+    [feature.shape is not Shape.COUNT and feature.aspect is not Aspect.CLIENT for feature in FEATURES]
+)
+"""(f,) bool features that are looked at: the rate belongs to the hour and the weekday, clients have detectors of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Lesson:
         streams: (s,) int64.
         slots: (s,) int64.
         weights: (s,) float64 how far its rows may be learned from.
+        anchored: (s,) bool which streams have an anchor.
+        rows: (s,) float64 rows that the anchors were first made of.
     """
 
     cells: Packed
@@ -41,52 +45,49 @@ class Lesson:
     streams: Ints
     slots: Ints
     weights: Floats
+    anchored: Flags
+    rows: Floats
 
     @classmethod
-    def nothing(cls) -> "Lesson":
+    def nothing(cls) -> Self:
         """Return what there is while a bag is filled."""
-        none = np.empty(0, np.int64)
-        return cls(room_for(0), np.zeros(1, np.int64), none, none, np.empty(0))
+        none, zero = np.empty(0, np.int64), np.empty(0)
+        return cls(room_for(0), np.zeros(1, np.int64), none, none, zero, np.empty(0, bool), zero)
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a detector makes of a lesson, by stream.
-
-    Args:
-        shift: (s,) float64 from the anchor.
-        scatter: (s,) float64 squared distance from the lesson before, in errors, of one degree of freedom.
-        beyond: (s,) float64 squared distance beyond what is tolerated, in errors.
-    """
-
-    shift: Floats
-    scatter: Floats
-    beyond: Floats
-
-    @classmethod
-    def nothing(cls) -> "Verdict":
-        """Return the verdict on nothing."""
-        return cls(np.empty(0), np.empty(0), np.empty(0))
+    def where(self, chosen: Flags) -> "Lesson":
+        """Return the lesson of the chosen (s,) bool streams."""
+        sizes = np.diff(self.starts)
+        of = np.repeat(chosen, sizes)
+        cells = Packed(self.cells.streams[of], self.cells.bins[of], self.cells.counts[of])
+        starts = np.concatenate(([0], np.cumsum(sizes[chosen])))
+        return Lesson(
+            cells,
+            starts,
+            self.streams[chosen],
+            self.slots[chosen],
+            self.weights[chosen],
+            self.anchored[chosen],
+            self.rows[chosen],
+        )
 
 
 class Lessons:
-    """Bags of what was learned, the anchor that follows them, and how far streams stray from it by themselves.
+    """Bags of what was learned, and the anchor that follows them; every detector of a panel reads the same.
 
-    What is held because of an alarm teaches nobody, and is in no bag, but for streams that the detector itself has found
-    beyond what is tolerated: else it could not see them come back.
+    What is held because of an alarm teaches nobody, and is in no bag, but for streams that a detector has found beyond
+    what it tolerates: else it could not see them come back. What one detector objects to, the anchor does not follow.
 
-    Args:
-        wanted: (f,) bool features that are looked at.
-        fewest: Rows below which a stream waits for the next bag.
+    In every window each detector calls `take`, then each calls `learn`; whoever is first does it for all.
     """
 
-    def __init__(self, wanted: Flags, fewest: float) -> None:
-        self._fewest = fewest
-        self._bag = Bag(wanted)
+    def __init__(self) -> None:
+        self._bag = Bag(_WANTED)
         self.anchor = Anchor()
-        self.natural = Natural()
-        self._dispersion = Dispersion(_SCATTER_DECAY)
-        self._outside: Ints = np.empty(0, np.int64)
+        self._outside: Ints = np.empty(0, np.int64)  # streams that were objected to, ascending
+        self._lesson = Lesson.nothing()
+        self._objected: Flags = np.empty(0, bool)  # (s,) of the lesson
+        self._free: Flags = np.empty(0, bool)
+        self._taken = False  # of the window that was tested last, and is not learned yet
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
@@ -97,8 +98,8 @@ class Lessons:
         scattered(self._parts(), arrays)
         self._outside = arrays["outside"]
 
-    def _parts(self) -> dict[str, Bag | Anchor | Natural | Dispersion]:
-        return {"bag": self._bag, "anchor": self.anchor, "natural": self.natural, "dispersion": self._dispersion}
+    def _parts(self) -> dict[str, Bag | Anchor]:
+        return {"bag": self._bag, "anchor": self.anchor}
 
     def take(self, parents: Ints) -> Lesson:
         """Return the bag if it is full, nothing otherwise.
@@ -106,47 +107,50 @@ class Lessons:
         Args:
             parents: (k,) int64 the series of each key.
         """
-        if self._bag.windows < BAG_WINDOWS:
-            return Lesson.nothing()
-        cells, starts = self._bag.take(self._fewest)
+        if not self._taken:
+            self._taken = True
+            self._lesson = self._next(parents) if self._bag.windows >= BAG_WINDOWS else Lesson.nothing()
+            self._objected = np.zeros(self._lesson.streams.size, bool)
+        return self._lesson
+
+    def _next(self, parents: Ints) -> Lesson:
+        cells, starts = self._bag.take(FEWEST_ROWS)
         streams = cells.streams[starts[:-1]].astype(np.int64)
         slots = self.anchor.admit(streams)
-        self.natural.grow(len(self.anchor.slots))
-        self._dispersion.grow(len(self.anchor.slots))
         weights = self.anchor.influence.weights(parents)[streams >> FEATURE_BITS]
-        return Lesson(cells, starts, streams, slots, weights)
+        anchored = self.anchor.bags[slots] >= FIRST_BAGS
+        return Lesson(cells, starts, streams, slots, weights, anchored, self.anchor.rows(slots))
 
-    def surprise(self, lesson: Lesson, verdict: Verdict, learning: Learning) -> Surprise:
-        """Return the p-values of the streams that have an anchor, by the scatter of earlier lessons."""
-        anchored = self.anchor.bags[lesson.slots] >= FIRST_BAGS
-        ready = anchored & (self.anchor.rows(lesson.slots) >= learning.rows)
-        slots = lesson.slots[ready]
-        p = self._dispersion.p_values(slots, verdict.beyond[ready], np.ones(slots.size))
-        return Surprise(lesson.streams[ready], p)
+    def object_to(self, streams: Ints) -> None:
+        """Keep the anchor from following streams of the lesson, given ascending."""
+        self._objected |= np.isin(self._lesson.streams, streams)
 
-    def learn(self, window: Window, held: Flags, lesson: Lesson, verdict: Verdict) -> Flags:
-        """Follow the lesson where nothing is held, and merge the window into the next one.
+    def learn(self, window: Window, held: Flags) -> Flags:
+        """Follow the lesson where nothing is held or objected to, and merge the window into the next one.
 
         Returns:
             (s,) bool which streams of the lesson are not held.
         """
-        free = ~held_among(held, lesson.streams)
-        if lesson.streams.size:
-            self.natural.note(lesson.slots, verdict.shift, verdict.beyond > 0, window.start_ns)
-            self._follow(lesson, verdict, free & (verdict.beyond == 0), window)
+        if self._taken:
+            self._taken = False
+            self._free = ~held_among(held, self._lesson.streams)
+            if self._lesson.streams.size:
+                self._follow(window)
+            self._merge(window, held)
+        return self._free
+
+    def _follow(self, window: Window) -> None:
+        lesson, followed = self._lesson, self._free & ~self._objected
+        seconds = BAG_WINDOWS * window.seconds
+        self.anchor.learn(lesson.cells, lesson.starts, lesson.slots, followed, lesson.weights, seconds)
+        self.anchor.influence.learn()
+        others = self._outside[~np.isin(self._outside, lesson.streams)]
+        self._outside = np.sort(np.concatenate((others, lesson.streams[self._objected])))
+
+    def _merge(self, window: Window, held: Flags) -> None:
         cells = window.cells
         if held.size:
             cells = cells.where(~held_among(held, cells.streams) | np.isin(cells.streams, self._outside))
         if len(cells) or not len(window.cells):
             self.anchor.influence.see(cells)
             self._bag.add(cells)
-        return free
-
-    def _follow(self, lesson: Lesson, verdict: Verdict, free: Flags, window: Window) -> None:
-        slots, seconds = lesson.slots[free], BAG_WINDOWS * window.seconds
-        self.anchor.learn(lesson.cells, lesson.starts, lesson.slots, free, lesson.weights, seconds)
-        self.anchor.influence.learn()
-        self._dispersion.learn(slots, verdict.scatter[free], np.ones(slots.size))
-        self.natural.learn(slots, verdict.shift[free], window.start_ns)
-        others = self._outside[~np.isin(self._outside, lesson.streams)]
-        self._outside = np.sort(np.concatenate((others, lesson.streams[verdict.beyond > 0])))

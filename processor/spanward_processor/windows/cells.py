@@ -108,6 +108,11 @@ def trim(cells: Packed, size: int) -> Packed:
     return cells
 
 
+def packed(cells: Cells) -> Packed:
+    """Return a packed copy: 16 bytes a cell, counts to seven digits."""
+    return Packed(cells.streams.astype(np.int32), cells.bins.copy(), cells.counts.astype(np.float32))
+
+
 def unpacked(cells: Packed, stream: int) -> Cells:
     """Return the cells of one stream."""
     first, last = np.searchsorted(cells.streams, np.array([stream, stream + 1], np.int32))

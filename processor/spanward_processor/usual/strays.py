@@ -1,0 +1,85 @@
+"""How far streams stray from their anchors by themselves, and so what of it is surprising."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanward_processor.configuration.settings import Learning
+from spanward_processor.detectors.base import Surprise
+from spanward_processor.evidence import Dispersion
+from spanward_processor.kept import Arrays, gathered, scattered
+from spanward_processor.kernels.jit import Flags, Floats
+from spanward_processor.usual.lessons import Lesson
+from spanward_processor.usual.natural import Natural
+
+_SCATTER_DECAY: Final = 0.995  # per bag: the scatter of half a day
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a detector makes of a lesson, by stream.
+
+    Args:
+        shift: (s,) float64 from the anchor.
+        scatter: (s,) float64 squared distance from the lesson before, in errors, of one degree of freedom.
+        beyond: (s,) float64 squared distance beyond what is tolerated, in errors.
+    """
+
+    shift: Floats
+    scatter: Floats
+    beyond: Floats
+
+    @classmethod
+    def nothing(cls) -> "Verdict":
+        """Return the verdict on nothing."""
+        return cls(np.empty(0), np.empty(0), np.empty(0))
+
+
+class Strays:
+    """One detector's memory of how far each stream goes by its measure: within a day, and from one lesson to the next."""
+
+    def __init__(self) -> None:
+        self.natural = Natural()
+        self._dispersion = Dispersion(_SCATTER_DECAY)
+
+    def arrays(self) -> Arrays:
+        """Return what is kept; see `Kept`."""
+        return gathered(self._parts())
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what was kept; see `Kept`."""
+        scattered(self._parts(), arrays)
+
+    def _parts(self) -> dict[str, Natural | Dispersion]:
+        return {"natural": self.natural, "dispersion": self._dispersion}
+
+    def admit(self, lesson: Lesson) -> None:
+        """Make room for the streams of a lesson."""
+        size = int(lesson.slots.max(initial=-1)) + 1
+        self.natural.grow(size)
+        self._dispersion.grow(size)
+
+    def surprise(self, lesson: Lesson, verdict: Verdict, learning: Learning) -> Surprise:
+        """Return the p-values of the streams that have an anchor, by the scatter of earlier lessons."""
+        ready = lesson.anchored & (lesson.rows >= learning.rows)
+        slots = lesson.slots[ready]
+        return Surprise(
+            lesson.streams[ready], self._dispersion.p_values(slots, verdict.beyond[ready], np.ones(slots.size))
+        )
+
+    def learn(self, lesson: Lesson, verdict: Verdict, free: Flags, time_ns: int) -> None:
+        """Learn how far the streams of a lesson strayed.
+
+        Args:
+            lesson: The lesson.
+            verdict: What was made of it.
+            free: (s,) bool which streams are not held.
+            time_ns: Event time.
+        """
+        within = free & (verdict.beyond == 0)
+        self.natural.note(lesson.slots, verdict.shift, verdict.beyond > 0, time_ns)
+        self._dispersion.learn(lesson.slots[within], verdict.scatter[within], np.ones(int(within.sum())))
+        self.natural.learn(lesson.slots[within], verdict.shift[within], time_ns)
