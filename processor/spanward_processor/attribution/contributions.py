@@ -20,13 +20,14 @@ from spanward_processor.attribution.words import sentence
 from spanward_processor.features import FEATURES, Aspect, Feature, Shape, show_share
 from spanward_processor.findings import SliceShare
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS
+from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.windows.cells import Cells
+from spanward_processor.windows.cells import Cells, packed
 from spanward_processor.windows.window import Window
 
-MOST_CELLS: Final = 1 << 18  # of earlier windows that are kept: 6 MB
+MOST_CELLS: Final = 1 << 18  # of earlier windows that are kept: 4 MB
 MOST_LEAVES: Final = 1 << 13  # of slice and decision; the lightest decisions of a slice become "other"
 _LENGTHS: Final = (2, 8, 27)  # windows that "lately" may be; no finding opens after one
 _FRESH_NS: Final = 60 * 1_000_000_000
@@ -64,14 +65,14 @@ class Contributions:
         text: Code to text.
 
     Cost:
-        Nothing per row. Per window one reference; up to 6 MB for earlier windows. Per answer 5 to 100 ms.
+        Nothing per row. Per window one copy; up to 4 MB for earlier windows. Per answer 5 to 100 ms.
     """
 
     def __init__(self, directory: KeyDirectory, usual: Callable[[int], Cells], text: Callable[[int], str]) -> None:
         self._directory = directory
         self._usual = usual
         self._text = text
-        self._earlier: deque[Cells] = deque(maxlen=_LENGTHS[-1] - 1)  # newest first
+        self._earlier: deque[Packed] = deque(maxlen=_LENGTHS[-1] - 1)  # newest first
         self._told: dict[tuple[int, int], _Told] = {}
 
     @property
@@ -81,10 +82,10 @@ class Contributions:
 
     def keep(self, window: Window) -> None:
         """Keep a window that was judged; as many as there is room for."""
-        self._earlier.appendleft(window.cells)
+        self._earlier.appendleft(packed(window.cells))
         room = MOST_CELLS
         for place, cells in enumerate(self._earlier):
-            room -= len(cells)
+            room -= cells.streams.size
             if room < 0:
                 while len(self._earlier) > place:
                     self._earlier.pop()
@@ -115,7 +116,7 @@ class Contributions:
     def _computed(self, window: Window, series: int, feature: Feature) -> Contribution | None:
         if feature.shape is Shape.COUNT or feature.aspect is Aspect.CLIENT:
             return None
-        recent = (window.cells, *self._earlier)
+        recent = (packed(window.cells), *self._earlier)
         found = [self._attributed(recent, name, keys, feature) for name, keys in self._slices(series)]
         best = max(found, key=_decisive, default=None)
         if best is None or best.answer is Answer.NOTHING:
@@ -132,7 +133,7 @@ class Contributions:
             by_name.setdefault(name, []).append(key)
         yield from ((name, np.array(keys, np.int64)) for name, keys in by_name.items() if len(keys) > 1)
 
-    def _attributed(self, recent: Sequence[Cells], name: str, keys: Ints, feature: Feature) -> Attribution:
+    def _attributed(self, recent: Sequence[Packed], name: str, keys: Ints, feature: Feature) -> Attribution:
         """Return the answer by one attribute, from as many recent windows as give the most evidence."""
         streams = keys << FEATURE_BITS | feature.aspect
         parts = [_owned(place, self._usual(stream)) for place, stream in enumerate(streams.tolist())]
@@ -183,7 +184,7 @@ def _owned(place: int, cells: Cells) -> _Owned:
     return np.full(len(cells), place, np.int64), cells.bins, cells.counts
 
 
-def _of_streams(cells: Cells, streams: Ints) -> _Owned:
+def _of_streams(cells: Packed, streams: Ints) -> _Owned:
     """Return the cells of some streams."""
     firsts, lasts = np.searchsorted(cells.streams, streams), np.searchsorted(cells.streams, streams, "right")
     sizes = lasts - firsts
