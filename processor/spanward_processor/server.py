@@ -33,7 +33,7 @@ from spanward_processor.receive.receivers import GRACE_S, Receivers
 from spanward_processor.resident import bound_allocator, give_back
 from spanward_processor.snapshots import Snapshots
 from spanward_processor.telemetry import SelfTelemetry, scraped_app
-from spanward_processor.warmup import compile_apart, warm_up
+from spanward_processor.warmup import compile_apart, forget_bitcode, warm_up
 
 _log = logging.getLogger(__name__)
 
@@ -364,6 +364,7 @@ async def serve(config: Config, announce: Callable[[str], None], file: Path | No
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, asked.set)
     async with Processor(config) as processor:
+        forget_bitcode()
         gc.collect()
         gc.freeze()  # the compiler's objects stay for ever; looking through them again and again takes long
         give_back()  # so does its code, which nobody runs any more

@@ -64,6 +64,21 @@ with open("/proc/self/status") as status:
 """
 
 
+LATE_TYPES: Final = """
+import numpy as np
+from spanward_processor.kernels.tails import f_tails
+from spanward_processor.warmup import forget_bitcode, warm_up
+warm_up(lambda stage, seconds: None)
+forgotten = forget_bitcode()
+before, told = len(f_tails.signatures), []
+for numbers in (np.float64, np.float32):
+    p = np.empty(2, numbers)
+    f_tails(np.array([3, 5], numbers), np.array([40, 60], numbers), np.array([1.5, 4], numbers), p)
+    told.append(p)
+print(forgotten > 20, len(f_tails.signatures) - before, np.allclose(*told, rtol=1e-5))
+"""
+
+
 def run(script: str, cache: Path, timeout_s: float) -> str:
     """Return what a script prints whose kernels are kept in a folder of its own."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": str(cache)}
@@ -123,3 +138,17 @@ def test_nothing_is_left_to_compile() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
 
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_a_kernel_whose_bitcode_is_gone_still_takes_new_types() -> None:
+    """What is let go of only serves kernels that call others; a late combination of types is compiled as before."""
+    done = subprocess.run(
+        [sys.executable, "-c", LATE_TYPES],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+    assert done.stdout.split() == ["True", "1", "True"]
