@@ -66,6 +66,7 @@ def attributes_of(finding: Finding) -> dict[str, _Value]:
     series, technique = finding.series, finding.technique
     attributes: dict[str, _Value] = {
         semconv.FINDING_ID: finding.id,
+        semconv.FINDING_INCIDENT_ID: finding.incident,
         semconv.FINDING_KIND: finding.kind,
         semconv.FINDING_STATE: finding.state.value,
         semconv.FINDING_SEVERITY: finding.severity.value,

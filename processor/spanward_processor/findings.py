@@ -1,8 +1,11 @@
-"""What a finding is: one claim with its reason."""
+"""What a finding is: one claim with its reason; and which findings are one incident."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+TOGETHER_WINDOWS: Final = 12  # from one finding of a series to the next that is taken for the same incident
 
 
 class State(StrEnum):
@@ -83,6 +86,7 @@ class Finding:
         technique: MITRE ATLAS technique where one applies.
         client_trust: `authenticated`, `claimed` or empty, where a client is named.
         example_trace_id: Hex trace id of a row that carries it, or empty.
+        incident: Id of the finding with which its incident began, its own where it is that one; empty where nobody asked.
     """
 
     id: str
@@ -106,6 +110,36 @@ class Finding:
     technique: Technique | None = None
     client_trust: str = ""
     example_trace_id: str = ""
+    incident: str = ""
+
+
+def joined(finding: Finding, others: Iterable[Finding]) -> Finding:
+    """Return a new finding as part of the incident that is going on, or as the first of one.
+
+    Args:
+        finding: The new one.
+        others: The open findings of its series.
+    """
+    reach_ns = TOGETHER_WINDOWS * finding.window_ns
+    near = [one for one in others if finding.opened_ns - one.opened_ns <= reach_ns]
+    newest = max(near, key=lambda one: one.opened_ns, default=finding)
+    return replace(finding, incident=newest.incident or finding.id)
+
+
+def beside(finding: Finding, others: Iterable[Finding]) -> str:
+    """Say what else shows the incident of a finding, or with what it began; nothing where the finding stands alone.
+
+    Args:
+        finding: Who is told.
+        others: The open findings of its series.
+    """
+    same = {one.id: one.aspect.replace("_", " ") for one in others if one.incident == finding.incident}
+    same.pop(finding.id, None)
+    if not same:
+        return ""
+    if finding.incident in same:
+        return f" Same incident as '{same[finding.incident]}', which opened first."
+    return f" Same incident: {', '.join(dict.fromkeys(same.values()))}."
 
 
 def as_plain(finding: Finding) -> dict[str, Any]:

@@ -11,10 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.attribution.contributions import Contributions
+from spanward_processor.attribution.words import MOST_SLICES, deviating
 from spanward_processor.detectors.base import Account, Detector, Surprise
 from spanward_processor.evidence import Evidence, log10_threshold, together
 from spanward_processor.features import FEATURES
-from spanward_processor.findings import Finding, Series, Severity, SliceShare, State, as_plain, from_plain
+from spanward_processor.findings import (
+    Finding,
+    Series,
+    Severity,
+    SliceShare,
+    State,
+    as_plain,
+    beside,
+    from_plain,
+    joined,
+)
 from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
@@ -30,7 +41,6 @@ _CRITICAL_LOG10: Final = (
     6.0  # evidence beyond the threshold at which a warning becomes critical, or twice the threshold
 )
 _CONTRIBUTES_LOG10_E: Final = 1.3  # evidence of a slice from which it is named: a chance of one in twenty
-_MOST_SLICES: Final = 5
 _FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
 
 _Claim = tuple[int, int]  # series key, feature: one finding at a time, whoever sees it
@@ -207,12 +217,24 @@ class Judge:
         claims: dict[_Claim, list[int]] = defaultdict(list)
         for stream in tested[together(self._evidence, slots) >= threshold].tolist() if tested.size else ():
             claims[self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK].append(stream)
-        for claim, streams in sorted(claims.items(), key=lambda one: one[0][1] >= len(FEATURES)):
+        new: list[_Claim] = []
+        for claim in sorted(claims, key=lambda one: (one[1] >= len(FEATURES), -self._log10_e(claims[one]).max())):
             if claim in self._open:
-                self._widen(claim, streams)
+                self._widen(claim, claims[claim])
             elif self._says_more(claim):
-                yield self._begin(claim, streams, window, threshold)
+                self._begin(claim, claims[claim], window, threshold)
+                new.append(claim)
         self._alone = {claim: self._alone[claim] for claim in claims.keys() & self._alone.keys()}
+        yield from (self._told(claim) for claim in new)
+
+    def _of_series(self, series: int) -> list[Finding]:
+        """Return the open findings of a series and its slices."""
+        return [lasting.finding for (one, _), lasting in self._open.items() if one == series]
+
+    def _told(self, claim: _Claim) -> Finding:
+        """Return an open finding as it is told: with what else its incident shows."""
+        finding = self._open[claim].finding
+        return replace(finding, reason=finding.reason + beside(finding, self._of_series(claim[0])))
 
     def _says_more(self, claim: _Claim) -> bool:
         """Return whether a claim is about a single feature, or has stood alone for some windows.
@@ -233,13 +255,13 @@ class Judge:
         if whole in streams and lasting.stream != whole:
             lasting.stream, lasting.number = whole, self._speaker(whole)
 
-    def _begin(self, claim: _Claim, streams: list[int], window: Window, threshold: float) -> Finding:
+    def _begin(self, claim: _Claim, streams: list[int], window: Window, threshold: float) -> None:
         whole = claim[0] << FEATURE_BITS | claim[1]
         stream = whole if whole in streams else streams[int(np.argmax(self._log10_e(streams)))]
         number = self._speaker(stream)
         finding, carriers = self._state(number, stream, window, threshold)
+        finding = joined(finding, self._of_series(claim[0]))
         self._open[claim] = _Lasting(finding, number, stream, set(streams), carriers, window.end_ns)
-        return finding
 
     def _state(
         self, number: int, stream: int, window: Window, threshold: float
@@ -247,8 +269,8 @@ class Judge:
         detector, key = self._detectors[number], stream >> FEATURE_BITS
         account = detector.explain(stream, window, self._directory, self._text)
         slices, judged, unjudged = self._slices(number, stream, window)
-        series, feature = self._directory.parent(key), stream & _FEATURE_MASK
-        told = self._contributions.of(window, series, feature) if self._contributions else None
+        feature = stream & _FEATURE_MASK
+        told = self._contributions.of(window, key, feature) if self._contributions else None
         log10_e = float(self._log10_e([stream])[0])
         finding = Finding(
             id=_finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
@@ -267,7 +289,8 @@ class Judge:
             p=self._evidence[number].p(self._slots.of(stream)),
             n=account.n,
             budget_per_day=self.false_alarms_per_day,
-            reason=account.reason + (f" {told.reason}" if told else _blame(slices, judged, unjudged)),
+            reason=account.reason
+            + (f" {told.reason}" if told else deviating([share for share, _ in slices], judged, unjudged)),
             slices=told.slices if told else tuple(share for share, _ in slices),
             technique=account.technique,
             client_trust=account.client_trust,
@@ -296,7 +319,7 @@ class Judge:
         strength = dict(zip(tested, self._log10_e(tested).tolist(), strict=True)) if tested else {}
         deviating = [child for child, log10_e in strength.items() if log10_e >= _CONTRIBUTES_LOG10_E]
         deviating.sort(key=strength.__getitem__, reverse=True)
-        shares = [self._share(number, child, strength[child], window) for child in deviating[:_MOST_SLICES]]
+        shares = [self._share(number, child, strength[child], window) for child in deviating[:MOST_SLICES]]
         judged = int(np.count_nonzero(known))
         return shares, judged, int(every.size) - judged
 
@@ -330,12 +353,17 @@ class Judge:
                 now, lasting.carriers = self._state(lasting.number, lasting.stream, window, threshold)
                 told = lasting.finding
                 lasting.finding = replace(
-                    now, id=told.id, state=State.UPDATED, opened_ns=told.opened_ns, severity=max_severity(told, now)
+                    now,
+                    id=told.id,
+                    state=State.UPDATED,
+                    opened_ns=told.opened_ns,
+                    severity=max_severity(told, now),
+                    incident=told.incident,
                 )
                 rose = lasting.finding.severity != told.severity
                 if rose or window.end_ns - lasting.told_ns >= _UPDATE_NS:
                     lasting.told_ns = window.end_ns
-                    yield lasting.finding
+                    yield self._told(claim)
 
     def _shows(self, lasting: _Lasting) -> bool:
         """Return whether the detector that speaks for a finding has seen it in this window too."""
@@ -358,26 +386,6 @@ def _severity(account: Account, log10_e: float, threshold: float) -> Severity:
     if account.kind == "security" or log10_e >= threshold + min(_CRITICAL_LOG10, threshold):  # evidence ends at twice
         return Severity.CRITICAL
     return Severity.WARNING
-
-
-def _blame(slices: Sequence[tuple[SliceShare, object]], judged: int, unjudged: int) -> str:
-    """Say which slices contribute: one with what it shows, a few by name, all in a word; and how many nobody can tell of.
-
-    Args:
-        slices: Those that deviate, strongest first.
-        judged: How many are judged.
-        unjudged: How many have had too few rows for that.
-    """
-    if not slices or judged + unjudged == 1:
-        return ""
-    first = slices[0][0]
-    names = ", ".join(f"{share.name}={share.value}" for share, _ in slices)
-    rest = f" {unjudged} more had too few rows to tell." if unjudged else ""
-    if len(slices) == 1:
-        return f" {'Only ' if not unjudged else ''}{names} deviates: {first.text}.{rest}"
-    if not unjudged and len(slices) >= min(judged, _MOST_SLICES):
-        return " Every slice deviates."
-    return f" Deviating slices: {names}.{rest}"
 
 
 def _finding_id(detector: str, aspect: str, series: Series, opened_ns: int) -> str:

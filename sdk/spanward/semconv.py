@@ -110,6 +110,7 @@ ANOMALY_FINDING_ID: Final = "spanward.anomaly.finding_id"
 # --- Findings: log record event and its attributes ------------------------------------------------------------------
 FINDING_EVENT: Final = "spanward.finding"
 FINDING_ID: Final = "spanward.finding.id"
+FINDING_INCIDENT_ID: Final = "spanward.finding.incident.id"
 FINDING_KIND: Final = "spanward.finding.kind"
 FINDING_STATE: Final = "spanward.finding.state"
 FINDING_SEVERITY: Final = "spanward.finding.severity"

@@ -4,7 +4,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 import running
 from requiring import require_peer
 from spanward import semconv
+from spanward_processor.findings import Finding, Series, Severity, State
+from spanward_processor.live.testing import NOTHING, ScriptedSource, served
 from spanward_processor.warmup import warm_up
 
 pytestmark = pytest.mark.chromium
@@ -35,6 +37,27 @@ _DETECTION = {"window_s": 1, "lateness_s": 0, "learning": {"windows": _LEARNED, 
 _ROWS = 60  # per window
 _SEED = 11
 _LOST = "No connection to the processor."
+
+
+_FINDING = Finding(
+    id="",
+    kind="performance",
+    state=State.OPENED,
+    severity=Severity.WARNING,
+    series=Series("support-desk", "router", "1.0"),
+    detector="change",
+    aspect="input_size",
+    opened_ns=1,
+    updated_ns=10**10,
+    window_ns=10**10,
+    observed="median 600",
+    baseline="median 100",
+    log10_e=7.0,
+    p=1e-6,
+    n=60,
+    budget_per_day=1.0,
+    reason="Input size of support-desk / router 1.0 rose.",
+)
 
 
 @dataclass
@@ -180,6 +203,25 @@ def test_hostile_names_stay_text_and_break_no_layout(watch: Callable[..., Watche
         assert "\u202e" not in page.content()
         assert watched.width() == width
         assert (watched.complaints, watched.asked) == ([], {urlsplit(processor.page_url).netloc})
+
+
+def test_findings_of_one_incident_stand_together(watch: Callable[..., Watched]) -> None:
+    """The worst finding of an incident is shown, what else it shows is named beside it and can be opened."""
+    began = replace(_FINDING, id="a" * 32, incident="a" * 32)
+    worse = replace(_FINDING, id="b" * 32, incident="a" * 32, aspect="client", severity=Severity.CRITICAL, opened_ns=2)
+    other = replace(_FINDING, id="c" * 32, incident="c" * 32, aspect="rate", opened_ns=3)
+    with served(ScriptedSource(replace(NOTHING, findings=(other, worse, began)))) as url:
+        page = watch(url).page
+        articles = page.locator(".findings > article.finding")
+
+        expect(articles).to_have_count(2)
+        expect(articles.first.locator(".finding-head")).to_contain_text("client")
+        beside = page.locator(".findings > details.beside")
+        expect(beside).to_have_count(1)
+        expect(beside.locator("summary")).to_have_text("The same incident shows in input size: 1 more finding")
+        expect(beside.locator("article")).to_be_hidden()
+        beside.locator("summary").click()
+        expect(beside.locator("article")).to_be_visible()
 
 
 def test_lost_connection_is_shown_and_recovers_by_itself(watch: Callable[..., Watched]) -> None:

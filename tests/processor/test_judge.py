@@ -11,7 +11,7 @@ from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import DETECTORS, Baseline, panel
 from spanward_processor.detectors.base import Account, Surprise
 from spanward_processor.features import Aspect
-from spanward_processor.findings import Finding, Severity, State
+from spanward_processor.findings import TOGETHER_WINDOWS, Finding, Severity, State
 from spanward_processor.judge import Judge
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Ints
@@ -65,7 +65,8 @@ class Scripted:
         """Say which stream it is."""
         self.explained.append(stream)
         series = directory[stream >> 4]
-        return Account("performance", "latency", "much", "little", f"{series} is slow.", 50, ((stream, 1),))
+        aspect = Aspect(stream & 15).name.lower()
+        return Account("performance", aspect, "much", "little", f"{series} is slow.", 50, ((stream, 1),))
 
 
 class Accumulating(Scripted):
@@ -82,8 +83,10 @@ class Accumulating(Scripted):
 class Court:
     """A judge over one scripted detector, another that accumulates where asked for, and their clock."""
 
-    def __init__(self, *, budget: float = 1.0, judged: Sequence[str] = CHANNELS, two: bool = False) -> None:
-        self.traffic = Traffic(SEED)
+    def __init__(
+        self, *, budget: float = 1.0, judged: Sequence[str] = CHANNELS, two: bool = False, models: int = 1
+    ) -> None:
+        self.traffic = Traffic(SEED, models=models)
         self.detector, self.other = Scripted(), Accumulating()
         self.judge = Judge(
             (self.detector, self.other) if two else (self.detector,),
@@ -296,6 +299,69 @@ def test_a_finding_lasts_until_every_detector_is_calm() -> None:
 
     court.other.p = {LATENCY: 1.0}
     assert states(court.hear(CALM, 3)) == [State.RESOLVED]
+
+
+SIZE, SCORE = stream_of(SERIES, Aspect.INPUT_SIZE), stream_of(SERIES, Aspect.SCORE)
+
+
+def test_findings_of_one_series_that_open_together_are_one_incident() -> None:
+    """What has the strongest evidence leads; what opens some windows later joins, and each sentence names the others."""
+    court = Court(two=True)
+    court.other.p = {LATENCY: 7.0, SIZE: 8.0}
+
+    size, latency = court.hear(CALM)
+    court.other.p = {LATENCY: 7.0, SIZE: 8.0, SCORE: 9.0}
+    (score,) = court.hear(CALM)
+
+    assert [one.aspect for one in (size, latency, score)] == ["input_size", "latency", "score"]
+    assert {one.incident for one in (size, latency, score)} == {size.id}
+    assert size.reason.endswith(" Same incident: latency.")
+    assert latency.reason.endswith(" Same incident as 'input size', which opened first.")
+    assert score.reason.endswith(" Same incident as 'input size', which opened first.")
+
+
+def test_a_finding_much_later_is_an_incident_of_its_own() -> None:
+    """What opens long after the newest finding of its series is another incident, even while that one lasts."""
+    court = Court()
+    court.hear({LATENCY: CALM, SIZE: CALM})
+    (latency,) = court.hear({LATENCY: WILD, SIZE: CALM}, 2)
+    court.hear({LATENCY: WILD, SIZE: CALM}, TOGETHER_WINDOWS)
+
+    changes = court.hear({LATENCY: WILD, SIZE: WILD}, 2)
+
+    (size,) = [change for change in changes if change.state is State.OPENED]
+    assert latency.incident == latency.id
+    assert size.incident == size.id
+    assert "incident" not in size.reason
+
+
+def test_an_incident_is_that_of_one_series() -> None:
+    """Two models that go wrong at once are two incidents."""
+    court = Court(models=2)
+    other = next(
+        stream_of(key, Aspect.LATENCY)
+        for key in range(SERIES + 1, len(court.traffic.directory))
+        if court.traffic.directory[key].slice is None
+    )
+    court.hear({LATENCY: CALM, other: CALM})
+
+    one, two = court.hear({LATENCY: WILD, other: WILD}, 2)
+
+    assert one.incident == one.id != two.id == two.incident
+
+
+def test_an_incident_outlives_a_restart() -> None:
+    """What opens after a restart joins the incident that was going on before it."""
+    court = Court()
+    court.hear({LATENCY: CALM, SIZE: CALM})
+    (latency,) = court.hear({LATENCY: WILD, SIZE: CALM}, 2)
+    again = Court()
+    again.judge.restore(court.judge.arrays())
+
+    changes = again.hear({LATENCY: WILD, SIZE: WILD}, 2)
+
+    (size,) = [change for change in changes if change.state is State.OPENED]
+    assert size.incident == latency.id
 
 
 # --- with the real detectors -----------------------------------------------------------------------------------------

@@ -94,14 +94,17 @@ class Contributions:
             claim: told for claim, told in self._told.items() if window.end_ns - told.asked_ns < _FORGOTTEN_NS
         }
 
-    def of(self, window: Window, series: int, feature: int) -> Contribution | None:
+    def of(self, window: Window, key: int, feature: int) -> Contribution | None:
         """Return what explains a finding; None where slices say nothing about it.
+
+        About a slice nothing is said but who the causes are: that most of its series moved alike would contradict the finding.
 
         Args:
             window: The window being judged, not kept yet.
-            series: Key of the series.
+            key: The series or slice that the finding speaks of.
             feature: What moved.
         """
+        series = self._directory.parent(key)
         if feature >= len(FEATURES):  # whole rows, or two features together
             return None
         told = self._told.get((series, feature))
@@ -111,7 +114,8 @@ class Contributions:
                 self._computed(window, series, FEATURES[feature]), window.end_ns, window.end_ns
             )
         told.asked_ns = window.end_ns
-        return told.contribution
+        names = told.contribution is not None and bool(told.contribution.slices)
+        return told.contribution if key == series or names else None
 
     def _computed(self, window: Window, series: int, feature: Feature) -> Contribution | None:
         if feature.shape is Shape.COUNT or feature.aspect is Aspect.CLIENT:

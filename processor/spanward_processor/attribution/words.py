@@ -5,8 +5,11 @@ from typing import Final
 
 from spanward_processor.attribution.answer import Answer, Attribution, Cause
 from spanward_processor.features import show_share
+from spanward_processor.findings import SliceShare
 
 _MOST_NAMED: Final = 3
+MOST_SLICES: Final = 5
+"""Slices that deviate by themselves and are named at most."""
 
 
 def sentence(found: Attribution, show: Callable[[float], str], text: Callable[[int], str]) -> str:
@@ -29,6 +32,26 @@ def sentence(found: Attribution, show: Callable[[float], str], text: Callable[[i
         ]
         return f"The traffic mix changed, no slice behaves differently: {'; '.join(parts)}."
     return "Nothing moved beyond chance, neither overall nor in a slice."
+
+
+def deviating(slices: Sequence[SliceShare], judged: int, unjudged: int) -> str:
+    """Say which slices deviate by themselves: one with what it shows, a few by name, all in a word; and how many nobody can tell of.
+
+    Args:
+        slices: Those that deviate, strongest first.
+        judged: How many are judged.
+        unjudged: How many have had too few rows for that.
+    """
+    if not slices or judged + unjudged == 1:
+        return ""
+    first = slices[0]
+    names = ", ".join(f"{share.name}={share.value}" for share in slices)
+    rest = f" {unjudged} more had too few rows to tell." if unjudged else ""
+    if len(slices) == 1:
+        return f" {'Only ' if not unjudged else ''}{names} deviates: {first.text}.{rest}"
+    if not unjudged and len(slices) >= min(judged, MOST_SLICES):
+        return " Every slice deviates."
+    return f" Deviating slices: {names}.{rest}"
 
 
 def _say_causes(found: Attribution, show: Callable[[float], str], text: Callable[[int], str]) -> str:

@@ -29,6 +29,7 @@ class Finding:
     slices: tuple[str, ...]
     technique: str
     detector: str = ""
+    incident: str = ""
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> Self:
@@ -48,7 +49,13 @@ class Finding:
             slices=(own[1],) if own else tuple(share["value"] for share in told["slices"]),
             technique=f"{technique['id']} {technique['name']}" if technique else "",
             detector=told.get("detector", ""),
+            incident=told.get("incident", ""),
         )
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether another finding of the same incident opened first."""
+        return self.incident not in ("", self.id)
 
     def blames(self, value: str) -> bool:
         """Tell whether the finding is about this slice, or names it as the one that contributes most."""

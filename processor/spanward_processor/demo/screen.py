@@ -92,10 +92,14 @@ class Screen:
     def _opened(self, finding: Finding) -> None:
         since = "" if self._shift_at is None else f"  {time.monotonic() - self._shift_at:.1f} s after the change"
         head = Text.assemble(
-            ("  FOUND  ", "bold"), (finding.severity.upper(), _STYLES.get(finding.severity, "")), (since, "dim")
+            ("  BESIDE " if finding.is_beside else "  FOUND  ", "bold"),
+            (finding.severity.upper(), _STYLES.get(finding.severity, "")),
+            (since, "dim"),
         )
         self.console.print(head)
         self.say(f"    {finding.reason}")
+        if finding.is_beside and finding.severity != "critical":
+            return
         self.say(f"    observed {finding.observed}; usually {finding.baseline}", "dim")
         technique = f"; MITRE ATLAS {finding.technique}" if finding.technique else ""
         calls = f"{finding.n:,} calls in the newest window"

@@ -42,12 +42,17 @@ class Told:
         self.asked += 1
         return self.baseline.usual(stream)
 
-    def of(self, behaviour: Behaviour, aspect: Aspect, windows: int = 6) -> Contribution | None:
+    def of(self, behaviour: Behaviour, aspect: Aspect, windows: int = 6, key: int = SERIES) -> Contribution | None:
         """Return what is told of the last of some windows."""
         *earlier, last = self.traffic.windows(behaviour, windows)
         for window in earlier:
             self.contributions.keep(window)
-        return self.contributions.of(last, SERIES, aspect)
+        return self.contributions.of(last, key, aspect)
+
+    def slice(self, channel: str) -> int:
+        """Return the key of a channel."""
+        keys = range(len(self.traffic.directory))
+        return next(key for key in keys if (self.traffic.directory[key].slice or ("", ""))[1] == channel)
 
     def channel_of(self, rows: Rows) -> list[str]:
         """Return the channel of each row."""
@@ -73,6 +78,17 @@ def test_what_all_channels_do_is_nobodys_doing() -> None:
     assert told
     assert told.slices == ()
     assert told.reason.startswith("No single cause: ")
+
+
+def test_a_finding_about_a_slice_is_not_told_that_everything_moved() -> None:
+    """What the series as a whole did would contradict a finding that speaks of one channel; who did it does not."""
+    story = Told()
+
+    assert story.of(replace(QUIET, longer=2.0), Aspect.INPUT_SIZE, key=story.slice(PARTNER)) is None
+    told = story.of(replace(QUIET, flipped=0.33), Aspect.DECISION, key=story.slice(PARTNER))
+
+    assert told
+    assert [share.value for share in told.slices] == [PARTNER]
 
 
 def only(rows: Rows, chosen: Flags) -> Rows:

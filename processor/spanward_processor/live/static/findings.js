@@ -2,19 +2,21 @@
 
 import { html } from "./vendor/htm-preact.js";
 import { attribute, count, duration, iso, moment, plural } from "./format.js";
-import { isOpen, sameSeries, worstFirst } from "./model.js";
+import { incidentsOf, isOpen, sameSeries } from "./model.js";
 
 const MOST_RESOLVED = 4; // more are folded away
 const MOST_SLICES = 5;
 
 export function Findings({ snapshot, families }) {
-  const open = worstFirst(snapshot.findings.filter(isOpen));
+  const open = incidentsOf(snapshot.findings.filter(isOpen));
   const resolved = snapshot.findings.filter((finding) => !isOpen(finding));
   const show = (finding) =>
     html`<${Finding} key=${finding.id} finding=${finding} families=${families} now=${snapshot.watermark_ns} />`;
   return html`<section class="findings" aria-labelledby="findings-title">
     <h2 id="findings-title">Findings</h2>
-    ${open.length ? open.map(show) : html`<${Quiet} families=${families} />`}
+    ${open.length
+      ? open.map(({ lead, beside }) => html`${show(lead)}<${Beside} findings=${beside} show=${show} />`)
+      : html`<${Quiet} families=${families} />`}
     ${resolved.length > 0 && html`<h3>Resolved</h3>`}
     ${resolved.slice(0, MOST_RESOLVED).map(show)}
     ${resolved.length > MOST_RESOLVED &&
@@ -23,6 +25,16 @@ export function Findings({ snapshot, families }) {
       ${resolved.slice(MOST_RESOLVED).map(show)}
     </details>`}
   </section>`;
+}
+
+// What else shows an incident: named at once, read on demand.
+function Beside({ findings, show }) {
+  if (findings.length === 0) return null;
+  const aspects = [...new Set(findings.map((finding) => finding.aspect.replaceAll("_", " ")))];
+  return html`<details class="beside">
+    <summary>The same incident shows in ${aspects.join(", ")}: ${plural(findings.length, "more finding")}</summary>
+    ${findings.map(show)}
+  </details>`;
 }
 
 function Quiet({ families }) {

@@ -9,6 +9,17 @@ export const worst = (findings) => SEVERITIES.find((severity) => findings.some((
 export const worstFirst = (findings) =>
   [...findings].sort((one, other) => SEVERITIES.indexOf(one.severity) - SEVERITIES.indexOf(other.severity));
 
+// Findings of one incident stand together: the worst leads, among equals the one that opened first.
+export function incidentsOf(findings) {
+  const byIncident = new Map();
+  const inOrder = [...findings].sort((one, other) => one.opened_ns - other.opened_ns);
+  for (const finding of worstFirst(inOrder)) {
+    const name = finding.incident || finding.id;
+    byIncident.set(name, [...(byIncident.get(name) ?? []), finding]);
+  }
+  return [...byIncident.values()].map(([lead, ...beside]) => ({ lead, beside }));
+}
+
 export const sameSeries = (one, other) =>
   one.service === other.service && one.model === other.model && one.version === other.version;
 
