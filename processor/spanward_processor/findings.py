@@ -1,5 +1,6 @@
 """What a finding is: one claim with its reason; and which findings are one incident."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -66,7 +67,7 @@ class Finding:
 
     Args:
         id: Deterministic 128-bit hex id; the same claim opened at the same window has the same id everywhere.
-        kind: Group for dashboards: `operational`, `performance`, `quality` or `security`.
+        kind: Group for dashboards: `operational`, `performance`, `quality` or `security`; `info` for what is no alarm.
         state: Opened, updated or resolved.
         severity: Info, warning or critical.
         series: Service, model, version and, where one slice carries the claim, that slice.
@@ -111,6 +112,18 @@ class Finding:
     client_trust: str = ""
     example_trace_id: str = ""
     incident: str = ""
+
+
+def finding_id(detector: str, aspect: str, series: Series, opened_ns: int) -> str:
+    """Return the id of a claim that opened at a time."""
+    parts = (detector, aspect, series.service, series.model, series.version, *(series.slice or ()), str(opened_ns))
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def max_severity(left: Finding, right: Finding) -> Severity:
+    """Return the higher of two severities: a finding never becomes less severe while it lasts."""
+    order = list(Severity)
+    return max(left.severity, right.severity, key=order.index)
 
 
 def joined(finding: Finding, others: Iterable[Finding]) -> Finding:

@@ -1,6 +1,5 @@
 """From evidence to findings that last: opened once, kept up to date, resolved when things are as usual again."""
 
-import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,19 +11,20 @@ from numpy.typing import NDArray
 
 from spanward_processor.attribution.contributions import Contributions
 from spanward_processor.attribution.words import MOST_SLICES, deviating
-from spanward_processor.detectors.base import Account, Detector, Surprise
+from spanward_processor.detectors.base import Account, Detector, Herald, Surprise
 from spanward_processor.evidence import Evidence, log10_threshold, together
 from spanward_processor.features import FEATURES
 from spanward_processor.findings import (
     Finding,
-    Series,
     Severity,
     SliceShare,
     State,
     as_plain,
     beside,
+    finding_id,
     from_plain,
     joined,
+    max_severity,
 )
 from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
 from spanward_processor.kernels.jit import Flags, Floats, Ints
@@ -135,6 +135,11 @@ class Judge:
         return parts
 
     @property
+    def tested(self) -> int:
+        """How many streams are under test, or were: they share the budget."""
+        return len(self._slots)
+
+    @property
     def open_findings(self) -> tuple[Finding, ...]:
         """The findings that last, oldest first."""
         return tuple(lasting.finding for lasting in self._open.values())
@@ -161,6 +166,8 @@ class Judge:
             else:
                 evidence.take(of_streams, surprise.p, surprise.log10_e, threshold)
         changes = [*self._update(window, threshold), *self._open_new(tested, slots, window, threshold)]
+        for detector in self._detectors:
+            changes += detector.news(window, self._directory) if isinstance(detector, Herald) else ()
         held = self._with_suspicious(self._held(), threshold)
         for detector in self._detectors:
             began_s = time.perf_counter()
@@ -177,7 +184,7 @@ class Judge:
         return surprise
 
     def _threshold(self) -> float:
-        return log10_threshold(len(self._slots), self._window_s, self.false_alarms_per_day)
+        return log10_threshold(self.tested, self._window_s, self.false_alarms_per_day)
 
     def _held(self) -> Flags:
         """Return the streams of every series that has an open finding, its slices included."""
@@ -273,7 +280,7 @@ class Judge:
         told = self._contributions.of(window, key, feature) if self._contributions else None
         log10_e = float(self._log10_e([stream])[0])
         finding = Finding(
-            id=_finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
+            id=finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
             kind=account.kind,
             state=State.OPENED,
             severity=_severity(account, log10_e, threshold),
@@ -376,18 +383,7 @@ def _of_rows(series: int) -> Ints:
     return series << FEATURE_BITS | np.arange(len(FEATURES), 1 << FEATURE_BITS)
 
 
-def max_severity(left: Finding, right: Finding) -> Severity:
-    """Return the higher of two severities: a finding never becomes less severe while it lasts."""
-    order = list(Severity)
-    return max(left.severity, right.severity, key=order.index)
-
-
 def _severity(account: Account, log10_e: float, threshold: float) -> Severity:
     if account.kind == "security" or log10_e >= threshold + min(_CRITICAL_LOG10, threshold):  # evidence ends at twice
         return Severity.CRITICAL
     return Severity.WARNING
-
-
-def _finding_id(detector: str, aspect: str, series: Series, opened_ns: int) -> str:
-    parts = (detector, aspect, series.service, series.model, series.version, *(series.slice or ()), str(opened_ns))
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

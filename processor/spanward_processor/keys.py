@@ -126,6 +126,13 @@ class KeyDirectory:
         parents = self._space.parents[: len(self)]  # requests on their way may let the space grow meanwhile
         return np.where(parents >= 0, parents, np.arange(parents.size))
 
+    def versions(self, key: int) -> Ints:
+        """Return (v,) int64 the series of the same service and model as a series, itself included, in order of appearance."""
+        parts, parents = self._space.parts[: len(self)], self._space.parents[: len(self)]
+        same = (parts[:, 0] == parts[key, 0]) & (parts[:, 1] == parts[key, 1]) & (parents < 0)
+        same[0] = False  # the overflow series has no parts
+        return np.flatnonzero(same)
+
     @property
     def overflowed(self) -> int:
         """Rows, and slices of rows, that found no key of their own."""

@@ -5,7 +5,7 @@ of other detectors, judged by the one budget and turned into findings by `Judge`
 learn from. All a detector sees are merged windows, so it works the same on one machine and behind many.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.features import Aspect, Rows
-from spanward_processor.findings import Technique
+from spanward_processor.findings import Finding, Technique
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.keys import KeyDirectory
@@ -137,6 +137,18 @@ class RowDetector(Protocol):
 
     def score(self, rows: Rows) -> Floats:
         """Return (n,) float64 p-values of single rows; 1 where the detector has no opinion."""
+        ...
+
+
+@runtime_checkable
+class Herald(Protocol):
+    """A detector that has something to tell that is no alarm; one that has no `news` is not asked."""
+
+    name: ClassVar[str]
+    """As of the detector."""
+
+    def news(self, window: Window, directory: KeyDirectory) -> Sequence[Finding]:
+        """Return findings that are over at once, each told once; asked after `test` of the same window."""
         ...
 
 

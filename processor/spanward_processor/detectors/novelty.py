@@ -1,6 +1,6 @@
-"""Things never seen before: decisions, and clients of a model."""
+"""Things never seen before: decisions and clients of a model, and, as a mere note, versions and models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -11,10 +11,12 @@ from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import FEATURES, Aspect
-from spanward_processor.kept import Arrays, copies, gathered, scattered
+from spanward_processor.findings import Finding
+from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.usual.newcomers import Newcomers
 from spanward_processor.usual.slots import Slots
 from spanward_processor.windows.cells import Cells
 from spanward_processor.windows.window import Window
@@ -39,7 +41,8 @@ class Novelty:
     row brings a new one is learned for each series: where labels never end, a new one says nothing; where there was
     none in a million rows, two within a minute say much. That one alone is no alarm is meant so: it is one event.
 
-    A series with more than 20,000 of a sort is not judged.
+    A series with more than 20,000 of a sort is not judged. A version or a model that comes after others were learned is told
+    once, as information: it is no alarm, and has no evidence.
 
     Args:
         learning: What "ready" takes; the first windows teach what there is, as many again how often there is more.
@@ -66,6 +69,7 @@ class Novelty:
         self._new = np.zeros(0)  # decayed, after the first windows
         self._rows = np.zeros(0)  # decayed, after the first windows
         self._known: Codes = np.empty(0, np.uint64)  # sorted marks of stream and bin
+        self._newcomers = Newcomers()
         self._answer = _Answer.empty()
 
     def arrays(self) -> Arrays:
@@ -77,13 +81,16 @@ class Novelty:
             "rows": self._rows,
             "known": self._known,
         }
-        return gathered({"slots": self._slots, "dispersion": self._dispersion}) | copies(own)
+        return gathered(self._parts()) | copies(own)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
-        scattered({"slots": self._slots, "dispersion": self._dispersion}, arrays)
+        scattered(self._parts(), arrays)
         self._windows, self._kinds, self._known = arrays["windows"], arrays["kinds"], arrays["known"]
         self._new, self._rows = arrays["new"], arrays["rows"]
+
+    def _parts(self) -> dict[str, Kept]:
+        return {"slots": self._slots, "dispersion": self._dispersion, "newcomers": self._newcomers}
 
     # --- test --------------------------------------------------------------------------------------------------------
 
@@ -99,6 +106,10 @@ class Novelty:
         tested = slots[ready]
         p = self._dispersion.p_values(tested, answer.deviance[ready], np.ones(tested.size))
         return Surprise(answer.streams[ready], p)
+
+    def news(self, window: Window, directory: KeyDirectory) -> Sequence[Finding]:
+        """Return the versions and models of a window that are new; see `Herald.news`."""
+        return self._newcomers.see(window, directory, self.learning, self.name)
 
     def _answer_of(self, cells: Cells) -> "_Answer":
         marks = _marks(cells)

@@ -5,11 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from spanward_processor.configuration.settings import Learning
+from otlp import encoded
+from spanward import semconv
+from spanward_processor.configuration.settings import Detection, Learning, Limits
 from spanward_processor.detectors.base import Account
 from spanward_processor.detectors.novelty import Novelty
+from spanward_processor.features import Rows
+from spanward_processor.findings import Finding, Series, Severity, State
+from spanward_processor.judge import Judge
+from spanward_processor.kept import Arrays
 from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.pipeline import Pipeline
 from spanward_processor.testing.traffic import QUIET, Behaviour, Traffic
+from spanward_processor.usual.newcomers import MOST_TOLD
 
 SEED = 20_261_126
 WARM_UP = 150  # windows
@@ -64,3 +72,111 @@ def test_one_stranger_is_hardly_news() -> None:
     assert [number for number, _, _ in news] == [0]
     assert news[0][1] > 1e-4
     assert news[0][2].observed == "1 new client"
+
+
+# --- versions and models ---------------------------------------------------------------------------------------------
+
+LEARNED = 80  # windows
+ROWS_PER_WINDOW = 20
+WINDOW_NS = 10_000_000_000
+
+
+class Deployment:
+    """A pipeline that sees so many calls of each version in every window."""
+
+    def __init__(self, kept: Arrays | None = None, now_ns: int = 170_000_000 * WINDOW_NS) -> None:
+        self.now_ns = now_ns
+        self.pipeline = Pipeline(
+            Detection(), Limits(), clock_ns=lambda: self.now_ns, monotonic_ns=lambda: self.now_ns, kept=kept
+        )
+
+    def run(self, *versions: str, windows: int, model: str = "router") -> list[Finding]:
+        """Let windows pass; return what changed about the findings."""
+        changes: list[Finding] = []
+        for _ in range(windows):
+            for version in versions:
+                spans = [{semconv.MODEL_NAME: model, semconv.MODEL_VERSION: version}] * ROWS_PER_WINDOW
+                self.pipeline.acknowledge(self.pipeline.process(encoded(*spans, end_ns=self.now_ns)))
+            self.now_ns += WINDOW_NS
+            changes += self.pipeline.tick()
+        return changes
+
+
+def test_a_version_that_comes_after_another_was_learned_is_told_once() -> None:
+    """The finding is information, over at once, and names what was known before; the version is not told again."""
+    world = Deployment()
+    assert world.run("1.0", windows=LEARNED) == []
+
+    (new,) = world.run("1.0", "1.1", windows=5)
+
+    assert (new.aspect, new.kind, new.severity, new.state) == ("version", "info", Severity.INFO, State.RESOLVED)
+    assert new.series == Series("support", "router", "1.1")
+    assert new.reason.startswith("New version: support / router 1.1, 20 rows in its first window. Known before: 1.0.")
+
+
+def test_a_model_that_comes_after_another_was_learned_is_told() -> None:
+    """Where no version of it was known, the model is what is new."""
+    world = Deployment()
+    world.run("1.0", windows=LEARNED)
+
+    changes = world.run("7", windows=5, model="ranker")
+
+    assert [(change.aspect, change.series.model) for change in changes if change.severity is Severity.INFO] == [
+        ("model", "ranker")
+    ]
+
+
+def test_at_a_start_nothing_is_new() -> None:
+    """Versions that come while nothing is learned yet are what there is to learn."""
+    assert Deployment().run("1.0", "1.1", windows=5) == []
+
+
+def test_what_was_told_is_not_told_after_a_restart() -> None:
+    """A version that was new before a restart is known after it; one that comes then is new."""
+    world = Deployment()
+    world.run("1.0", windows=LEARNED)
+    assert len(world.run("1.0", "1.1", windows=5)) == 1
+    again = Deployment(world.pipeline.arrays(complete=True), world.now_ns)
+
+    assert again.run("1.0", "1.1", windows=5) == []
+    assert [change.observed for change in again.run("1.0", "1.2", windows=5)] == ["version 1.2"]
+
+
+def test_a_new_version_spends_nothing_of_the_budget() -> None:
+    """No stream comes under test with a newcomer, no finding is open and all goes on being learned; later it is judged itself."""
+    print(f"seed {SEED}")
+    traffic = Traffic(SEED, models=2, window_s=10.0)
+    judge = Judge(
+        (Novelty(Learning(), 0.998),), traffic.directory, traffic.text, window_s=10.0, false_alarms_per_day=1.0
+    )
+
+    def hear(rows: Rows) -> tuple[Finding, ...]:
+        return judge.hear(traffic.count(rows))
+
+    def first_model() -> Rows:
+        rows = traffic.rows(QUIET)
+        old = traffic.directory.parents()[rows.keys[0]] == 1
+        return Rows(
+            np.ascontiguousarray(rows.keys[:, old]), rows.bins[:, old].copy(), rows.time_ns[old], rows.traces[old]
+        )
+
+    for _ in range(LEARNED):
+        hear(first_model())
+    tested = judge.tested
+    (new,) = hear(traffic.rows(QUIET))
+
+    assert new.severity is Severity.INFO
+    assert (judge.tested, judge.open_findings) == (tested, ())
+    for _ in range(LEARNED):
+        hear(traffic.rows(QUIET))
+    assert judge.tested == 2 * tested
+
+
+def test_a_crowd_of_newcomers_is_told_in_part() -> None:
+    """At most so many of one window are told."""
+    world = Deployment()
+    world.run("1.0", windows=LEARNED)
+
+    changes = world.run("1.0", *(f"2.{number}" for number in range(MOST_TOLD + 5)), windows=5)
+
+    assert len([change for change in changes if change.severity is Severity.INFO]) == MOST_TOLD
