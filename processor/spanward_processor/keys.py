@@ -126,6 +126,11 @@ class KeyDirectory:
         parents = self._space.parents[: len(self)]  # requests on their way may let the space grow meanwhile
         return np.where(parents >= 0, parents, np.arange(parents.size))
 
+    def attributes(self) -> Ints:
+        """Return (k,) int64 the number of the attribute by which each slice is one; -1 for series."""
+        parts, parents = self._space.parts[: len(self), 0], self._space.parents[: len(self)]
+        return np.where(parents >= 0, parts.astype(np.int64), -1)
+
     def versions(self, key: int) -> Ints:
         """Return (v,) int64 the series of the same service and model as a series, itself included, in order of appearance."""
         parts, parents = self._space.parts[: len(self)], self._space.parents[: len(self)]

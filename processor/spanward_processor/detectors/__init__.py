@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from spanward_processor.configuration.settings import Learning
+from spanward_processor.detectors.association import Association
 from spanward_processor.detectors.base import Detector
 from spanward_processor.detectors.baseline import Baseline
 from spanward_processor.detectors.baseline_guard import BaselineGuard
@@ -33,6 +34,7 @@ DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
     Novelty,
     Mahalanobis,
     Correlation,
+    Association,
     *FITTED,
 )
 """Every detector, in the order in which they are asked; a test compares this tuple with the folder."""
