@@ -408,16 +408,16 @@ def coordinate(cell_bin: int | None) -> int:
 
 
 def sample(
-    rows: Iterable[tuple[int, int, int, int, list[int]]], most: int, unknown: int
-) -> list[tuple[int, int, list[int]]]:
-    """Return key, rank and numbers of the rows of each series with the smallest ranks; a row needs two numbers."""
+    rows: Iterable[tuple[int, int, int, int, list[int], list[int]]], most: int, unknown: int
+) -> list[tuple[int, int, list[int], list[int]]]:
+    """Return key, rank, numbers and marks of the rows of each series with the smallest ranks; a row needs two numbers."""
     ranked = sorted(
-        (key, mix64(high ^ mix64(low ^ time)), numbers)
-        for key, time, high, low, numbers in rows
+        (key, mix64(high ^ mix64(low ^ time)), numbers, marks)
+        for key, time, high, low, numbers, marks in rows
         if key > 0 and sum(number != unknown for number in numbers) > 1
     )
     kept: Counter[int] = Counter()
-    result: list[tuple[int, int, list[int]]] = []
+    result: list[tuple[int, int, list[int], list[int]]] = []
     for row in ranked:
         kept[row[0]] += 1
         if kept[row[0]] <= most:

@@ -81,7 +81,7 @@ def attributes_of(finding: Finding) -> dict[str, _Value]:
         semconv.FINDING_WINDOW_START: finding.updated_ns - finding.window_ns,
         semconv.FINDING_WINDOW_END: finding.updated_ns,
         semconv.FINDING_SLICE: "=".join(series.slice) if series.slice else "",
-        semconv.FINDING_SLICES: [f"{share.name}={share.value}" for share in finding.slices],
+        semconv.FINDING_SLICES: [str(share) for share in finding.slices],
         semconv.MODEL_NAME: series.model,
         semconv.MODEL_VERSION: series.version,
         semconv.CLIENT_TRUST: finding.client_trust,

@@ -155,6 +155,9 @@ COUNTED: Final = Counted(
 NUMBERS: Final = np.array([feature.aspect for feature in FEATURES if feature.shape is Shape.NUMBER], np.int64)
 """The features that are numbers; a row's vector has one place for each, in this order."""
 
+MARKED: Final = np.array([Aspect.ERROR, Aspect.DECISION, Aspect.REPEAT], np.int64)
+"""The features beside numbers that sampled rows keep where several attributes slice them, behind the keys of their slices."""
+
 LOGGED_FEATURES: Final = int(_UNTALLIED.sum())
 """Features that are not tallied."""
 

@@ -49,6 +49,10 @@ class SliceShare:
     n: int
     text: str  # what moved inside the slice, in words
     share: float = 0.0  # part of the shift that it explains, where that was asked
+    also: tuple[tuple[str, str], ...] = ()  # further attributes and values, all of which hold: rows of both
+
+    def __str__(self) -> str:
+        return " and ".join(f"{name}={value}" for name, value in ((self.name, self.value), *self.also))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,10 @@ def from_plain(plain: dict[str, Any]) -> Finding:
         "state": State(plain["state"]),
         "severity": Severity(plain["severity"]),
         "series": Series(**series | {"slice": tuple(series["slice"]) if series["slice"] else None}),
-        "slices": tuple(SliceShare(**share) for share in plain["slices"]),
+        "slices": tuple(
+            SliceShare(**share | {"also": tuple((name, value) for name, value in share.get("also", ()))})
+            for share in plain["slices"]
+        ),
         "technique": Technique(**technique) if technique else None,
     }
     return Finding(**(plain | parts))

@@ -174,7 +174,7 @@ class Judge:
             detector.learn(window, held)
             self.spent.add(detector.name, "windows", time.perf_counter() - began_s)
         if self._contributions:
-            self._contributions.keep(window)
+            self._contributions.keep(window, held)
         return tuple(changes)
 
     def _ask(self, detector: Detector, window: Window) -> Surprise:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.attribution.answer import Answer, Attribution, Cause, Traffic
-from spanward_processor.attribution.gain import Gain, scatter_of
+from spanward_processor.attribution.gain import Gain, unmoved_scatter
 from spanward_processor.attribution.mix import as_rate, moved_mix
 from spanward_processor.attribution.search import Element, search
 from spanward_processor.attribution.shift import LeafShift, mean_shift, rate_shift
@@ -96,7 +96,7 @@ def _explain(table: LeafTable, shift: LeafShift, overall: LeafShift, alpha: floa
     explained = np.zeros(len(shift), bool)
     for element in elements:
         explained |= element.leaves
-    rest = _log_e(shift, ~explained, max(scatter_of(shift, ~explained), 0.0) if elements else 0.0) / _LN10
+    rest = _log_e(shift, ~explained, max(unmoved_scatter(shift, ~explained), 0.0) if elements else 0.0) / _LN10
     within, whole = (_log_e(one, np.ones(len(one), bool), 0.0) for one in (shift, overall))
     evidence = max(within, whole, *(element.worth + math.log(1 / alpha) for element in elements), 0.0) / _LN10
     inside, all_in_all = float(shift.shift.sum()), float(overall.shift.sum())

@@ -14,15 +14,17 @@ import numpy as np
 
 from spanward_processor.attribution.answer import Answer, Attribution, Cause
 from spanward_processor.attribution.attribute import attribute_mean, attribute_mix, attribute_rate
+from spanward_processor.attribution.joint import JointRows, best_of
 from spanward_processor.attribution.leaves import LeafCounts
+from spanward_processor.attribution.mix import as_rate
 from spanward_processor.attribution.table import LeafTable
 from spanward_processor.attribution.words import sentence
 from spanward_processor.features import FEATURES, Aspect, Feature, Shape, show_share
 from spanward_processor.findings import SliceShare
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS
 from spanward_processor.kernels.cells import Packed
-from spanward_processor.kernels.jit import Floats, Ints
-from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.windows.cells import Cells, packed
 from spanward_processor.windows.window import Window
@@ -65,7 +67,7 @@ class Contributions:
         text: Code to text.
 
     Cost:
-        Nothing per row. Per window one copy; up to 4 MB for earlier windows. Per answer 5 to 100 ms.
+        Nothing per row. Per window one reference; up to 6 MB for earlier windows. Per answer 5 to 100 ms.
     """
 
     def __init__(self, directory: KeyDirectory, usual: Callable[[int], Cells], text: Callable[[int], str]) -> None:
@@ -73,15 +75,22 @@ class Contributions:
         self._usual = usual
         self._text = text
         self._earlier: deque[Packed] = deque(maxlen=_LENGTHS[-1] - 1)  # newest first
-        self._told: dict[tuple[int, int], _Told] = {}
+        self._joint = JointRows(_LENGTHS[-1] - 1)
+        self._told: dict[tuple[int, int], _Told] = {}  # by key and feature
 
     @property
     def windows(self) -> int:
         """How many earlier windows are kept."""
         return len(self._earlier)
 
-    def keep(self, window: Window) -> None:
-        """Keep a window that was judged; as many as there is room for."""
+    def keep(self, window: Window, held: Flags) -> None:
+        """Keep a window that was judged; as many as there is room for.
+
+        Args:
+            window: The window.
+            held: (m,) bool by stream, what is under alarm.
+        """
+        self._joint.keep(window.sample, np.unique(np.flatnonzero(held) >> FEATURE_BITS))
         self._earlier.appendleft(packed(window.cells))
         room = MOST_CELLS
         for place, cells in enumerate(self._earlier):
@@ -97,36 +106,64 @@ class Contributions:
     def of(self, window: Window, key: int, feature: int) -> Contribution | None:
         """Return what explains a finding; None where slices say nothing about it.
 
-        About a slice nothing is said but who the causes are: that most of its series moved alike would contradict the finding.
+        About a slice nothing is said but who the causes are, within it or else in its series: that most of the series moved alike
+        would contradict the finding.
 
         Args:
             window: The window being judged, not kept yet.
             key: The series or slice that the finding speaks of.
             feature: What moved.
         """
-        series = self._directory.parent(key)
         if feature >= len(FEATURES):  # whole rows, or two features together
             return None
-        told = self._told.get((series, feature))
+        told = self._told.get((key, feature))
         lasts = told is not None and window.end_ns - told.asked_ns <= 2 * (window.end_ns - window.start_ns)
         if told is None or not lasts or window.end_ns - told.computed_ns >= _FRESH_NS:
-            told = self._told[series, feature] = _Told(
-                self._computed(window, series, FEATURES[feature]), window.end_ns, window.end_ns
+            told = self._told[key, feature] = _Told(
+                self._computed(window, key, FEATURES[feature]), window.end_ns, window.end_ns
             )
         told.asked_ns = window.end_ns
-        names = told.contribution is not None and bool(told.contribution.slices)
-        return told.contribution if key == series or names else None
+        return told.contribution
 
-    def _computed(self, window: Window, series: int, feature: Feature) -> Contribution | None:
+    def _computed(self, window: Window, key: int, feature: Feature) -> Contribution | None:
         if feature.shape is Shape.COUNT or feature.aspect is Aspect.CLIENT:
             return None
+        series = self._directory.parent(key)
         recent = (packed(window.cells), *self._earlier)
-        found = [self._attributed(recent, name, keys, feature) for name, keys in self._slices(series)]
-        best = max(found, key=_decisive, default=None)
-        if best is None or best.answer is Answer.NOTHING:
+        single = [self._attributed(recent, name, keys, feature) for name, keys in self._slices(series)]
+        if not single:
             return None
-        show = _shown(feature)
-        return Contribution(sentence(best, show, self._value), tuple(self._share(cause, show) for cause in best.causes))
+        counted = max(single, key=_decisive)
+        sampled = self._together(window, key, feature, counted.categories)
+        found = best_of(counted, sampled, within=key != series)
+        if found.answer is Answer.NOTHING or (key != series and found.answer is not Answer.CAUSES):
+            return None
+        show, rows = _shown(feature), "sampled rows" if found is sampled else "rows"
+        causes = tuple(self._share(cause, show) for cause in found.causes)
+        return Contribution(sentence(found, show, self._value, rows), causes)
+
+    def _together(self, window: Window, key: int, feature: Feature, categories: tuple[int, ...]) -> Attribution | None:
+        """Return the answer by all attributes at once, from sampled rows; None where there are too few.
+
+        Which decisions moved is better known from what was counted of all rows, where that is known.
+        """
+        series = self._directory.parent(key)
+        within = None if key == series else key
+        answers: list[Attribution] = []
+        for length in _lengths(1 + len(self._earlier)):
+            sides = self._joint.sides(window.sample, series, feature, length, within)
+            if sides is not None:
+                names = tuple(
+                    self._attribute(sides.now, sides.usual, column) for column in range(sides.attributes.size)
+                )
+                answers.append(_answer(names, sides.now, sides.usual, feature, categories))
+        return max(answers, key=lambda found: found.log10_e, default=None)
+
+    def _attribute(self, now: LeafCounts, usual: LeafCounts, column: int) -> str:
+        """Return the name of the attribute whose slices stand in a column of leaves."""
+        codes = np.concatenate((now.codes[:, column], usual.codes[:, column]))
+        name, _ = self._directory[int(codes[codes != OTHER][0])].slice or ("", "")
+        return name
 
     def _slices(self, series: int) -> Iterator[tuple[str, Ints]]:
         """Yield each attribute that slices a series, and the keys of its values, where there are two at least."""
@@ -143,7 +180,7 @@ class Contributions:
         parts = [_owned(place, self._usual(stream)) for place, stream in enumerate(streams.tolist())]
         usual, now = _leaves(keys, parts, feature), [_of_streams(cells, streams) for cells in recent]
         answers = (
-            _answer(name, _leaves(keys, now[:length], feature), usual, feature) for length in _lengths(len(recent))
+            _answer((name,), _leaves(keys, now[:length], feature), usual, feature) for length in _lengths(len(recent))
         )
         return max(answers, key=lambda found: found.log10_e)
 
@@ -152,7 +189,7 @@ class Contributions:
         return (self._directory[key].slice or ("", ""))[1]
 
     def _share(self, cause: Cause, show: Callable[[float], str]) -> SliceShare:
-        (name, key), *_ = cause.conditions
+        (name, key), *more = cause.conditions
         return SliceShare(
             name=name,
             value=self._value(key),
@@ -160,6 +197,7 @@ class Contributions:
             n=cause.n,
             text=f"{show(cause.observed)}, expected {show(cause.expected)}",
             share=min(max(cause.share, 0.0), 1.0),
+            also=tuple((other, self._value(code)) for other, code in more),
         )
 
 
@@ -168,10 +206,14 @@ def _lengths(windows: int) -> list[int]:
     return sorted({min(length, windows) for length in _LENGTHS})
 
 
-def _answer(name: str, now: LeafCounts, usual: LeafCounts, feature: Feature) -> Attribution:
+def _answer(
+    names: tuple[str, ...], now: LeafCounts, usual: LeafCounts, feature: Feature, categories: tuple[int, ...] = ()
+) -> Attribution:
+    """Return what explains a shift of leaves; of decisions by the rate of some, where it is known which moved."""
     if feature.shape is Shape.CATEGORY:
-        return attribute_mix(LeafTable.of((name, _DECISION), now, usual))
-    table = LeafTable.of((name,), now, usual)
+        table = LeafTable.of((*names, _DECISION), now, usual)
+        return attribute_rate(as_rate(table, np.array(categories))) if categories else attribute_mix(table)
+    table = LeafTable.of(names, now, usual)
     return attribute_rate(table) if feature.shape is Shape.FLAG else attribute_mean(table)
 
 

@@ -26,7 +26,7 @@ class Gain:
 
     Args:
         leaves: The shift of each leaf.
-        scatter: Variance of the effect between unmoved leaves, as `scatter_of` found it.
+        scatter: Variance of the effect between unmoved leaves, as `unmoved_scatter` found it.
     """
 
     def __init__(self, leaves: LeafShift, scatter: float) -> None:
@@ -75,10 +75,11 @@ class Gain:
 
 def _solid(leaves: LeafShift) -> Flags:
     """Return (l,) bool where a leaf's own scatter says something; that of rare events does not."""
-    return (leaves.variance > 0) & ((leaves.size >= 1.0) | (leaves.kind is not Kind.COUNTS))
+    least = 1.0 if leaves.kind is Kind.COUNTS else 0.0
+    return (leaves.variance > 0) & (leaves.size > 0) & (leaves.size >= least)
 
 
-def scatter_of(leaves: LeafShift, normal: Flags) -> float:
+def unmoved_scatter(leaves: LeafShift, normal: Flags) -> float:
     """Return the variance of the effect between unmoved leaves, beyond what chance explains.
 
     It is what makes the weighted median of their standardised squares that of a bell curve: leaves that carry a cause do

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.attribution.elements import Cuboid, cuboids_of
-from spanward_processor.attribution.gain import Gain, scatter_of
+from spanward_processor.attribution.gain import Gain, unmoved_scatter
 from spanward_processor.attribution.shift import Kind, LeafShift
 from spanward_processor.kernels.jit import Flags
 
@@ -60,7 +60,7 @@ def search(leaves: LeafShift, alpha: float) -> list[Element]:
     lattice = _Lattice(leaves, cuboids_of(leaves.codes), -math.log(alpha))
     found: list[_Candidate] = []
     for _ in range(_ROUNDS):
-        scatter = scatter_of(leaves, ~_union(found, len(leaves)))
+        scatter = unmoved_scatter(leaves, ~_union(found, len(leaves)))
         if found and (scatter < 0 or abs(scatter - lattice.scatter) <= _SETTLED * lattice.scatter):
             break
         lattice.measure(max(scatter, 0.0))

@@ -12,16 +12,17 @@ MOST_SLICES: Final = 5
 """Slices that deviate by themselves and are named at most."""
 
 
-def sentence(found: Attribution, show: Callable[[float], str], text: Callable[[int], str]) -> str:
+def sentence(found: Attribution, show: Callable[[float], str], text: Callable[[int], str], rows: str = "rows") -> str:
     """Say what explains the shift.
 
     Args:
         found: The attribution.
         show: A rate or mean in words.
         text: Code to text.
+        rows: What the rows are called in which causes are counted.
     """
     if found.answer is Answer.CAUSES:
-        return _say_causes(found, show, text)
+        return _say_causes(found, show, text, rows)
     if found.answer is Answer.NO_SINGLE_CAUSE:
         return "No single cause: most of the traffic moved alike; look for something that all of it shares."
     if found.answer is Answer.MIX_CHANGED:
@@ -54,10 +55,10 @@ def deviating(slices: Sequence[SliceShare], judged: int, unjudged: int) -> str:
     return f" Deviating slices: {names}.{rest}"
 
 
-def _say_causes(found: Attribution, show: Callable[[float], str], text: Callable[[int], str]) -> str:
+def _say_causes(found: Attribution, show: Callable[[float], str], text: Callable[[int], str], rows: str) -> str:
     named = [
         f"{conditions_of(cause, text)} ({show(cause.observed)}, expected {show(cause.expected)}; "
-        f"{show_share(min(max(cause.share, 0.0), 1.0))} of the shift, {cause.n:,} rows)"
+        f"{show_share(min(max(cause.share, 0.0), 1.0))} of the shift, {cause.n:,} {rows})"
         for cause in found.causes[:_MOST_NAMED]
     ]
     more = len(found.causes) - len(named)

@@ -24,7 +24,7 @@ from spanward_processor.kernels.scatter import (
 )
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
-from spanward_processor.usual.covariance import chosen, empty_scatter, scatter_of, strangest
+from spanward_processor.usual.covariance import chosen, empty_scatter, fitted_scatter, strangest
 from spanward_processor.usual.moments import Moments, grown_rows, products_of
 from spanward_processor.usual.outlying import SHARE, Outlying, count_by_group
 from spanward_processor.usual.slots import Slots
@@ -145,7 +145,7 @@ class Mahalanobis:
         count_rows(starts, answer.distance[rows], answer.sides[rows], slots, self._distances, self._sides)
 
     def _fit(self, slots: Ints) -> None:
-        fitted = scatter_of(self._moments.sums[slots], self._sides[slots], self._distances[slots])
+        fitted = fitted_scatter(self._moments.sums[slots], self._sides[slots], self._distances[slots])
         for array, part in zip(self._usual, fitted, strict=True):
             array[slots] = part
 

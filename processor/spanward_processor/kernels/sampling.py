@@ -3,7 +3,7 @@
 Source: Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Drawn(NamedTuple):
         worst: (s,) uint64 by track: the largest rank, once no more rows are taken in.
         ranks: (r,) uint64.
         values: (r, d) int16 numbers of a row, `UNKNOWN` where it has none.
+        marks: (r, m) int64 what else is kept of a row: the keys of its slices, and some bins; m may be 0.
         before: (r,) int32 the row of the same track before it, -1 for none.
         used: (1,) int64 rows in use.
     """
@@ -44,6 +45,7 @@ class Drawn(NamedTuple):
     worst: Codes
     ranks: Codes
     values: Shorts
+    marks: Ints
     before: Narrow
     used: Ints
 
@@ -89,24 +91,34 @@ def _room_for(drawn: Drawn, track: int) -> int:
 
 @borrowing
 def sample_rows(
-    keys: Ints, bins: Ints, numbers: Ints, time_ns: Ints, traces: Codes, chosen: Flags, places: Narrow, drawn: Drawn
+    keys: Ints,
+    bins: Ints,
+    numbers: Ints,
+    marked: Ints,
+    time_ns: Ints,
+    traces: Codes,
+    chosen: Flags,
+    places: Narrow,
+    drawn: Drawn,
 ) -> None:
     """Keep the chosen rows of series whose ranks are among the smallest; a rank is a hash of trace and time.
 
     Args:
-        keys: (n,) int64 series key, -1 for rows of no series; rows of key 0, many series in one, are left out.
+        keys: (1 + s, n) int64 key of the series and of each slice, -1 for rows of none; rows of key 0, many series in one, are left out.
         bins: (f, n) int64.
         numbers: (d,) int64 the features that are numbers.
+        marked: (m - s,) int64 the features whose bins stand in the marks behind the keys of slices, where there are marks.
         time_ns: (n,) int64 event time.
         traces: (n, 2) uint64 trace ids.
         chosen: (n,) bool rows of this window.
         places: (k,) int32 the track of each key.
         drawn: What is kept, changed; a row that finds no room left is not kept.
     """
-    for row in range(keys.size):
-        if not chosen[row] or keys[row] <= 0:
+    slices = keys.shape[0] - 1
+    for row in range(keys.shape[1]):
+        if not chosen[row] or keys[0, row] <= 0:
             continue
-        track = int(places[keys[row]])
+        track = int(places[keys[0, row]])
         rank = mix64(traces[row, 0] ^ mix64(traces[row, 1] ^ np.uint64(time_ns[row])))
         if drawn.heads[track, 0] == SAMPLED and rank >= drawn.worst[track]:
             continue
@@ -121,18 +133,20 @@ def sample_rows(
         drawn.ranks[place] = rank
         for index in range(numbers.size):
             drawn.values[place, index] = coordinate(bins[numbers[index], row])
+        for index in range(drawn.marks.shape[1]):
+            drawn.marks[place, index] = keys[1 + index, row] if index < slices else bins[marked[index - slices], row]
         if drawn.heads[track, 0] == SAMPLED:
             drawn.worst[track] = _largest(drawn, drawn.heads[track, 1])
 
 
 @inlined
-def _copy(values: Shorts, row: int, to: Shorts, at: int) -> None:
+def _copy(values: NDArray[Any], row: int, to: NDArray[Any], at: int) -> None:
     for index in range(values.shape[1]):
         to[at, index] = values[row, index]
 
 
 @borrowing
-def order_sample(places: Narrow, drawn: Drawn, keys: Ints, ranks: Codes, values: Shorts) -> None:
+def order_sample(places: Narrow, drawn: Drawn, keys: Ints, ranks: Codes, values: Shorts, marks: Ints) -> None:
     """Write the rows that are kept, sorted by (key, rank).
 
     Args:
@@ -141,6 +155,7 @@ def order_sample(places: Narrow, drawn: Drawn, keys: Ints, ranks: Codes, values:
         keys: (r,) int64 to fill, as all that follows; r rows are in use.
         ranks: (r,) uint64.
         values: (r, d) int16.
+        marks: (r, m) int64.
     """
     size = 0
     for key in range(places.size):
@@ -153,8 +168,10 @@ def order_sample(places: Narrow, drawn: Drawn, keys: Ints, ranks: Codes, values:
             while at > first and ranks[at - 1] > drawn.ranks[row]:
                 ranks[at] = ranks[at - 1]
                 _copy(values, at - 1, values, at)
+                _copy(marks, at - 1, marks, at)
                 at -= 1
             keys[size], ranks[at] = key, drawn.ranks[row]
             _copy(drawn.values, row, values, at)
+            _copy(drawn.marks, row, marks, at)
             size += 1
             row = int(drawn.before[row])

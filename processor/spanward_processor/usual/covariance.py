@@ -27,7 +27,7 @@ def empty_scatter(series: int, numbers: int) -> Scatter:
     )
 
 
-def scatter_of(sums: Floats, seen_sides: Singles, seen_distances: Singles) -> Scatter:
+def fitted_scatter(sums: Floats, seen_sides: Singles, seen_distances: Singles) -> Scatter:
     """Return what is usual for m series of d numbers.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.features import COUNTED, LOGGED_FEATURES, NUMBERS, Rows
+from spanward_processor.features import COUNTED, LOGGED_FEATURES, MARKED, NUMBERS, Rows
 from spanward_processor.kept import copies
 from spanward_processor.kernels.counting import (
     CELLS_FULL,
@@ -48,6 +48,7 @@ class OpenWindow:
             worst=np.zeros(_FEWEST_TRACKS, np.uint64),
             ranks=np.zeros(_FEWEST_TRACKS, np.uint64),
             values=np.zeros((_FEWEST_TRACKS, NUMBERS.size), np.int16),
+            marks=np.zeros((_FEWEST_TRACKS, 0), np.int64),
             before=np.zeros(_FEWEST_TRACKS, np.int32),
             used=np.zeros(1, np.int64),
         )
@@ -81,8 +82,15 @@ class OpenWindow:
                 break
             self._grow(int(self._tracks.used[2]), most_logged)
         self._grow_sample(len(rows), most_logged)
+        self._mark_sample(rows.keys.shape[0] - 1)
         tracked = self._tracks.places
-        sample_rows(rows.keys[0], rows.bins, NUMBERS, rows.time_ns, rows.traces, chosen, tracked, self._drawn)
+        sample_rows(rows.keys, rows.bins, NUMBERS, MARKED, rows.time_ns, rows.traces, chosen, tracked, self._drawn)
+
+    def _mark_sample(self, slices: int) -> None:
+        """Keep slices and marked features of sampled rows, where several attributes slice them."""
+        drawn = self._drawn
+        if slices > 1 and not drawn.marks.shape[1]:
+            self._drawn = drawn._replace(marks=np.zeros((drawn.ranks.size, slices + MARKED.size), np.int64))
 
     def _grow_sample(self, rows: int, most: int) -> None:
         """Make room for as many more rows in the sample, if there may be so many, and for all tracks."""
@@ -98,6 +106,7 @@ class OpenWindow:
             self._drawn = drawn._replace(
                 ranks=_doubled(drawn.ranks, size),
                 values=_doubled(drawn.values, size),
+                marks=_doubled(drawn.marks, size),
                 before=_doubled(drawn.before, size),
             )
 
@@ -147,8 +156,9 @@ class OpenWindow:
     def _sample(self) -> Sample:
         rows = int(self._drawn.used[0])
         values = np.empty((rows, NUMBERS.size), np.int16)
-        sample = Sample(np.empty(rows, np.int64), np.empty(rows, np.uint64), values)
-        order_sample(self._tracks.places, self._drawn, sample.keys, sample.ranks, sample.values)
+        marks = np.empty((rows, self._drawn.marks.shape[1]), np.int64)
+        sample = Sample(np.empty(rows, np.int64), np.empty(rows, np.uint64), values, marks)
+        order_sample(self._tracks.places, self._drawn, sample.keys, sample.ranks, sample.values, sample.marks)
         return sample
 
 

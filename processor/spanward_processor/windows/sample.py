@@ -25,26 +25,33 @@ class Sample:
         keys: (r,) int64 series.
         ranks: (r,) uint64 hash of the row.
         values: (r, d) int16 numbers by `features.NUMBERS`, `UNKNOWN` where the row has none.
+        marks: (r, m) int64 where several attributes slice rows: the key of each slice, -1 for none, then the bins of
+            `features.MARKED`; else m is 0.
     """
 
     keys: Ints
     ranks: Codes
     values: Shorts
+    marks: Ints
 
     @classmethod
     def empty(cls) -> Self:
         """Return the sample of no rows."""
-        return cls(np.empty(0, np.int64), np.empty(0, np.uint64), np.empty((0, NUMBERS.size), np.int16))
+        values, marks = np.empty((0, NUMBERS.size), np.int16), np.empty((0, 0), np.int64)
+        return cls(np.empty(0, np.int64), np.empty(0, np.uint64), values, marks)
 
     def __add__(self, other: "Sample") -> "Sample":
         """Return the sample of the rows of both."""
+        if not self.keys.size or not other.keys.size:  # how many slices rows have, nobody knows without any
+            return self if self.keys.size else other
         keys, ranks = np.concatenate((self.keys, other.keys)), np.concatenate((self.ranks, other.ranks))
         order = np.lexsort((ranks, keys))
         keys = keys[order]
         starts = starts_of(keys)
         within = np.arange(keys.size) - np.repeat(starts[:-1], np.diff(starts))
         order = order[within < SAMPLED]
-        return Sample(keys[within < SAMPLED], ranks[order], np.concatenate((self.values, other.values))[order])
+        values, marks = np.concatenate((self.values, other.values)), np.concatenate((self.marks, other.marks))
+        return Sample(keys[within < SAMPLED], ranks[order], values[order], marks[order])
 
 
 def starts_of(keys: Ints) -> Ints:

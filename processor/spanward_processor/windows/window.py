@@ -50,7 +50,7 @@ class Window:
         """Return the window that gave these arrays; see `arrays`."""
         start_ns, end_ns, whole = (int(number) for number in arrays["times"])
         cells = Cells(arrays["streams"], arrays["bins"], arrays["counts"])
-        sample = Sample(arrays["sample_keys"], arrays["sample_ranks"], arrays["sample_values"])
+        sample = Sample(*(arrays[f"sample_{name}"] for name in ("keys", "ranks", "values", "marks")))
         return cls(start_ns, end_ns, cells, arrays["keys"], arrays["p"], arrays["traces"], sample, bool(whole))
 
     def arrays(self) -> Arrays:
@@ -66,6 +66,7 @@ class Window:
             "sample_keys": self.sample.keys,
             "sample_ranks": self.sample.ranks,
             "sample_values": self.sample.values,
+            "sample_marks": self.sample.marks,
         }
 
     @property

@@ -22,7 +22,7 @@ from spanward_processor.evaluate.intervals import over_seeds
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.kernels.sampling import Shorts
 from spanward_processor.kernels.scatter import DISTANCES, SIDES, count_rows, distances
-from spanward_processor.usual.covariance import empty_scatter, scatter_of
+from spanward_processor.usual.covariance import empty_scatter, fitted_scatter
 from spanward_processor.usual.moments import Moments, products_of
 from spanward_processor.windows.sample import Groups
 
@@ -62,7 +62,7 @@ def by_distance(rows: Floats) -> Floats:
             seen_distances *= np.float32(decay)
             count_rows(starts, found[first : first + len(window)], sides, one, seen_distances, seen_sides)
         moments.learn(one, products_of(Groups(one, starts, window), numbers))
-        usual = scatter_of(moments.sums[:1], seen_sides, seen_distances)
+        usual = fitted_scatter(moments.sums[:1], seen_sides, seen_distances)
     return found
 
 

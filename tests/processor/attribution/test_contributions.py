@@ -46,7 +46,7 @@ class Told:
         """Return what is told of the last of some windows."""
         *earlier, last = self.traffic.windows(behaviour, windows)
         for window in earlier:
-            self.contributions.keep(window)
+            self.contributions.keep(window, np.zeros(0, bool))
         return self.contributions.of(last, key, aspect)
 
     def slice(self, channel: str) -> int:
@@ -175,5 +175,5 @@ def test_earlier_windows_are_kept_within_bounds() -> None:
     contributions = Contributions(traffic.directory, lambda _: Cells.empty(), traffic.text)
 
     for window, kept in ((large, 1), (large, 2), (large, 2), (too_large, 0), (small, 1)):
-        contributions.keep(window)
+        contributions.keep(window, np.zeros(0, bool))
         assert contributions.windows == kept

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from spanward_processor.features import FEATURES, NUMBERS
+from spanward_processor.features import FEATURES, MARKED, NUMBERS
 from spanward_processor.kernels.binning import exponential_bin, unit_bin
 from spanward_processor.kernels.sampling import SAMPLED, UNKNOWN, Drawn, coordinate, order_sample, sample_rows
 from spanward_processor.kernels.tables import MISSING
@@ -13,13 +13,14 @@ from spanward_processor.kernels.tables import MISSING
 SEED = 20_261_126
 
 
-def empty(tracks: int, rows: int) -> Drawn:
+def empty(tracks: int, rows: int, marks: int = 0) -> Drawn:
     """Return a sample without rows."""
     return Drawn(
         heads=np.zeros((tracks, 2), np.int32),
         worst=np.zeros(tracks, np.uint64),
         ranks=np.zeros(rows, np.uint64),
         values=np.zeros((rows, NUMBERS.size), np.int16),
+        marks=np.zeros((rows, marks), np.int64),
         before=np.zeros(rows, np.int32),
         used=np.zeros(1, np.int64),
     )
@@ -29,26 +30,35 @@ def test_sample_rows_and_order_sample_keep_the_smallest_ranks() -> None:
     """After `sample_rows`, in pieces, `order_sample` writes of each series the rows that `naive.sample` keeps."""
     print(f"seed {SEED}")
     rng, count = np.random.default_rng(SEED), 400
-    keys = rng.choice([-1, 0, 1, 3], count, p=(0.05, 0.05, 0.3, 0.6))
+    keys = rng.integers(-1, 100, (3, count))
+    keys[0] = rng.choice([-1, 0, 1, 3], count, p=(0.05, 0.05, 0.3, 0.6))
     bins = rng.integers(-100, 100, (len(FEATURES), count))
     bins[rng.random(bins.shape) < 0.4] = MISSING
     times, traces = rng.integers(1, 1 << 60, count), rng.integers(0, 1 << 63, (count, 2)).astype(np.uint64)
     chosen, places = rng.random(count) < 0.9, np.array([0, 2, -1, 1], np.int32)
-    drawn = empty(3, count)
+    drawn = empty(3, count, 2 + MARKED.size)
     for first, last in ((0, 37), (37, 38), (38, count)):
         piece = np.s_[first:last]
         part = np.ascontiguousarray(bins[:, piece])
-        sample_rows(keys[piece], part, NUMBERS, times[piece], traces[piece], chosen[piece], places, drawn)
+        of = np.ascontiguousarray(keys[:, piece])
+        sample_rows(of, part, NUMBERS, MARKED, times[piece], traces[piece], chosen[piece], places, drawn)
     size = int(drawn.used[0])
-    found = np.empty(size, np.int64), np.empty(size, np.uint64), np.empty((size, NUMBERS.size), np.int16)
+    values, marks = np.empty((size, NUMBERS.size), np.int16), np.empty((size, drawn.marks.shape[1]), np.int64)
+    found = np.empty(size, np.int64), np.empty(size, np.uint64), values, marks
     order_sample(places, drawn, *found)
 
     rows = [
-        (int(keys[row]), int(times[row]), *traces[row].tolist(), [coordinate(int(one)) for one in bins[NUMBERS, row]])
+        (
+            int(keys[0, row]),
+            int(times[row]),
+            *traces[row].tolist(),
+            [coordinate(int(one)) for one in bins[NUMBERS, row]],
+            [*keys[1:, row].tolist(), *bins[MARKED, row].tolist()],
+        )
         for row in np.flatnonzero(chosen).tolist()
     ]
     expected = naive.sample(rows, SAMPLED, UNKNOWN)
-    assert list(zip(found[0].tolist(), found[1].tolist(), found[2].tolist(), strict=True)) == expected
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
 
 
 def test_sample_rows_stops_where_there_is_no_room() -> None:
@@ -58,7 +68,15 @@ def test_sample_rows_stops_where_there_is_no_room() -> None:
     times, traces = np.arange(1, 11), np.zeros((10, 2), np.uint64)
 
     sample_rows(
-        np.ones(10, np.int64), bins, NUMBERS, times, traces, np.ones(10, bool), np.array([-1, 0], np.int32), drawn
+        np.ones((1, 10), np.int64),
+        bins,
+        NUMBERS,
+        MARKED,
+        times,
+        traces,
+        np.ones(10, bool),
+        np.array([-1, 0], np.int32),
+        drawn,
     )
 
     assert drawn.used[0] == 3

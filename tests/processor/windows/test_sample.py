@@ -13,7 +13,8 @@ SEED = 20_261_126
 def sample_of(*keys: int) -> Sample:
     """Return a sample with one row of each key, numbered as they come."""
     values = np.repeat(np.arange(len(keys), dtype=np.int16)[:, None], NUMBERS.size, axis=1)
-    return Sample(np.array(keys, np.int64), np.arange(len(keys), dtype=np.uint64), values)
+    marks = np.zeros((len(keys), 0), np.int64)
+    return Sample(np.array(keys, np.int64), np.arange(len(keys), dtype=np.uint64), values, marks)
 
 
 def test_the_sample_of_shards_is_the_sample_of_all() -> None:

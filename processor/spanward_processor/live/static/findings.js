@@ -102,8 +102,11 @@ function Slices({ slices }) {
   const largest = Math.max(...slices.map((slice) => slice.log10_e ?? 0), 1);
   return html`<ul class="slices" aria-label="Contributing slices, strongest first">
     ${slices.slice(0, MOST_SLICES).map(
-      (slice) => html`<li key=${`${slice.name}=${slice.value}`}>
-        <span class="slice-name" title=${slice.name}>${attribute(slice.name)} = <strong>${slice.value}</strong></span>
+      (slice) => html`<li key=${`${slice.name}=${slice.value} ${(slice.also ?? []).join()}`}>
+        <span class="slice-name" title=${slice.name}>
+          ${attribute(slice.name)} = <strong>${slice.value}</strong>
+          ${(slice.also ?? []).map(([name, value]) => html` and ${attribute(name)} = <strong>${value}</strong>`)}
+        </span>
         <span class="slice-bar" aria-hidden="true">
           <span style=${{ width: `${(100 * Math.max(0, slice.log10_e ?? largest)) / largest}%` }}></span>
         </span>
