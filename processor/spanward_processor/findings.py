@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-TOGETHER_WINDOWS: Final = 12  # from one finding of a series to the next that is taken for the same incident
+TOGETHER_WINDOWS: Final = 6  # from one finding of a series to the next that is taken for the same incident
 
 
 class State(StrEnum):

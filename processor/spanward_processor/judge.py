@@ -225,7 +225,7 @@ class Judge:
         for stream in tested[together(self._evidence, slots) >= threshold].tolist() if tested.size else ():
             claims[self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK].append(stream)
         new: list[_Claim] = []
-        for claim in sorted(claims, key=lambda one: (one[1] >= len(FEATURES), -self._log10_e(claims[one]).max())):
+        for claim in sorted(claims, key=lambda one: (_urgency(one[1]), -self._log10_e(claims[one]).max())):
             if claim in self._open:
                 self._widen(claim, claims[claim])
             elif self._says_more(claim):
@@ -376,6 +376,13 @@ class Judge:
         """Return whether the detector that speaks for a finding has seen it in this window too."""
         evidence, slot = self._evidence[lasting.number], self._slots.find(np.array([lasting.stream]))
         return bool(evidence.tested(slot)[0] and not evidence.calm_windows(slot)[0])
+
+
+def _urgency(feature: int) -> int:
+    """Return where findings about a feature stand among those of one window: security first, whole rows and pairs last."""
+    if feature >= len(FEATURES):
+        return 2
+    return 0 if FEATURES[feature].kind == "security" else 1
 
 
 def _of_rows(series: int) -> Ints:

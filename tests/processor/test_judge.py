@@ -320,6 +320,17 @@ def test_findings_of_one_series_that_open_together_are_one_incident() -> None:
     assert score.reason.endswith(" Same incident as 'input size', which opened first.")
 
 
+def test_security_leads_among_findings_of_one_window() -> None:
+    """A flood moves scores more than it moves repeats; what a person should read first is the flood."""
+    court, repeat = Court(two=True), stream_of(SERIES, Aspect.REPEAT)
+    court.other.p = {SCORE: 9.0, repeat: 7.0}
+
+    first, second = court.hear(CALM)
+
+    assert [first.aspect, second.aspect] == ["repeat", "score"]
+    assert second.incident == first.incident == first.id
+
+
 def test_a_finding_much_later_is_an_incident_of_its_own() -> None:
     """What opens long after the newest finding of its series is another incident, even while that one lasts."""
     court = Court()
