@@ -102,6 +102,15 @@ SLO_BURN_RATE: Final = _gauge(
 SLO_EXHAUSTED_IN: Final = _gauge(
     semconv.METRIC_SLO_EXHAUSTED_IN, "s", "Time until nothing of it is left, at the pace of the last hour."
 )
+DORA_DEPLOYMENTS: Final = _gauge(semconv.METRIC_DORA_DEPLOYMENTS, "{deployment}", "Deployments of the last 30 days.")
+DORA_CHANGE_FAIL_RATE: Final = _gauge(semconv.METRIC_DORA_CHANGE_FAIL_RATE, "1", "Share of them that failed.")
+DORA_RECOVERY_TIME: Final = _gauge(
+    semconv.METRIC_DORA_RECOVERY_TIME, "s", "Median time from such a failure to its end."
+)
+DORA_REWORK_RATE: Final = _gauge(
+    semconv.METRIC_DORA_REWORK_RATE, "1", "Share of them that are taken for repairs, an estimate."
+)
+DORA_LEAD_TIME: Final = _gauge(semconv.METRIC_DORA_LEAD_TIME, "s", "Median time from commit to deployment.")
 SERIES_READY: Final = _gauge(semconv.METRIC_SERIES_READY, "1", "1 once the series is judged, 0 while it learns.")
 SERIES_RATE: Final = _gauge(semconv.METRIC_SERIES_RATE, "{request}/s", "Requests per second in the newest window.")
 SERIES_LATENCY: Final = _gauge(semconv.METRIC_SERIES_LATENCY, "s", "99th percentile of the latency in it.")

@@ -21,10 +21,13 @@ from spanward_processor.configuration.settings import Detection, Limits
 from spanward_processor.decode import UndecodableError, decode
 from spanward_processor.detectors import Baseline, panel
 from spanward_processor.detectors.base import RowDetector
+from spanward_processor.dora.deployments import Deployments
+from spanward_processor.dora.settings import Dora
+from spanward_processor.dora.traffic import Versions
 from spanward_processor.features import Rows, empty_memory, rows_of
 from spanward_processor.findings import Finding
 from spanward_processor.judge import Judge
-from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
+from spanward_processor.kept import Arrays, Kept, copies, gathered, part, scattered, under
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.kernels.repeats import Memory
 from spanward_processor.keys import KeyDirectory
@@ -52,6 +55,7 @@ class Processed:
         rows: Its rows, to be counted once it is delivered; None when it holds no inference span.
         p: (n,) float64 p-value of each row.
         marks: The objectives its rows count for; None where there are no objectives.
+        versions: What it says of versions beside those of models; None where it is nothing.
         refusals: Spans that did not come in.
     """
 
@@ -62,6 +66,7 @@ class Processed:
     rows: Rows | None
     p: Floats
     marks: Marks | None
+    versions: Versions | None
     refusals: Refusals
 
 
@@ -74,6 +79,7 @@ class Pipeline:
         clock_ns: Returns the time of day, Unix nanoseconds.
         monotonic_ns: Returns a clock that never steps, nanoseconds.
         canary: How two versions of one model are compared.
+        dora: When a version counts as deployed.
         kept: What an earlier pipeline of the same settings has kept; None begins to learn anew.
     """
 
@@ -85,6 +91,7 @@ class Pipeline:
         clock_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         canary: Canary | None = None,
+        dora: Dora | None = None,
         kept: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self._settings = settings
@@ -116,6 +123,7 @@ class Pipeline:
             clock_ns=clock_ns,
             monotonic_ns=monotonic_ns,
         )
+        self.deployments = Deployments(dora or Dora(), self._directory, self._roles, settings.window_s)
         self._detectors = panel(settings.learning, decay, fitted=settings.row_models)
         baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
         self._judge = Judge(
@@ -162,6 +170,7 @@ class Pipeline:
             keys = self._directory.assign(batch)
             rows = rows_of(batch, keys, self._roles, self._recent)
             marks = self.objectives.mark(batch, rows) if self.objectives else None
+            versions = self.deployments.note(batch, rows)
         p = self._score(rows)
         templates = self._templates
         chosen = templates.choose(rows, p <= self._settings.flagged_rows_ratio)
@@ -175,6 +184,7 @@ class Pipeline:
             rows=rows if _has_series(rows) else None,
             p=p,
             marks=marks,
+            versions=versions,
             refusals=refusals,
         )
 
@@ -203,6 +213,8 @@ class Pipeline:
             self.canaries.take(processed.rows)
             if self.objectives and processed.marks:
                 self.objectives.count(processed.rows, processed.marks, self._clock_ns())
+            if processed.versions:
+                self.deployments.count(processed.versions, self._clock_ns())
             return self._windows.add(processed.rows, processed.p)
 
     # --- event time moves on -------------------------------------------------------------------------------------------
@@ -225,14 +237,15 @@ class Pipeline:
             changes = [change for window in due for change in self._hear(window.close())]
             changes += [change for close in trials for change in self._try(close())]
             self.panorama.watermark_ns = watermark_ns
-            self.panorama.hear(burning, self._open_findings())
+            self._show(burning)
         return (*changes, *burning)
 
     def _hear(self, window: Window) -> tuple[Finding, ...]:
         changes = self._judge.hear(window)
         self._templates = Templates.of(self._judge.carriers(), self._row_detectors)
         self.panorama.see(window)
-        self.panorama.hear(changes, self._open_findings())
+        self.deployments.see(window)
+        self._show(changes)
         with self._windowing:
             self.canaries.see(window)
         return changes
@@ -241,13 +254,17 @@ class Pipeline:
         """Let the trials of canaries hear a window of theirs."""
         changes = self.canaries.hear(window)
         if changes:
-            self.panorama.hear(changes, self._open_findings())
+            self._show(changes)
         return changes
 
     def note(self, finding: Finding) -> None:
         """Show a finding that no window brought, such as that a canary was rolled back."""
         with self._judging:
-            self.panorama.hear((finding,), self._open_findings())
+            self._show((finding,))
+
+    def _show(self, changes: tuple[Finding, ...]) -> None:
+        self.panorama.hear(changes, self._open_findings())
+        self.deployments.hear(changes)
 
     def _watch_budgets(self) -> tuple[Finding, ...]:
         newest_ns = self._windows.now_ns
@@ -266,7 +283,9 @@ class Pipeline:
             complete: Whether nothing will be acknowledged any more.
         """
         with self._judging:
-            judged = gathered({"judge": self._judge}) | under("panorama", self.panorama.arrays())
+            judged = gathered({"judge": self._judge, "deployments": self.deployments}) | under(
+                "panorama", self.panorama.arrays()
+            )
             with self._windowing:
                 held, now_ns = self._windows.held(), self._clock_ns()
                 trials = self.canaries.held()
@@ -287,7 +306,8 @@ class Pipeline:
         )
 
     def _restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
-        scattered({"directory": self._directory, "texts": self._texts, "judge": self._judge}, kept)
+        parts: dict[str, Kept] = {"directory": self._directory, "texts": self._texts, "judge": self._judge}
+        scattered(parts | {"deployments": self.deployments}, kept)
         self.canaries.restore(part("canaries", kept))
         if self.objectives and (watched := part("objectives", kept)):
             self.objectives.restore(watched)
@@ -300,7 +320,9 @@ class Pipeline:
 
     # --- while it runs -------------------------------------------------------------------------------------------------
 
-    def adopt(self, settings: Detection, limits: Limits, canary: Canary | None = None) -> None:
+    def adopt(
+        self, settings: Detection, limits: Limits, canary: Canary | None = None, dora: Dora | None = None
+    ) -> None:
         """Judge by other settings from the next window on; window, half-life, slices, roles, keys and texts stay."""
         with self._judging, self._windowing:
             self._settings, self._limits = settings, limits
@@ -309,6 +331,7 @@ class Pipeline:
                 lateness_s=settings.lateness_s, future_s=limits.future_s, most_cells=limits.cells_per_window
             )
             self.canaries.adopt(canary or Canary(), limits)
+            self.deployments.settings = dora or Dora()
             self._judge.false_alarms_per_day = settings.false_alarms_per_day
             for detector in self._detectors:
                 detector.learning = settings.learning

@@ -9,14 +9,17 @@ from typing import Final
 from spanward import semconv
 from spanward_processor import metrics
 from spanward_processor.counts import Counts, Received
+from spanward_processor.dora.deployments import Deployments
+from spanward_processor.dora.report import Measured, measure
+from spanward_processor.dora.subjects import Subject
 from spanward_processor.forward.backends import Backend, Sent
 from spanward_processor.forward.delivery import Delivery, Journalled
 from spanward_processor.metrics import Metric
 from spanward_processor.panorama import Panorama, Standing
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.slo.burning import Standing as Budget
+from spanward_processor.slo.lengths import prometheus_length
 from spanward_processor.slo.objective import Objective
-from spanward_processor.slo.words import prometheus_length
 
 Labels = Mapping[str, str]
 Read = Callable[[], Iterable[tuple[float, Labels]]]
@@ -35,6 +38,7 @@ def readings(delivery: Delivery, counts: Counts, pipeline: Pipeline) -> Mapping[
         **_engine(pipeline),
         **_series(pipeline.panorama),
         **_objectives(pipeline),
+        **_deployments(pipeline.deployments),
         **_process(),
     }
 
@@ -165,6 +169,30 @@ def _objectives(pipeline: Pipeline) -> dict[Metric, Read]:
 
 def _goal(objective: Objective) -> dict[str, str]:
     return {"slo": objective.name, semconv.SERVICE_NAME: objective.selector.service}
+
+
+def _deployments(deployments: Deployments) -> dict[Metric, Read]:
+    def each(read: Callable[[Measured], float | None]) -> Read:
+        def values() -> Iterable[tuple[float, Labels]]:
+            for one in measure(deployments)[0]:
+                value = read(one)
+                if value is not None:
+                    yield value, _subject(one.subject)
+
+        return values
+
+    return {
+        metrics.DORA_DEPLOYMENTS: each(lambda one: one.deployments),
+        metrics.DORA_CHANGE_FAIL_RATE: each(lambda one: one.change_fail_rate),
+        metrics.DORA_RECOVERY_TIME: each(lambda one: one.recovery_s),
+        metrics.DORA_REWORK_RATE: each(lambda one: one.rework_rate),
+        metrics.DORA_LEAD_TIME: each(lambda one: one.lead_s),
+    }
+
+
+def _subject(subject: Subject) -> Labels:
+    names = {semconv.SERVICE_NAME: subject.service, semconv.MODEL_NAME: subject.model}
+    return {name: value for name, value in names.items() if value} | {semconv.DORA_PART: subject.part.value}
 
 
 def _names(standing: Standing) -> Labels:

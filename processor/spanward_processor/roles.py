@@ -33,6 +33,14 @@ TEXT_ROLES: Final[dict[str, tuple[str, ...]]] = {
     "error": (semconv.ERROR_TYPE,),
     "input_hash": (semconv.FEATURES_PREVIOUS_HASH, semconv.FEATURES_HASH),
     "fingerprint": (semconv.FEATURES_PREVIOUS_FINGERPRINT, semconv.FEATURES_FINGERPRINT),
+    "service_version": (semconv.SERVICE_VERSION,),
+    "prompt_version": (
+        semconv.PROMPT_VERSION,
+        "llm.prompt_template.version",  # OpenInference
+        "langfuse.observation.prompt.version",
+    ),
+    "index_version": (semconv.INDEX_VERSION,),
+    "guardrail_version": (semconv.GUARDRAIL_VERSION,),
 }
 """Roles whose value is a text; each becomes a column of codes.
 

@@ -171,8 +171,13 @@ class Processor:
         """Return what the page needs, None where the one in use stays or where there is none."""
         if config.live is None or (self._page.address and config.live == self._config.live):
             return None
-        ask = self.pipeline.canaries.ask
-        app = live_app(self._source, lambda: self._ready, closing=lambda: page.should_exit, ask=ask)
+        app = live_app(
+            self._source,
+            lambda: self._ready,
+            closing=lambda: page.should_exit,
+            ask=self.pipeline.canaries.ask,
+            deployments=self.pipeline.deployments,
+        )
         page = WebServer(app)
         return _reserved(self._page, config.live.listen, page, attempt)
 
@@ -219,7 +224,9 @@ class Processor:
                     await delivery.drain(0.0)
                 raise ConfigError(str(error) for error in attempt.errors)
             opened.pop_all()
-        self.pipeline.adopt(config.judging(), config.limits.as_settings(), config.canary.as_settings())
+        self.pipeline.adopt(
+            config.judging(), config.limits.as_settings(), config.canary.as_settings(), config.dora.as_settings()
+        )
         self._source.config = config
         self._roll_backs.adopt(config.canary)
         self._exchange_delivery(config, ways, delivery)

@@ -21,6 +21,7 @@ NETWORK_PROTOCOL_VERSION: Final = "network.protocol.version"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 URL_SCHEME: Final = "url.scheme"
+VCS_REF_HEAD_REVISION: Final = "vcs.ref.head.revision"
 
 # --- GenAI conventions (Development) --------------------------------------------------------------------------------
 GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
@@ -48,6 +49,10 @@ MODEL_VERSION: Final = "spanward.model.version"
 MODEL_REVISION: Final = "spanward.model.revision"
 MODEL_FRAMEWORK: Final = "spanward.model.framework"
 MODEL_TASK: Final = "spanward.model.task"
+PROMPT_VERSION: Final = "spanward.prompt.version"  # of the template
+INDEX_VERSION: Final = "spanward.index.version"  # of what is retrieved from
+GUARDRAIL_VERSION: Final = "spanward.guardrail.version"
+COMMIT_TIME: Final = "spanward.commit.time"  # of a resource: when what runs was committed, RFC 3339 or Unix seconds
 
 # --- Spanward: the input, never its content -------------------------------------------------------------------------
 FEATURES_HASH: Final = "spanward.features.hash"
@@ -131,6 +136,9 @@ FINDING_TECHNIQUE_NAME: Final = "spanward.finding.technique.name"
 FINDING_TECHNIQUE_MATURITY: Final = "spanward.finding.technique.maturity"
 FINDING_TECHNIQUE_DATA_VERSION: Final = "spanward.finding.technique.data_version"
 
+# --- Deployments -----------------------------------------------------------------------------------------------------
+DORA_PART: Final = "spanward.dora.part"
+
 # --- Metrics --------------------------------------------------------------------------------------------------------
 METRIC_FINDING_COUNT: Final = "spanward.finding.count"
 METRIC_FINDING_OPEN: Final = "spanward.finding.open"
@@ -139,6 +147,11 @@ METRIC_SLO_OBJECTIVE: Final = "spanward.slo.objective"
 METRIC_SLO_BUDGET_LEFT: Final = "spanward.slo.budget.remaining"
 METRIC_SLO_BURN_RATE: Final = "spanward.slo.burn_rate"
 METRIC_SLO_EXHAUSTED_IN: Final = "spanward.slo.budget.exhausted_in"
+METRIC_DORA_DEPLOYMENTS: Final = "spanward.dora.deployments"
+METRIC_DORA_CHANGE_FAIL_RATE: Final = "spanward.dora.change_fail_rate"
+METRIC_DORA_RECOVERY_TIME: Final = "spanward.dora.recovery_time"
+METRIC_DORA_REWORK_RATE: Final = "spanward.dora.rework_rate"
+METRIC_DORA_LEAD_TIME: Final = "spanward.dora.lead_time"
 METRIC_SERIES_READY: Final = "spanward.series.ready"
 METRIC_SERIES_RATE: Final = "spanward.series.rate"
 METRIC_SERIES_LATENCY: Final = "spanward.series.latency"

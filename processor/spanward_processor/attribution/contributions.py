@@ -67,7 +67,7 @@ class Contributions:
         text: Code to text.
 
     Cost:
-        Nothing per row. Per window one reference; up to 6 MB for earlier windows. Per answer 5 to 100 ms.
+        Nothing per row. Per window one copy; up to 4 MB for earlier windows. Per answer 5 to 100 ms.
     """
 
     def __init__(self, directory: KeyDirectory, usual: Callable[[int], Cells], text: Callable[[int], str]) -> None:

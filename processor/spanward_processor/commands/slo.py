@@ -8,10 +8,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from spanward_processor.slo.lengths import show_length
 from spanward_processor.slo.objective import Objective
 from spanward_processor.slo.openslo import OpenSloError, read
 from spanward_processor.slo.prometheus import rules_of
-from spanward_processor.slo.words import show_goal, show_length
+from spanward_processor.slo.words import show_goal
 
 
 def slo(

@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from functools import partial
 from typing import Final
 
 from spanward_processor.configuration.config import BackendConfig, Config
@@ -54,13 +55,19 @@ def pipeline_of(config: Config, snapshots: Snapshots | None) -> Pipeline:
         _log.warning(
             "detection.row_models: scikit-learn is not installed, so isolation_forest and one_class_svm judge nothing"
         )
-    detection, limits, canary = config.judging(), config.limits.as_settings(), config.canary.as_settings()
+    make = partial(
+        Pipeline,
+        config.judging(),
+        config.limits.as_settings(),
+        canary=config.canary.as_settings(),
+        dora=config.dora.as_settings(),
+    )
     if snapshots is None:
-        return Pipeline(detection, limits, canary=canary)
+        return make()
     try:
-        pipeline = Pipeline(detection, limits, canary=canary, kept=snapshots.read())
+        pipeline = make(kept=snapshots.read())
     except FileNotFoundError:
-        return Pipeline(detection, limits, canary=canary)
+        return make()
     except SnapshotError as error:
         _log.warning(
             "what was learned is of no use, learning begins anew file=%s reason=%r", snapshots.path, str(error)
@@ -72,7 +79,7 @@ def pipeline_of(config: Config, snapshots: Snapshots | None) -> Pipeline:
     else:
         _log.info("what was learned before the restart goes on file=%s", snapshots.path)
         return pipeline
-    return Pipeline(detection, limits, canary=canary)
+    return make()
 
 
 def delivery_of(config: Config, rng: random.Random) -> Delivery:

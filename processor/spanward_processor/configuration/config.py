@@ -33,6 +33,7 @@ from spanward_processor.configuration.sections import (
     number,
 )
 from spanward_processor.configuration.yamltree import Filling, UnreadableError, read_tree
+from spanward_processor.dora.section import DoraConfig
 from spanward_processor.journal.log import Fsync, JournalSettings
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES, attribute_conflicts
 from spanward_processor.slo.openslo import OpenSloError
@@ -323,6 +324,7 @@ class Config(Section):
     slo: SloConfig = SloConfig()
     limits: LimitsConfig = LimitsConfig()
     canary: CanaryConfig = CanaryConfig()
+    dora: DoraConfig = DoraConfig()
     telemetry: Telemetry = Telemetry()
 
     def judging(self) -> settings.Detection:

@@ -15,7 +15,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from spanward_processor.dora.deployments import Deployments
 from spanward_processor.live.canary import Ask, canary_routes
+from spanward_processor.live.dora import PATH as DORA
+from spanward_processor.live.dora import dora_endpoint
 from spanward_processor.live.encode import Json, complete, dumps, numbered
 from spanward_processor.live.stream import EventStream
 from spanward_processor.live.view import LiveSource
@@ -45,6 +48,7 @@ def live_app(
     allowed_hosts: Sequence[str] = (),
     most_streams: int = MOST_STREAMS,
     ask: Ask | None = None,
+    deployments: Deployments | None = None,
 ) -> Starlette:
     """Return the application.
 
@@ -56,6 +60,7 @@ def live_app(
         allowed_hosts: Host names, beside the loopback ones, under which the page may be asked for; `*` for any.
         most_streams: Event streams that may be open at once; more are answered with 503.
         ask: What is known of canaries; None where nobody may ask.
+        deployments: What was deployed; None where nobody may ask.
     """
     # Against DNS rebinding: a foreign site that points its own name at 127.0.0.1 must not read telemetry.
     names = [*LOOPBACK_NAMES, *allowed_hosts]
@@ -71,6 +76,7 @@ def live_app(
         Route("/api/snapshot", snapshot, methods=["GET"], middleware=known),
         Route("/api/findings", findings, methods=["GET"], middleware=known),
         *(canary_routes(ask) if ask else ()),
+        *([Route(DORA, dora_endpoint(deployments), methods=["GET"], middleware=known)] if deployments else ()),
         Mount("/static", StaticFiles(directory=_STATIC), middleware=known),
     ]
     return Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])

@@ -4,9 +4,10 @@ Source: OpenTelemetry Protocol specification 1.x, "OTLP/HTTP"; RFC 9110 for what
 """
 
 import asyncio
+import json
 import logging
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from google.rpc.error_details_pb2 import BadRequest
@@ -14,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanward_processor.decode import UndecodableError
+from spanward_processor.dora.announcements import MOST_BYTES, Announcement, AnnouncementError, read_announcement
 from spanward_processor.forward.delivery import RefusedError
 from spanward_processor.receive.admission import BusyError
 from spanward_processor.receive.body import Body, BodyRoom, GoneError, Held
@@ -30,6 +32,7 @@ _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
 _ENCODINGS: Final = ("gzip", "deflate", "zstd")
 _PATHS: Final = {"/v1/traces": Signal.TRACES, "/v1/metrics": Signal.METRICS, "/v1/logs": Signal.LOGS}
+_DEPLOYMENTS: Final = "/v1/deployments"
 _INLINE_JSON_BYTES: Final = 128 << 10  # below it a thread's hand-over costs more than it gains
 BODY_S: Final = 30.0  # longest time for a body to come
 _LINGER_S: Final = 2.0  # how long a refused body is read and thrown away, so that its sender lives to see the answer
@@ -47,6 +50,10 @@ _CODES: Final = {
 }
 
 
+Announce = Callable[[Announcement], int]
+"""Takes in what a pipeline says of a deployment; returns of how many it speaks that were seen already."""
+
+
 class Intake(Protocol):
     """Takes export requests; `spanward_processor.receive.intake.Intake` is the real one."""
 
@@ -62,6 +69,7 @@ class Intake(Protocol):
 def http_app(
     intake: Intake,
     gate: Gate,
+    announce: Announce,
     *,
     most_bytes: int,
     most_ratio: float,
@@ -74,13 +82,14 @@ def http_app(
     Args:
         intake: Takes requests.
         gate: Decides who may send, before a body is read.
+        announce: Takes what pipelines say of deployments.
         most_bytes: Largest body, both as it comes and decompressed, bytes.
         most_ratio: Largest ratio of a body to its compressed form.
         header_bytes: Largest header, names and values, bytes.
         body_s: Longest time a body may take to come, seconds.
         buffered_bytes: Bodies held by all requests together while they come in, bytes; one is always let in.
     """
-    return HttpReceiver(intake, gate, most_bytes, most_ratio, header_bytes, body_s, BodyRoom(buffered_bytes))
+    return HttpReceiver(intake, gate, announce, most_bytes, most_ratio, header_bytes, body_s, BodyRoom(buffered_bytes))
 
 
 class _Failure(Exception):  # noqa: N818 - an answer
@@ -91,15 +100,22 @@ class _Failure(Exception):  # noqa: N818 - an answer
         message: What is wrong, in a sentence.
         retry_s: When the sender shall come back, seconds; None says nothing about it.
         headers: Further headers of the answer.
+        violations: What is wrong in the body, by field; its message where it is a single mistake.
     """
 
     def __init__(
-        self, status: int, message: str, retry_s: float | None = None, headers: Sequence[tuple[str, str]] = ()
+        self,
+        status: int,
+        message: str,
+        retry_s: float | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        violations: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.status = status
         self.message = message
         self.retry_s = retry_s
         self.headers = headers
+        self.violations = violations or (("body", message),)
         super().__init__(message)
 
 
@@ -110,6 +126,7 @@ class HttpReceiver:
         self,
         intake: Intake,
         gate: Gate,
+        announce: Announce,
         most_bytes: int,
         most_ratio: float,
         header_bytes: int,
@@ -118,6 +135,7 @@ class HttpReceiver:
     ) -> None:
         self._intake = intake
         self._gate = gate
+        self._announce = announce
         self._most_bytes = most_bytes
         self._most_ratio = most_ratio
         self._header_bytes = header_bytes
@@ -152,13 +170,15 @@ class HttpReceiver:
 
     async def _take(self, scope: Scope, headers: Mapping[str, str], content_type: str, body: Body) -> bytes:
         signal = self._admit(scope, headers)
+        if signal is None:
+            return await self._take_announcement(headers, content_type, body)
         if content_type not in {_PROTOBUF, _JSON}:
             raise _Failure(415, f"content-type: must be {_PROTOBUF} or {_JSON}, got {content_type[:100]!r}")
         encoding = _encoding(headers)
         if _declared(headers) > self._most_bytes:
             raise TooLargeError(f"content-length: must be <= {self._most_bytes} (limits.message_bytes)")
         with self._room.hold() as held:
-            packed = await self._in_time(body, held)
+            packed = await self._in_time(body, held, self._most_bytes)
             self._intake.keep_pace()
             payload = decompress(encoding, packed, self._most_bytes, self._most_ratio)
             if content_type == _JSON:
@@ -167,20 +187,37 @@ class HttpReceiver:
         reply = taken if isinstance(taken, bytes) else await taken
         return from_protobuf(signal, reply) if content_type == _JSON else reply
 
-    async def _in_time(self, body: Body, held: Held) -> bytes:
+    async def _take_announcement(self, headers: Mapping[str, str], content_type: str, body: Body) -> bytes:
+        """Take what a pipeline says of a deployment; the answer tells of how many it speaks that were seen."""
+        if content_type != _JSON:
+            raise _Failure(415, f"content-type: must be {_JSON}, got {content_type[:100]!r}")
+        if _encoding(headers) not in {"", "identity"}:
+            raise _Failure(415, "content-encoding: must be identity")
+        with self._room.hold() as held:
+            try:
+                told = await self._in_time(body, held, MOST_BYTES)
+            except TooLargeError as error:
+                raise _Failure(413, f"body: must be <= {MOST_BYTES} bytes") from error
+            said = read_announcement(told)
+        return json.dumps({"deployments_seen": self._announce(said)}).encode()
+
+    async def _in_time(self, body: Body, held: Held, most_bytes: int) -> bytes:
         try:
             async with asyncio.timeout(self._body_s):
-                return await body.read(self._most_bytes, held)
+                return await body.read(most_bytes, held)
         except TimeoutError as error:
             raise _Failure(408, f"body: must come within {self._body_s:g} s") from error
 
-    def _admit(self, scope: Scope, headers: Mapping[str, str]) -> Signal:
+    def _admit(self, scope: Scope, headers: Mapping[str, str]) -> Signal | None:
+        """Return what a request may bring: telemetry, or, None, what a pipeline says of a deployment."""
         # the server bounds a header that is still coming; one that came whole it lets through
         if sum(len(name) + len(value) for name, value in scope["headers"]) > self._header_bytes:
             raise _Failure(431, f"header: must be <= {self._header_bytes} bytes (limits.header_bytes)")
         signal = _PATHS.get(scope["path"])
-        if signal is None:
-            raise _Failure(404, f"path: must be one of {', '.join(_PATHS)}, got {scope['path'][:100]!r}")
+        if signal is None and scope["path"] != _DEPLOYMENTS:
+            raise _Failure(
+                404, f"path: must be one of {', '.join((*_PATHS, _DEPLOYMENTS))}, got {scope['path'][:100]!r}"
+            )
         if scope["method"] != "POST":
             raise _Failure(405, f"method: must be POST, got {scope['method'][:20]}", headers=[("allow", "POST")])
         turned = self._gate.turn_away(headers, scope["client"][0] if scope["client"] else "")
@@ -244,6 +281,8 @@ def _failure(error: Exception) -> _Failure:
     message = str(error)
     if isinstance(error, _Failure):
         return error
+    if isinstance(error, AnnouncementError):
+        return _Failure(400, message, violations=error.errors)
     if isinstance(error, UndecodableError | CompressionError):
         return _Failure(400, message)
     if isinstance(error, RefusedError) and error.for_good:
@@ -261,8 +300,8 @@ def _failure(error: Exception) -> _Failure:
 def _status(failure: _Failure) -> Status:
     status = Status.FromString(encoded(_CODES[failure.status], failure.message, failure.retry_s))
     if failure.status == 400:
-        violation = BadRequest.FieldViolation(field="body", description=failure.message)
-        status.details.add().Pack(BadRequest(field_violations=[violation]))
+        wrong = [BadRequest.FieldViolation(field=field, description=rule) for field, rule in failure.violations]
+        status.details.add().Pack(BadRequest(field_violations=wrong))
     return status
 
 

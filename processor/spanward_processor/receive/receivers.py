@@ -155,6 +155,7 @@ class Receivers:
         app = http_app(
             intake,
             parts.gate,
+            self._pipeline.deployments.announce,
             most_bytes=limits.message_bytes,
             most_ratio=limits.compression_ratio,
             header_bytes=limits.header_bytes,

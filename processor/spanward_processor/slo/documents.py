@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.alias_generators import to_camel
 
-_UNITS_S: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+from spanward_processor.slo.lengths import length_s
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _DIGITS: Final = 12  # of a share that was written in percent: 99.99 is 0.9999, and not a little less
@@ -19,18 +19,6 @@ REFERENCE: Final = "(reference)"
 INLINE: Final = "(inline)"
 
 _T = TypeVar("_T")
-
-
-def length_s(text: str) -> float:
-    """Return the seconds of a length of time such as 5m or 30d.
-
-    Raises:
-        ValueError: It is none; says what it must be.
-    """
-    number, unit = text[:-1], text[-1:]
-    if not (number.isascii() and number.isdigit() and unit in _UNITS_S and int(number) > 0):
-        raise ValueError("must be a number and one of m, h, d, w, such as 5m or 30d; only those are kept")
-    return int(number) * _UNITS_S[unit]
 
 
 def _checked_length(text: str) -> str:

@@ -26,9 +26,9 @@ from spanward_processor.slo.documents import (
     Policy,
     Rows,
     Slo,
-    length_s,
 )
 from spanward_processor.slo.ledger import LEVELS, LONGEST_S
+from spanward_processor.slo.lengths import length_s
 from spanward_processor.slo.objective import (
     DEFAULT_BURNS,
     MOST,

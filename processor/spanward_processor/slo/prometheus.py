@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from spanward import semconv
+from spanward_processor.slo.lengths import prometheus_length
 from spanward_processor.slo.objective import DAY_S, Burn, Objective, Severity
-from spanward_processor.slo.words import prometheus_length, show_goal
+from spanward_processor.slo.words import show_goal
 
 _EVENTS: Final = semconv.METRIC_SLO_EVENTS.replace(".", "_")  # as `telemetry.listen` shows it to Prometheus
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from spanward_processor.features import show_count, show_seconds, show_share
 from spanward_processor.slo.burning import Counted, Standing
+from spanward_processor.slo.lengths import show_length
 from spanward_processor.slo.objective import Burn, Objective, Op, Source
 
 _OPS: Final = {Op.LTE: "at most", Op.LT: "below", Op.GTE: "at least", Op.GT: "above"}
@@ -15,23 +16,6 @@ _NOUNS: Final = {
     Source.SPARSITY: "sparsity",
     Source.SCORE: "score",
 }
-_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-
-
-def show_length(seconds: float) -> str:
-    """Return a length of time as a person says it: 1 h, 30 min, 5 d."""
-    for unit, size in _UNITS:
-        if seconds >= size and (seconds % size == 0 or seconds >= 10 * size):
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.3g} s"
-
-
-def prometheus_length(seconds: float) -> str:
-    """Return a length of time as Prometheus writes it: 1h, 30m, 3d."""
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds * 1e3:.0f}ms"
 
 
 def show_goal(objective: Objective) -> str:

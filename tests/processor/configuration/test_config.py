@@ -290,6 +290,12 @@ BOUNDS: dict[str, dict[str, tuple[float | None, float | None]]] = {
         "flagged_rows_ratio": (0, None),
         "half_life_s": (None, 1e9),
     },
+    "dora": {
+        "settle_s": (None, 3600),
+        "min_requests": (1, 10_000),
+        "fails_within_s": (None, 1e9),
+        "deployments": (1, 1_000_000),
+    },
     "limits": {
         "message_bytes": (1, 64 << 20),
         "in_flight_bytes": (1, 1 << 40),

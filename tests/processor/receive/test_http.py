@@ -72,7 +72,13 @@ class Intake:
 def app_of(intake: Intake, gate: Gate | None = None, body_s: float = 20.0, buffered_bytes: int = 1 << 30) -> ASGIApp:
     """Return a receiver with small limits."""
     return http_app(
-        intake, gate or Gate(), most_bytes=MOST, most_ratio=100.0, body_s=body_s, buffered_bytes=buffered_bytes
+        intake,
+        gate or Gate(),
+        lambda _: 0,
+        most_bytes=MOST,
+        most_ratio=100.0,
+        body_s=body_s,
+        buffered_bytes=buffered_bytes,
     )
 
 

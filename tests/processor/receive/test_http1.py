@@ -161,7 +161,7 @@ class Nobody:
 
 def receiver(body_s: float = 0.4) -> Any:
     """Return the real receiver, with little patience for bodies."""
-    return http_app(Nobody(), Gate(), most_bytes=1 << 20, most_ratio=100.0, body_s=body_s)
+    return http_app(Nobody(), Gate(), lambda _: 0, most_bytes=1 << 20, most_ratio=100.0, body_s=body_s)
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 100000", b"transfer-encoding: chunked"])
