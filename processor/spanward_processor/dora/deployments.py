@@ -60,6 +60,8 @@ class Deployments:
 
     def note(self, batch: SpanBatch, rows: Rows) -> Versions | None:
         """Return what a request says of versions, None where it is nothing; the directory must not change meanwhile."""
+        if self._traffic.is_silent(batch):
+            return None
         with self._lock:
             return self._traffic.note(batch, rows)
 

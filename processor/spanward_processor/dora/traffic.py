@@ -10,7 +10,7 @@ import numpy as np
 from spanward_processor.columns import SpanBatch
 from spanward_processor.dora.origins import Origin, origin_of
 from spanward_processor.dora.subjects import Part, Subject
-from spanward_processor.dora.tally import Tally, columns_of, tallies_of
+from spanward_processor.dora.tally import Columns, Tally, tallies_of
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import RoleTable
@@ -52,7 +52,7 @@ class Traffic:
 
     def __init__(self, directory: KeyDirectory, roles: RoleTable, width_ns: int) -> None:
         self._directory = directory
-        self._columns = columns_of(roles)
+        self._columns = Columns.of(roles)
         self._width_ns = width_ns
         self._looked_at = 1  # series whose commit was asked for; key 0 is nobody's
         self._texts: dict[int, str] = {}
@@ -71,6 +71,10 @@ class Traffic:
             self._name(tally, batch)
         return Versions(tallies) if tallies else None
 
+    def is_silent(self, batch: SpanBatch) -> bool:
+        """Return whether a request brings no series and names no version of a part: most do not, and cost this glance."""
+        return self._directory.named == self._looked_at and not batch.codes[self._columns.every].any()
+
     def _look_at_series(self, batch: SpanBatch, rows: Rows) -> None:
         """Note the commit of each series that a request brings."""
         for key in range(self._looked_at, self._directory.named):
@@ -81,7 +85,7 @@ class Traffic:
         self._looked_at = self._directory.named
 
     def _name(self, tally: Tally, batch: SpanBatch) -> None:
-        column = dict(self._columns)[tally.part]
+        column = self._columns.of_part[tally.part]
         for key, code, row in zip(tally.keys.tolist(), tally.codes.tolist(), tally.rows.tolist(), strict=True):
             if code not in self._texts:
                 _keep(self._texts, code, text_at(batch, column, row))
