@@ -35,6 +35,7 @@ from spanward_processor.panorama import Panorama
 from spanward_processor.pruning import MixedError, Refusals, find_refusals, pruned
 from spanward_processor.roles import role_table
 from spanward_processor.signals import Encoded
+from spanward_processor.slo.burning import Standing as Budget
 from spanward_processor.slo.watch import Marks, Watch
 from spanward_processor.texts import Texts
 from spanward_processor.windows.event_time import Windows
@@ -353,6 +354,11 @@ class Pipeline:
     def spent(self) -> dict[tuple[str, str], float]:
         """Return the seconds each detector took, by its name and by work: `rows` or `windows`."""
         return self._judge.spent.seconds()
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """How each objective stood when it was last judged."""
+        return self.objectives.standings if self.objectives else ()
 
     @property
     def most_keys(self) -> int:

@@ -143,7 +143,7 @@ def _objectives(pipeline: Pipeline) -> dict[Metric, Read]:
 
     def each(read: Callable[[Budget], float | None]) -> Read:
         def values() -> Iterable[tuple[float, Labels]]:
-            for budget in pipeline.objectives.standings if pipeline.objectives else ():
+            for budget in pipeline.budgets:
                 value = read(budget)
                 if value is not None:
                     yield value, _goal(budget.objective)
@@ -151,7 +151,7 @@ def _objectives(pipeline: Pipeline) -> dict[Metric, Read]:
         return values
 
     def burn_rates() -> Iterable[tuple[float, Labels]]:
-        for budget in pipeline.objectives.standings if pipeline.objectives else ():
+        for budget in pipeline.budgets:
             for counted in budget.windows:
                 yield (
                     budget.burn_rate(counted),

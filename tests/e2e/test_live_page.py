@@ -15,8 +15,12 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 import running
 from requiring import require_peer
 from spanward import semconv
+from spanward_processor.dora.deployment import Deployment
+from spanward_processor.dora.report import Measured
+from spanward_processor.dora.subjects import Part, Subject
 from spanward_processor.findings import Finding, Series, Severity, State
 from spanward_processor.live.testing import NOTHING, ScriptedSource, served
+from spanward_processor.live.view import BudgetView, BurnView, CanaryView, DoraView, GuardView, History, SeriesView
 from spanward_processor.warmup import warm_up
 
 pytestmark = pytest.mark.chromium
@@ -128,6 +132,12 @@ class Sender:
         return request.SerializeToString()
 
 
+NOW_NS = 1_795_489_800_000_000_000
+_SERIES = SeriesView(
+    1, Series("support", "router", "2.1"), "ready", 1.0, "", 1.0, 0.0, 0.01, 0.02, None, (), History((), (), (), (), ())
+)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """One browser for all tests here."""
@@ -222,6 +232,49 @@ def test_findings_of_one_incident_stand_together(watch: Callable[..., Watched]) 
         expect(beside.locator("article")).to_be_hidden()
         beside.locator("summary").click()
         expect(beside.locator("article")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_budgets_canaries_and_deployments_are_shown(watch: Callable[..., Watched], width: int) -> None:
+    """Each has a panel with its numbers; hostile names break no layout."""
+    name = "<img src=x>" + "r" * 2000
+    stable, canary = Series("support", name, "2.0"), Series("support", name, "2.1")
+    guard = GuardView("latency", "typical latency", "60 ms", "120 ms", "x2, between x1.6 and x2.4", safe=False)
+    action = (NOW_NS, True, "roll-back of router: flag set")
+    subject = Subject("support", name, Part.MODEL)
+    shown = replace(
+        NOTHING,
+        counts=replace(NOTHING.counts, accepted=1),
+        series=(_SERIES,),
+        budgets=(
+            BudgetView(
+                "answered", name, "99.9 %", 86_400.0, -0.25, 9000, 12, None, (BurnView(3600.0, 20.0, 14.4),), "critical"
+            ),
+        ),
+        canaries=(
+            CanaryView(stable, canary, "roll_back", "slower", 0.1, (900, 100), NOW_NS, NOW_NS, (guard,), (action,)),
+        ),
+        dora=DoraView(
+            (Measured(subject, "2.1", 86_400.0, 4, 4.0, 1, 0.25, 90.0, 0, 1, 0.25, 7200.0, 4),),
+            (Deployment(0, subject, "2.1", "2.0", NOW_NS, failed_ns=NOW_NS, cause="rolled back to 2.0"),),
+        ),
+    )
+    with served(ScriptedSource(shown)) as url:
+        watched = watch(url, width=width)
+        page = watched.page
+        budgets, canaries, deployments = (
+            page.get_by_role("region", name=title) for title in ("Objectives", "Canaries", "Deployments in 30 days")
+        )
+        expect(budgets).to_contain_text("-25 % of the budget of 1 d left")
+        expect(budgets.locator(".over")).to_contain_text("20x of 14.4x")
+        expect(canaries).to_contain_text("10 % of the requests")
+        expect(canaries.locator("table")).to_contain_text("x2, between x1.6 and x2.4")
+        expect(canaries.locator(".actions")).to_contain_text("done roll-back of router")
+        expect(deployments.locator("table")).to_contain_text("4 (4 a day)")
+        expect(deployments.locator(".newest")).to_contain_text("failed: rolled back to 2.0; not over")
+        assert page.locator('img[src="x"]').count() == 0
+        assert watched.width() == width
+        assert watched.complaints == []
 
 
 def test_lost_connection_is_shown_and_recovers_by_itself(watch: Callable[..., Watched]) -> None:

@@ -219,6 +219,11 @@ class Canaries:
         """What is known of every canary, as of the newest window."""
         return self._verdicts
 
+    @property
+    def answers(self) -> tuple[Verdict, ...]:
+        """What is known of each model's canary, or was when its trial ended; the newest first."""
+        return tuple(sorted(self._answers.values(), key=lambda one: -one.at_ns))
+
     def ask(self, service: str, model: str) -> Verdict | None:
         """Return what is known of a model's canary, or was when its trial ended; None where there was no trial.
 

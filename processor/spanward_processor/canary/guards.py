@@ -193,5 +193,6 @@ def _shown(column: int, start: int, arm: int, look: _Look, sums: Sums) -> str:
 def _in_words(effect: float, low: float, high: float, look: _Look) -> str:
     if not look.relative:
         return f"{effect:+.2f}, between {low:+.2f} and {high:+.2f}"
-    upper = f"{high:.3g}" if math.isfinite(high) else "any"
-    return f"x{effect:.3g}, between x{low:.3g} and x{upper}"
+    if not math.isfinite(high):
+        return f"at least x{low:.3g}" if low > 0 else "not known yet"
+    return f"x{effect:.3g}, between x{low:.3g} and x{high:.3g}"

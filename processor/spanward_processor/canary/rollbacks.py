@@ -5,18 +5,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from spanward_processor.canary.executors import EXECUTORS
 from spanward_processor.canary.executors.base import Executor, ExecutorError, RollBack
 from spanward_processor.canary.section import CanaryConfig
-from spanward_processor.canary.telling import finding_of
+from spanward_processor.canary.telling import ROLL_BACK, finding_of
 from spanward_processor.canary.verdict import Verdict
 from spanward_processor.findings import Finding, Severity, State
 
 _log = logging.getLogger(__name__)
-
-_ASPECT: Final = "roll_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +127,4 @@ class RollBacks:
         reason = f"roll-back of {series.model} from {series.version} to {verdict.stable.version}: {what}"
         _log.warning("roll_back model=%r done=%s reason=%r", series.model, done, reason)
         state, severity = (State.RESOLVED, Severity.INFO) if done else (State.OPENED, Severity.CRITICAL)
-        await self._tell(finding_of(verdict, state, aspect=_ASPECT, reason=reason, severity=severity))
+        await self._tell(finding_of(verdict, state, aspect=ROLL_BACK, reason=reason, severity=severity))

@@ -7,6 +7,9 @@ from spanward_processor.canary.verdict import Verdict
 from spanward_processor.findings import Finding, Severity, State
 
 DETECTOR: Final = "canary"
+ROLL_BACK: Final = "roll_back"
+"""Aspect of the finding that tells what was done about a canary."""
+
 _KINDS: Final = {
     "latency": "performance",
     "tail": "performance",

@@ -31,6 +31,28 @@ detection:
   learning:
     windows: 15
     rows: 120
+slo:
+  documents:
+    - apiVersion: openslo/v1
+      kind: SLO
+      metadata: {{name: answered}}
+      spec:
+        service: support-desk
+        indicator:
+          spec:
+            ratioMetric:
+              bad: {{metricSource: {{type: spanward, spec: {{status: error}}}}}}
+              total: {{metricSource: {{type: spanward}}}}
+        objectives: [{{targetPercent: 99.9}}]
+    - apiVersion: openslo/v1
+      kind: SLO
+      metadata: {{name: in-time}}
+      spec:
+        service: support-desk
+        indicator:
+          spec:
+            thresholdMetric: {{metricSource: {{type: spanward, spec: {{value: latency_s}}}}}}
+        objectives: [{{op: lt, value: 0.1, targetPercent: 95}}]
 """
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from spanward_processor.canary.telling import ROLL_BACK
 from spanward_processor.columns import SpanBatch
 from spanward_processor.dora.announcements import Announcement, Announcements
 from spanward_processor.dora.deployment import Deployment
@@ -27,8 +28,6 @@ MOST_SUBJECTS: Final = 1000
 
 MOST_FINDINGS: Final = 1000
 """Findings that wait until it is known who was in charge; then the oldest is forgotten."""
-
-ROLL_BACK: Final = "roll_back"  # aspect of the finding that tells of an executed roll-back
 
 
 class Deployments:

@@ -1,11 +1,18 @@
 """The pipeline as the live page sees it."""
 
+from typing import Final
+
 from spanward_processor import counts as running
 from spanward_processor.configuration.config import Config
+from spanward_processor.dora.report import measure
 from spanward_processor.findings import Finding
-from spanward_processor.live.view import Counts, History, SeriesView, Snapshot
+from spanward_processor.live.panels import budget_view, canary_view
+from spanward_processor.live.view import Counts, DoraView, History, SeriesView, Snapshot
 from spanward_processor.panorama import Standing
 from spanward_processor.pipeline import Pipeline
+
+_MOST_CANARIES: Final = 32
+_MOST_DEPLOYMENTS: Final = 50
 
 
 class PipelineSource:
@@ -19,6 +26,7 @@ class PipelineSource:
     """
 
     def __init__(self, pipeline: Pipeline, counts: running.Counts, config: Config, version: str) -> None:
+        self._pipeline = pipeline
         self._panorama = pipeline.panorama
         self._counts = counts
         self.config = config
@@ -26,7 +34,8 @@ class PipelineSource:
 
     def snapshot(self) -> Snapshot:
         """Return how everything stands now."""
-        counts = self._counts
+        counts, findings = self._counts, self._panorama.findings()
+        measured, deployed = measure(self._pipeline.deployments)
         return Snapshot(
             version=self._version,
             started_ns=self._panorama.started_ns,
@@ -42,7 +51,12 @@ class PipelineSource:
                 annotated=counts.annotated,
             ),
             series=tuple(_view(standing) for standing in self._panorama.standings()),
-            findings=self._panorama.findings(),
+            findings=findings,
+            budgets=tuple(budget_view(standing, findings) for standing in self._pipeline.budgets),
+            canaries=tuple(
+                canary_view(verdict, findings) for verdict in self._pipeline.canaries.answers[:_MOST_CANARIES]
+            ),
+            dora=DoraView(measured, deployed[:_MOST_DEPLOYMENTS]),
         )
 
     def transitions(self, after: int) -> tuple[tuple[int, Finding], ...]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from spanward_processor.dora.deployment import Deployment
+from spanward_processor.dora.report import Measured
 from spanward_processor.findings import Finding, Series
 
 
@@ -59,6 +61,104 @@ class SeriesView:
 
 
 @dataclass(frozen=True, slots=True)
+class BurnView:
+    """How fast a budget burns in one window.
+
+    Args:
+        window_s: Length of the window, seconds.
+        rate: Times the pace at which the budget lasts exactly its period.
+        due: Pace at which a rule about this window alerts, None where it is the short window of others.
+    """
+
+    window_s: float
+    rate: float
+    due: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """How one objective stands.
+
+    Args:
+        name: Its name.
+        of: Whose rows count, in words.
+        asks: What it asks for, in words.
+        period_s: Period of the budget, seconds.
+        left: Share of the budget that is left, negative once it is overdrawn.
+        rows: Rows of the period so far.
+        bad: Bad ones among them.
+        exhausted_in_s: Time until it is gone at the pace of the last hour, seconds; None while that uses nothing up.
+        burns: How fast it burns in each window, shortest first.
+        severity: `critical` or `warning` while an alert holds, else empty.
+    """
+
+    name: str
+    of: str
+    asks: str
+    period_s: float
+    left: float
+    rows: int
+    bad: int
+    exhausted_in_s: float | None
+    burns: tuple[BurnView, ...]
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuardView:
+    """How one guard of a canary stands; effects in words, with their interval."""
+
+    name: str
+    what: str
+    stable: str
+    canary: str
+    effect: str
+    safe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryView:
+    """How one canary stands.
+
+    Args:
+        stable: The version to go back to.
+        canary: The version on trial.
+        decision: `continue`, `promote` or `roll_back`.
+        reason: The sentence for a person.
+        share: The canary's share of both versions' requests.
+        requests: Requests of the stable version and of the canary.
+        began_ns: When both were first seen together, Unix nanoseconds.
+        decided_ns: When it was decided, Unix nanoseconds; 0 while it is not.
+        guards: Each guard, strongest evidence first.
+        actions: What was done about it, newest first: time in Unix nanoseconds, whether it succeeded, and the sentence.
+    """
+
+    stable: Series
+    canary: Series
+    decision: str
+    reason: str
+    share: float
+    requests: tuple[int, int]
+    began_ns: int
+    decided_ns: int
+    guards: tuple[GuardView, ...]
+    actions: tuple[tuple[int, bool, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DoraView:
+    """Deployments of the last 30 days.
+
+    Args:
+        subjects: The five metrics of each subject.
+        newest: The newest deployments, newest first.
+    """
+
+    subjects: tuple[Measured, ...] = ()
+    newest: tuple[Deployment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """Running totals of spans since the start."""
 
@@ -83,6 +183,9 @@ class Snapshot:
         counts: Running totals.
         series: Each series and slice.
         findings: Latest state of each finding: open ones first, newest first.
+        budgets: How each objective stands.
+        canaries: How each canary stands, also of trials that have ended.
+        dora: What was deployed.
         receiver: `HOST:PORT` where OTLP is received; empty when it is not told.
     """
 
@@ -94,6 +197,9 @@ class Snapshot:
     counts: Counts
     series: tuple[SeriesView, ...]
     findings: tuple[Finding, ...]
+    budgets: tuple[BudgetView, ...] = ()
+    canaries: tuple[CanaryView, ...] = ()
+    dora: DoraView = DoraView()
     receiver: str = ""
 
 

@@ -31,6 +31,16 @@ export function share(value) {
   return `${Number(percent.toPrecision(2))} %`;
 }
 
+// What is left of a budget, which may be less than nothing.
+export function signedShare(value) {
+  return value < 0 ? `-${share(-value)}` : share(value);
+}
+
+// A burn rate: how many times faster than a budget lasts.
+export function pace(value) {
+  return `${value >= 100 ? whole.format(value) : Number(value.toPrecision(3))}x`;
+}
+
 export function duration(value) {
   const total = Math.max(0, Math.round(value));
   const parts = [

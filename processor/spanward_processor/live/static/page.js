@@ -1,6 +1,9 @@
 // Entry: follows the event stream and draws what it says.
 
 import { html, render } from "./vendor/htm-preact.js";
+import { Budgets } from "./budgets.js";
+import { Canaries } from "./canaries.js";
+import { Deployments } from "./deployments.js";
 import { Findings } from "./findings.js";
 import { moment } from "./format.js";
 import { Header } from "./header.js";
@@ -51,6 +54,9 @@ function Page() {
         ? html`<${NoSpans} snapshot=${snapshot} />`
         : html`<${Findings} snapshot=${snapshot} families=${all} />
             <section class="all-series" aria-label="Series">
+              <${Canaries} canaries=${snapshot.canaries} />
+              <${Budgets} budgets=${snapshot.budgets} />
+              <${Deployments} dora=${snapshot.dora} />
               ${all.map(
                 (family) =>
                   html`<${Series}
