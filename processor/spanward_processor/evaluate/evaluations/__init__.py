@@ -12,6 +12,7 @@ from spanward_processor.evaluate.evaluations import (
     nab,
     poisoned_channel,
     root_cause,
+    slo_alerts,
 )
 
 EVALUATIONS: Final[tuple[Evaluation, ...]] = (
@@ -23,5 +24,6 @@ EVALUATIONS: Final[tuple[Evaluation, ...]] = (
     nab.EVALUATION,
     poisoned_channel.EVALUATION,
     root_cause.EVALUATION,
+    slo_alerts.EVALUATION,
 )
 """Every evaluation, in the order in which they are run; a test compares this tuple with the folder."""
