@@ -1,7 +1,8 @@
 """A server that speaks the wire format of OpenAI's API, as others speak it too: whole answers, streamed ones, and errors.
 
 The model's name says how it behaves: `fails` answers 500, `limited` 429, `breaks` drops the connection in the middle of a stream,
-`complains` sends an error as an event, `waits` never ends. Any other one answers.
+`complains` sends an error as an event, `waits` never ends. Of responses `failed`, `filtered` and `errs` come to an end that is none, as
+their status or an event says, and `rambles` puts a message where a code belongs. Any other one answers.
 Source: OpenAI API reference: chat completions, responses, completions, embeddings, and their streaming events.
 """
 
@@ -32,6 +33,11 @@ RESPONSE_USAGE = {
     "output_tokens": COMPLETION_TOKENS,
     "output_tokens_details": {"reasoning_tokens": REASONING},
     "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS,
+}
+_ENDS = {
+    "failed": {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "hidden-message"}},
+    "rambles": {"status": "failed", "error": {"code": "hidden message", "message": "hidden-message"}},
+    "filtered": {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
 }
 _ERRORS = {"fails": (500, "server_error"), "limited": (429, "rate_limit_exceeded")}
 
@@ -88,7 +94,7 @@ class OpenAIServer:
             return refused
         if asked.get("stream"):
             return _streamed(asked, _response_events(asked), done=False)
-        return JSONResponse(_response(asked, "completed"))
+        return JSONResponse(_response(asked, "completed") | _ENDS.get(asked["model"], {}))
 
 
 def _head(kind: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -154,10 +160,17 @@ def _response_events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         {"type": "response.content_part.added", "part": part, **place},
         *({"type": "response.output_text.delta", "delta": word, "logprobs": [], **place} for word in WORDS),
         {"type": "response.output_text.done", "text": "".join(WORDS), "logprobs": [], **place},
-        {"type": "response.completed", "response": _response(asked, "completed")},
+        _last_event(asked),
     ]
     for number, event in enumerate(events):
         yield event | {"sequence_number": number}
+
+
+def _last_event(asked: dict[str, Any]) -> dict[str, Any]:
+    if asked["model"] == "errs":
+        return {"type": "error", "code": "server_error", "message": "hidden-message", "param": None}
+    response = _response(asked, "completed") | _ENDS.get(asked["model"], {})
+    return {"type": f"response.{response['status']}", "response": response}
 
 
 def _streamed(asked: dict[str, Any], events: Iterator[dict[str, Any]], *, done: bool) -> Response:

@@ -5,6 +5,7 @@ chat's stream is known only where the caller asked for it (`stream_options={"inc
 A call lasts until its stream ends, however it ends; retries of the client are part of it.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from importlib import import_module
@@ -24,6 +25,7 @@ Client = Any  # what of openai is used has no types that hold for all its versio
 
 _RAW_HEADER: Final = "x-stainless-raw-response"  # by which the client itself knows that a raw response is asked for
 _ROLES_OF_ASKING: Final = frozenset({"user", "tool", "function"})
+_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KEPT_MODELS: Final = 256
 _NOTHING_ASKED: Final = object()
 
@@ -238,9 +240,30 @@ def _reader(call: Call, asked: Mapping[str, Any]) -> Callable[[object], Outcome]
         outcome = of_response(response) or NOTHING
         if outcome.served is not None and outcome.served != model and semconv.MODEL_VERSION not in call.facts:
             call.set(version=outcome.served)
+        if (error := _error_in(response)) is not None:
+            call.set(error=error)
         return outcome
 
     return read
+
+
+def _error_in(response: Any) -> str | None:
+    """Return what went wrong where it is not raised: Responses tell of it by their status, their streams by events too."""
+    if getattr(response, "type", None) == "error":
+        return _kind(getattr(response, "code", None), "error")
+    whole = getattr(response, "response", response)
+    if getattr(whole, "object", None) != "response":
+        return None
+    if whole.status == "failed":
+        return _kind(getattr(whole.error, "code", None), "failed")
+    if whole.status == "incomplete":
+        return _kind(getattr(whole.incomplete_details, "reason", None), "incomplete")
+    return None
+
+
+def _kind(given: object, otherwise: str) -> str:
+    """Return the code of an error where it is one: servers that only resemble OpenAI's may send a message in its place."""
+    return given if isinstance(given, str) and _CODE.fullmatch(given) else otherwise
 
 
 def _raw(asked: Mapping[str, Any]) -> str | None:

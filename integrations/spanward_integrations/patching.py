@@ -33,7 +33,16 @@ class Patches:
         before = cast("dict[str, object]", vars(owner)).get(name, _INHERITED)
         # An inherited class method must not be bound to the owner: it is asked for classes that derive from it.
         original = getattr_static(owner, name) if before is _INHERITED else before
-        self.put(owner, name, cast("Any", wrapt).FunctionWrapper(original, wrapper, enabled=lambda: self._on))
+        self.put(owner, name, self.around(original, wrapper))
+
+    def around(self, function: object, wrapper: Wrapper) -> Any:
+        """Return a function with a wrapper around it, for whoever shall call it; `undo` switches the wrapper off.
+
+        Args:
+            function: What is called.
+            wrapper: What is called instead.
+        """
+        return cast("Any", wrapt).FunctionWrapper(function, wrapper, enabled=lambda: self._on)
 
     def put(self, owner: Any, name: str, replacement: object) -> None:
         """Put something of ours in the place of what a class or module has.

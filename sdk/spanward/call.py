@@ -103,6 +103,7 @@ class Call:
         client: object = None,
         trust: str = CLAIMED,
         dimensions: Mapping[str, object] | None = None,
+        error: str | None = None,
     ) -> None:
         """Say something of the call; what is said here wins over what is found otherwise. Nothing is ever raised.
 
@@ -121,10 +122,14 @@ class Call:
             client: Who asks; only its keyed hash leaves.
             trust: `authenticated` where the transport vouches for the client.
             dimensions: Further slices of low cardinality.
+            error: Kind of what went wrong where nothing is raised, as an error inside a response: the span is then one that
+                failed. Not a message.
         """
+        facts = self.facts
+        if error is not None:  # metrics tell it too, of calls that nobody records
+            facts[semconv.ERROR_TYPE] = error[:LONGEST_TEXT]
         if not self.recording:
             return
-        facts = self.facts
         try:
             if input is not _NONE:
                 self._rows = self.observation.tell_input(facts, (input,))
@@ -149,8 +154,8 @@ class Call:
                     facts[name] = str(value)[:LONGEST_TEXT]
             tell_client(facts, client, trust)
             tell_dimensions(facts, dimensions or {})
-        except Exception as error:  # noqa: BLE001 - values may be of any class
-            _setting.swallow(error)
+        except Exception as failure:  # noqa: BLE001 - values may be of any class
+            _setting.swallow(failure)
 
     def item(self, outcome: Outcome) -> None:
         """Count one item of a batch or a stream; where items are events it becomes one.
@@ -264,13 +269,12 @@ class Call:
             self._outer.add_loading(took_ns)
         self.load_ns += took_ns
 
-    def end(self, result: object = _NONE, *, end_time: int | None = None, error: BaseException | None = None) -> None:
+    def end(self, result: object = _NONE, *, end_time: int | None = None) -> None:
         """End a call; what it returned is read, and not kept.
 
         Args:
             result: What the model answers.
             end_time: When it ended, nanoseconds since the epoch; default now.
-            error: What it raised, as `fail` has it.
         """
         if self._ended:
             return
@@ -285,7 +289,7 @@ class Call:
             if result is not _NONE and (recording or (mode == ALL and self.owns)):
                 self._read(result)
             if recording:
-                self._tell(error)
+                self._tell()
         except Exception as failure:  # noqa: BLE001
             _telling.swallow(failure)
         if not self.owns:
@@ -307,9 +311,9 @@ class Call:
         if not self._ended:
             self.facts[semconv.ERROR_TYPE] = error_type(error)
             self._result = _NONE
-            self.end(error=error)
+            self.end()
 
-    def _tell(self, error: BaseException | None) -> None:
+    def _tell(self) -> None:
         """Gather what is known in the order of its weight, and give all of it to the span at once: each time is a lock."""
         facts = self.facts
         if self.items is not None:
@@ -330,7 +334,7 @@ class Call:
             facts[semconv.RUNTIME_WAIT_S] = self._wait_ns / NS_PER_S
         if self.load_ns:
             facts[semconv.RUNTIME_MODEL_LOAD_S] = self.load_ns / NS_PER_S
-        if error is not None:
+        if semconv.ERROR_TYPE in facts:
             self.span.set_status(_FAILED)
         self.span.set_attributes(facts)
 

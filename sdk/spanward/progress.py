@@ -12,6 +12,11 @@ from spanward.results import tell_outcome
 if TYPE_CHECKING:
     from spanward.call import Call
 
+COMPLETE: Final = "complete"
+ABANDONED: Final = "abandoned"
+CANCELLED: Final = "cancelled"
+FAILED: Final = "failed"
+
 NS_PER_S: Final = 1e9
 BRIEF_NS: Final = 100_000
 """CPU time of what takes less is not measured: reading the clock twice costs a tenth of a span, and tells nothing."""
@@ -91,13 +96,13 @@ class Progress:
 
         Args:
             call: The call it belongs to.
-            how: How it ended.
+            how: How it ended; one that told of an error has failed, though it came to its end.
         """
         if not call.recording:
             return
         facts = call.facts
         facts[semconv.STREAM_ITEMS] = self.count
-        facts[semconv.STREAM_END] = how
+        facts[semconv.STREAM_END] = FAILED if semconv.ERROR_TYPE in facts and how == COMPLETE else how
         facts[semconv.STREAM_CONSUMER_S] = self._consumer_ns / NS_PER_S
         if self.count:
             facts[semconv.STREAM_FIRST_ITEM_S] = self._first_ns / NS_PER_S

@@ -16,17 +16,12 @@ from opentelemetry.context import Context, attach, get_current
 from spanward._guard import Guard
 from spanward.extract import outcome_of
 from spanward.outcome import Outcome, class_of
-from spanward.progress import Progress
+from spanward.progress import ABANDONED, CANCELLED, COMPLETE, FAILED, Progress
 from spanward.runtime import PAUSES
 from spanward.tracing import CALL, detach
 
 if TYPE_CHECKING:
     from spanward.call import Call
-
-COMPLETE: Final = "complete"
-ABANDONED: Final = "abandoned"
-CANCELLED: Final = "cancelled"
-FAILED: Final = "failed"
 
 Step = tuple[Token[Context], int, int]
 """What a step began with: how to detach, when, and the thread's CPU time where that is measured."""

@@ -373,6 +373,46 @@ def test_responses_and_their_streams_tell_usage(client: OpenAI, spans: CapturedS
     assert first[semconv.FEATURES_HASH] == second[semconv.FEATURES_HASH]
 
 
+UNHAPPY = {"failed": "rate_limit_exceeded", "filtered": "content_filter", "rambles": "failed", "errs": "server_error"}
+"""Models whose responses come to an end that is none, and what they name as its cause."""
+
+
+@pytest.mark.parametrize("model", UNHAPPY)
+def test_a_stream_that_tells_of_an_error_is_a_call_that_failed(
+    client: OpenAI, spans: CapturedSpans, model: str
+) -> None:
+    """Events of failure mark the span with their code, though the client raises nothing; a message is no code."""
+    events = list(client.responses.create(model=model, input=SECRET, stream=True))
+
+    assert events[-1].type in {"response.failed", "response.incomplete", "error"}
+    assert told(spans)[semconv.ERROR_TYPE] == UNHAPPY[model]
+    assert told(spans)[semconv.STREAM_END] == "failed"
+    assert only(spans).status.status_code is StatusCode.ERROR
+    assert "hidden" not in str(told(spans))
+
+
+def test_an_async_stream_that_tells_of_an_error_is_a_call_that_failed(url: str, spans: CapturedSpans) -> None:
+    """The async client's streams are read alike."""
+
+    async def ask() -> None:
+        async with async_client(url) as client:
+            async for _ in await client.responses.create(model="failed", input=SECRET, stream=True):
+                pass
+
+    asyncio.run(ask())
+
+    assert told(spans)[semconv.ERROR_TYPE] == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize("model", ["failed", "filtered"])
+def test_a_response_that_failed_is_a_call_that_failed(client: OpenAI, spans: CapturedSpans, model: str) -> None:
+    """A whole response says it by its status."""
+    client.responses.create(model=model, input=SECRET)
+
+    assert told(spans)[semconv.ERROR_TYPE] == UNHAPPY[model]
+    assert only(spans).status.status_code is StatusCode.ERROR
+
+
 def test_embeddings_tell_batch_and_tokens(client: OpenAI, spans: CapturedSpans) -> None:
     """Several texts are one call with a batch's size; there are no output tokens."""
     client.embeddings.create(model="embedder", input=["one", "two", "three"])

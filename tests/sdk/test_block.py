@@ -84,6 +84,18 @@ def test_a_block_that_raises_fails(spans: CapturedSpans) -> None:
     assert spans.finished[0].status.status_code is StatusCode.ERROR
 
 
+def test_an_error_that_nobody_raised_can_be_said(spans: CapturedSpans) -> None:
+    """A response that holds an error is a call that failed; what is raised after that wins."""
+    with spanward.inference("router") as call:
+        call.set(error="quota")
+    call = spanward.inference("router").start()
+    call.set(error="quota")
+    call.fail(ValueError())
+
+    assert [(span.attributes or {})[semconv.ERROR_TYPE] for span in spans.finished] == ["quota", "ValueError"]
+    assert [span.status.status_code for span in spans.finished] == [StatusCode.ERROR, StatusCode.ERROR]
+
+
 def test_what_is_said_after_the_end_changes_nothing(spans: CapturedSpans) -> None:
     """A call that is kept too long does no harm."""
     with spanward.inference("router") as call:

@@ -178,3 +178,14 @@ def test_a_meter_provider_is_made_only_beside_our_tracer_provider() -> None:
     ]
 
     assert printed == ["_ProxyMeterProvider", "MeterProvider"]
+
+
+def test_an_error_that_was_said_is_measured_though_nobody_samples() -> None:
+    """Metrics tell the kind of an error that was not raised, of calls without a span too."""
+    recorded = Recorded(ALWAYS_OFF)
+
+    with spanward.inference("m", **recorded.arguments) as call:
+        call.set(error="quota")
+
+    (point,) = recorded.points()[DURATION]
+    assert point.attributes[semconv.ERROR_TYPE] == "quota"

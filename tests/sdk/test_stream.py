@@ -16,7 +16,7 @@ from opentelemetry.context import get_current
 import spanward
 from captured import attributes_of
 from spanward import semconv
-from spanward.stream import ABANDONED, CANCELLED, COMPLETE, FAILED
+from spanward.progress import ABANDONED, CANCELLED, COMPLETE, FAILED
 from spanward.testing import CapturedSpans
 
 DEADLINE_S = 10.0
