@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 import triton_running
+from pytriton_case import PyTritonCase
 from serving import serving
 from spanward_integrations.base import Integration
 from spanward_integrations.testing import Case
@@ -240,8 +241,9 @@ class TritonCase(_WholeFramework):
         places: dict[str, dict[str, tuple[str, ...]]] = {
             "http": {"InferenceServerClient": ("infer", "async_infer"), "InferAsyncRequest": ("get_result",)},
             "http.aio": {"InferenceServerClient": ("infer",)},
-            "grpc": {"InferenceServerClient": ("infer", "async_infer")},
-            "grpc.aio": {"InferenceServerClient": ("infer",)},
+            "grpc": {"InferenceServerClient": ("infer", "async_infer", "start_stream", "async_stream_infer")},
+            "grpc._infer_stream": {"_InferStream": ("_init_handler",)},
+            "grpc.aio": {"InferenceServerClient": ("infer", "stream_infer")},
         }
         return {
             f"{module}.{owner}.{name}": vars(getattr(import_module(f"tritonclient.{module}"), owner))[name]
@@ -267,6 +269,7 @@ CASES: dict[str, Callable[[Integration], Case]] = {
     "huggingface": HuggingFaceCase,
     "onnxruntime": OnnxRuntimeCase,
     "openai": OpenAICase,
+    "pytriton": PyTritonCase,
     "sklearn": SklearnCase,
     "triton": TritonCase,
 }

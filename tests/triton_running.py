@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from threading import Timer
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from requiring import require_peer
 
 PYTHON: Final = os.environ.get("SPANWARD_TRITON_PYTHON", "")
 HERE: Final = Path(__file__).parent
+STARTS_WITHIN_S: Final = 90
 _LIBRARIES: Final = "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"
 
 
@@ -43,21 +45,21 @@ def require_server() -> None:
 
 
 @cache
-def server(otlp_url: str | None = None) -> Server:
+def server(otlp_url: str | None = None, endpoint: str = "") -> Server:
     """Return the server of this process, started when it is first asked for.
 
     Args:
         otlp_url: Where it sends its own spans; none are made by default.
+        endpoint: Where its models send theirs then.
     """
     require_server()
     ports = _free_ports()
-    # The model's stub would take another libpython than the interpreter's own, were that not found first.
+    # A model's stub would take another libpython than the interpreter's own, were that not found first.
     libraries = subprocess.run([PYTHON, "-c", _LIBRARIES], capture_output=True, text=True, check=True).stdout.strip()
-    command = [PYTHON, str(HERE / "triton_server.py"), *map(str, ports), *([otlp_url] if otlp_url else [])]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [PYTHON, str(HERE / "triton_server.py"), *map(str, ports), *([otlp_url, endpoint] if otlp_url else [])]
     running = subprocess.Popen(
         command,
-        env={**environment, "LD_LIBRARY_PATH": libraries},
+        env={**_environment(), "LD_LIBRARY_PATH": libraries},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -66,11 +68,27 @@ def server(otlp_url: str | None = None) -> Server:
     atexit.register(_stop, running)
     assert running.stdout is not None
     said: list[str] = []
+    giving_up = Timer(STARTS_WITHIN_S, running.kill)
+    giving_up.start()
     for line in running.stdout:
         said.append(line)
         if line == "ready\n":
+            giving_up.cancel()
             return Server(*ports)
     raise AssertionError("the Triton server did not start:\n" + "".join(said[-30:]))
+
+
+def check_there(program: str, *arguments: str) -> None:
+    """Run a program of the tests in the server's environment, and fail where it does.
+
+    Args:
+        program: Its file beside this one.
+        arguments: What it is given.
+    """
+    require_server()
+    command = [PYTHON, str(HERE / program), *arguments]
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def inputs(transport: str, *rows: float) -> list[Any]:
@@ -80,6 +98,10 @@ def inputs(transport: str, *rows: float) -> list[Any]:
     tensor = module.InferInput("features", list(features.shape), "FP32")
     tensor.set_data_from_numpy(features)
     return [tensor]
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def _free_ports() -> tuple[int, int]:

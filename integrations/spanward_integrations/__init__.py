@@ -9,6 +9,7 @@ INTEGRATIONS: Final[tuple[Integration, ...]] = (
     Integration("huggingface", framework="transformers", extra="huggingface", instrumentor="HuggingFaceInstrumentor"),
     Integration("onnxruntime", framework="onnxruntime", extra="onnxruntime", instrumentor="OnnxRuntimeInstrumentor"),
     Integration("openai", framework="openai", extra="openai", instrumentor="OpenAIInstrumentor"),
+    Integration("pytriton", framework="pytriton", extra="pytriton", instrumentor="PyTritonInstrumentor"),
     Integration("sklearn", framework="sklearn", extra="sklearn", instrumentor="SklearnInstrumentor"),
     Integration("triton", framework="tritonclient", extra="triton", instrumentor="TritonInstrumentor"),
 )

@@ -1,27 +1,22 @@
 """Triton clients: one client span per inference, over HTTP and gRPC, in threads, callbacks and coroutines.
 
 The trace goes along in the request's headers, which Triton continues. The version is what the server says it answered with: a
-client that asks for none leaves the choice to the server. Tensors never leave: they are counted, and hashed with the key.
+client that asks for none leaves the choice to the server. Tensors never leave: they are counted, and hashed with the key. Streams are
+followed in `triton_streams.py`.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from functools import lru_cache
 from importlib import import_module
-from inspect import signature
 from time import time_ns
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 from weakref import WeakKeyDictionary, finalize
 
-from opentelemetry.propagate import inject
-from opentelemetry.trace import SpanKind
-
-import spanward
-from spanward import Call, Inference
+from spanward import Call
 from spanward._guard import Guard
 from spanward_integrations.base import BaseInstrumentor
 from spanward_integrations.patching import Patches
-
-_MODELS: Final = 256  # a name may be what a stranger asked for
+from spanward_integrations.triton_requests import Models, answer_of, arguments_of, read, with_trace
+from spanward_integrations.triton_streams import Streams
 
 _asking: Final = Guard("observing what Triton is asked")
 _reading: Final = Guard("reading what Triton answered")
@@ -40,7 +35,7 @@ class TritonInstrumentor(BaseInstrumentor):
         return ("tritonclient >= 2.40",)
 
     def _instrument(self, **kwargs: Any) -> None:
-        clients = _Clients(kwargs)
+        clients, streams = _Clients(kwargs), Streams(kwargs)
         for transport in ("http", "grpc"):
             try:
                 plain: Any = import_module(f"tritonclient.{transport}")
@@ -54,6 +49,11 @@ class TritonInstrumentor(BaseInstrumentor):
                 self._patches.wrap(plain.InferAsyncRequest, "get_result", clients.get_result)
             else:
                 self._patches.wrap(plain.InferenceServerClient, "async_infer", clients.infer_with_callback)
+                self._patches.wrap(plain.InferenceServerClient, "start_stream", streams.start)
+                self._patches.wrap(plain.InferenceServerClient, "async_stream_infer", streams.infer)
+                self._patches.wrap(coroutines.InferenceServerClient, "stream_infer", streams.infer_in_coroutine)
+                inner: Any = import_module("tritonclient.grpc._infer_stream")
+                self._patches.wrap(inner._InferStream, "_init_handler", streams.open)  # noqa: SLF001 - where answers arrive
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - there is nothing to choose
         self._patches.undo()
@@ -83,9 +83,7 @@ class _Clients:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings: dict[str, Any] = {name: settings.get(name) for name in ("tracer_provider", "meter_provider")}
-        self._outcome: Callable[[Any], spanward.Outcome] | None = settings.get("outcome")
-        self._inference = lru_cache(_MODELS)(self._make_inference)
+        self._models = Models(settings)
         self._waiting: WeakKeyDictionary[Any, _Waiting] = WeakKeyDictionary()
 
     def infer(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -174,62 +172,17 @@ class _Clients:
     ) -> tuple[Call | None, dict[str, Any]]:
         """Return a call that has begun, and its arguments with the trace; no call where they do not fit the method."""
         with _asking:
-            try:
-                asked = signature(wrapped).bind(*args, **kwargs).arguments
-            except TypeError:  # the method itself says it better
+            asked = arguments_of(wrapped, args, kwargs)
+            if asked is None:
                 return None, kwargs
-            value = _value_of({one.name(): _array_of(one) for one in asked["inputs"]})
-            call = self._inference(str(asked["model_name"])).start(*(() if value is None else (value,)))
-            headers = dict(asked.get("headers") or {})
-            inject(headers, context=call.context())
-            return call, {**asked, "headers": headers}
+            call = self._models.start(asked)
+            return call, {**asked, "headers": with_trace(asked, call.context())}
         return None, kwargs
 
     def _end(self, call: Call, result: Any, at: int | None = None) -> None:
         with _reading:
             if not call.ended and call.recording:
                 response = result.get_response()
-                call.set(version=_read(response, "model_version") or None)
-                call.set(result=result if self._outcome is not None else _answer_of(result, response))
+                call.set(version=read(response, "model_version") or None)
+                call.set(result=result if self._models.outcome is not None else answer_of(result, response))
         call.end(end_time=at)
-
-    def _make_inference(self, model: str) -> Inference:
-        return spanward.inference(
-            model, framework="triton", span_kind=SpanKind.CLIENT, outcome=self._outcome, **self._settings
-        )
-
-
-def _read(message: Any, name: str) -> Any:
-    """Return a field of a response: JSON over HTTP, a message over gRPC."""
-    return cast("dict[str, Any]", message).get(name) if isinstance(message, dict) else getattr(message, name)
-
-
-def _answer_of(result: Any, response: Any) -> object:
-    """Return what a result holds: its only output, or all by name."""
-    names = [str(_read(output, "name")) for output in _read(response, "outputs") or ()]
-    return _value_of({name: result.as_numpy(name) for name in names})
-
-
-def _value_of(tensors: Mapping[str, Any]) -> object:
-    """Return the only tensor, or all by name; None where one lies in shared memory, which is not read."""
-    if not tensors or any(one is None for one in tensors.values()):
-        return None
-    return next(iter(tensors.values())) if len(tensors) == 1 else dict(tensors)
-
-
-def _array_of(tensor: Any) -> Any:
-    """Return an input as the array it was made of; None where its bytes are not in the request."""
-    import numpy as np
-
-    utils: Any = import_module("tritonclient.utils")
-    over_grpc = hasattr(tensor, "_get_content")
-    raw: bytes | None = tensor._get_content() if over_grpc else tensor._get_binary_data()  # noqa: SLF001 - it is not public
-    kind, shape = tensor.datatype(), list(tensor.shape())
-    if raw is None:
-        listed: Any = None if over_grpc else tensor._data  # noqa: SLF001 - JSON
-        return None if listed is None else np.array(listed, utils.triton_to_np_dtype(kind)).reshape(shape)
-    if kind == "BYTES":
-        return utils.deserialize_bytes_tensor(raw).reshape(shape)
-    if kind == "BF16":
-        return utils.deserialize_bf16_tensor(raw).reshape(shape)
-    return np.frombuffer(raw, utils.triton_to_np_dtype(kind)).reshape(shape)

@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 
 import spanward_integrations
+import triton_running
 from integration_cases import CASES
 from requiring import require_peer
 from spanward_integrations import INTEGRATIONS, Integration, testing
 from spanward_integrations.base import ENTRY_POINTS
 from spanward_integrations.testing import CHECKS, Case, Check, yield_checks
 
-NOT_INTEGRATIONS = {"base", "asgi", "naming", "patching", "testing"}
-"""The contract, the plain ASGI middleware, names that users give, patches, the kit."""
+NOT_INTEGRATIONS = {"base", "asgi", "naming", "patching", "pushed", "python_backend", "served", "testing"} | {
+    "triton_requests",
+    "triton_streams",
+}
+"""The contract, the plain ASGI middleware, names that users give, patches, the kit; what integrations of Triton share, and the decorator
+for models that Triton loads itself."""
 
 
-MARKS = {"huggingface": [pytest.mark.huggingface], "triton": [pytest.mark.triton]}
+MARKS = {one: [getattr(pytest.mark, one)] for one in ("huggingface", "triton")} | {"pytriton": [pytest.mark.triton]}
 CASE_BY_CASE = [pytest.param(one, id=one.name, marks=MARKS.get(one.extra, [])) for one in INTEGRATIONS]
 
 
@@ -35,7 +40,10 @@ def case_of(integration: Integration) -> Case:
 @pytest.mark.filterwarnings("default")  # frameworks warn of their own use of older names
 def test_integration(integration: Integration, check: Check) -> None:
     """Each integration passes each check of the kit."""
-    check(case_of(integration))
+    if integration.name == "pytriton":  # where it is, neither pytest is nor our numpy
+        triton_running.check_there("pytriton_case.py", check.__name__)
+    else:
+        check(case_of(integration))
 
 
 def test_registry_lists_every_file() -> None:

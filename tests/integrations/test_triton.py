@@ -12,11 +12,9 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-import spanward
 import triton_running
 from requiring import require_peer
-from running import backend, processor
-from spans import eventually, spans_of
+from spans import eventually
 from spanward import semconv
 from spanward.testing import CapturedSpans, capture_spans
 from spanward_integrations import INTEGRATIONS
@@ -28,7 +26,6 @@ pytestmark = [
 ]
 
 SERVER_ERROR: Final = "InferenceServerException"
-BOTH: Final = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"}
 WITHIN_S: Final = 30
 
 
@@ -183,48 +180,3 @@ def test_an_http_answer_that_nobody_takes_ends_its_span() -> None:
         span = only(spans)
 
     assert span.status.status_code is StatusCode.UNSET
-
-
-def test_one_trace_goes_from_the_client_through_triton_into_the_processor() -> None:
-    """Triton's own OTLP export arrives with our client's span above its own."""
-    with (
-        backend() as (kept, port),
-        processor(port, receiver=BOTH) as served,
-        capture_spans() as spans,
-    ):
-        server = triton_running.server(f"http://{served.http_address}/v1/traces")
-        for transport in ("http", "grpc"):
-            asked = client(transport, server)
-            with spanward.inference("caller"):
-                asked.infer("router", inputs(transport, 0.25))
-            asked.close()
-        calls = [span for span in spans.finished if span.kind is SpanKind.CLIENT]
-
-        def children(span: ReadableSpan) -> list[Any]:
-            assert span.context is not None
-            trace = span.context.trace_id.to_bytes(16, "big")
-            return [each for sent in list(kept.traces) for each in spans_of(sent) if each.trace_id == trace]
-
-        assert len(calls) == 2
-        assert eventually(lambda: all(len(children(span)) >= 3 for span in calls)), "Triton's spans must arrive"
-        for call in calls:
-            found = children(call)
-            assert call.context is not None
-            print(tree(call, found))
-            (root,) = [each for each in found if each.parent_span_id == call.context.span_id.to_bytes(8, "big")]
-            assert root.name == "InferRequest"
-
-
-def tree(call: ReadableSpan, found: list[Any]) -> str:
-    """Return a trace as lines, each span under its parent."""
-    assert call.context is not None
-    lines = [f"{call.name} (client, spanward.model.version={(call.attributes or {}).get(semconv.MODEL_VERSION)})"]
-
-    def add(parent: bytes, depth: int) -> None:
-        for each in found:
-            if each.parent_span_id == parent:
-                lines.append("  " * depth + each.name)
-                add(each.span_id, depth + 1)
-
-    add(call.context.span_id.to_bytes(8, "big"), 1)
-    return "\n".join(lines)

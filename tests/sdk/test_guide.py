@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import spanward
-from spanward import semconv, stream
+from spanward import progress, semconv
 
 GUIDE = Path(__file__).parents[2] / "docs" / "sdk.md"
 TEXT = GUIDE.read_text()
@@ -40,7 +40,7 @@ def test_every_argument_is_described() -> None:
 
 def test_every_end_of_a_stream_is_described() -> None:
     """And what is told of streams is named."""
-    ends = {stream.COMPLETE, stream.ABANDONED, stream.CANCELLED, stream.FAILED}
+    ends = {progress.COMPLETE, progress.ABANDONED, progress.CANCELLED, progress.FAILED}
     told = {value for name, value in vars(semconv).items() if name.startswith("STREAM_")}
 
     assert all(f"| `{end}`" in TEXT for end in ends)
