@@ -65,8 +65,11 @@ class Served:
                 asked.start_stream(lambda result, error: None)
                 asked.async_stream_infer(model, inputs(transport, *rows))
                 asked.stop_stream()
-        except Exception as error:
-            assert "secret" in str(error)
+        except import_module(
+            "tritonclient.utils"
+        ).InferenceServerException as refused:  # what a test of errors asks for
+            if "secret" not in str(refused):
+                raise
         finally:
             asked.close()
         assert eventually(lambda: len(spans.finished) > before), "the client's span must end"
@@ -113,10 +116,15 @@ def test_one_trace_goes_from_the_client_through_triton_to_the_model(
     served: Served, spans: CapturedSpans, transport: str, model: str
 ) -> None:
     """The client's span is above Triton's own, and these above the one of what answers; all arrive through the processor."""
-    with spanward.inference("caller"):
-        call, inside = served.ask(spans, transport, model, 0.25)
-    caller = spans.finished[-1].context
-    assert caller is not None
+    for _ in range(
+        5
+    ):  # this Triton now and then begins a trace of its own, over gRPC too: seen in one of some twenty requests
+        with spanward.inference("caller"):
+            call, inside = served.ask(spans, transport, model, 0.25)
+        caller = spans.finished[-1].context
+        assert caller is not None
+        if int.from_bytes(inside.trace_id, "big") == caller.trace_id:
+            break
     above = {"router": ["router", "python_backend_execute", "proxy_inference_callable"], "scorer": ["scorer"]}[model]
     wanted = ["InferRequest", *above, f"inference {model}"]
     assert eventually(lambda: set(wanted) <= {one.name for one in served.spans(caller.trace_id)}), (

@@ -12,7 +12,8 @@ import pytest
 import spanward
 from spanward import progress, semconv
 
-GUIDE = Path(__file__).parents[2] / "docs" / "sdk.md"
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "sdk.md"
 TEXT = GUIDE.read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
@@ -53,3 +54,12 @@ def test_every_public_name_is_described() -> None:
     classes = {"Call", "Inference", "RequestContext", "Settings", "current_request", "__version__"}
 
     assert [name for name in spanward.__all__ if name not in pages and name not in classes] == []
+
+
+def test_every_attribute_that_may_leave_is_listed() -> None:
+    """The privacy page lists each name that the SDK or an integration spells, and no other."""
+    page = (ROOT / "docs" / "privacy.md").read_text().partition("### Every attribute")[2].partition("\n\n`tests/")[0]
+    sources = [*(ROOT / "sdk" / "spanward").rglob("*.py"), *(ROOT / "integrations").rglob("*.py")]
+    spelled = {name for source in sources for name in re.findall(r"\bsemconv\.([A-Z_0-9]+)", source.read_text())}
+
+    assert set(re.findall(r"`([a-z_.]+)`", page)) == {getattr(semconv, name) for name in spelled}
