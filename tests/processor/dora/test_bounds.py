@@ -94,7 +94,7 @@ def test_a_window_without_anything_is_taken() -> None:
         nothing,
         np.empty(0),
         np.empty((0, 2), np.uint64),
-        Sample(nothing, nothing.astype(np.uint64), np.empty((0, 0), np.int16)),
+        Sample.empty(),
     )
     history.recorded.see(empty)
 
