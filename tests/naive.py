@@ -407,14 +407,19 @@ def coordinate(cell_bin: int | None) -> int:
     return -1 - sorted((0, index + 64, 511))[1]
 
 
+def rank(time: int, high: int, low: int) -> int:
+    """Return the rank of a row: a hash of trace and time."""
+    return mix64(high ^ mix64(low ^ time))
+
+
 def sample(
     rows: Iterable[tuple[int, int, int, int, list[int], list[int]]], most: int, unknown: int
 ) -> list[tuple[int, int, list[int], list[int]]]:
-    """Return key, rank, numbers and marks of the rows of each series with the smallest ranks; a row needs two numbers."""
+    """Return key, rank, numbers and marks of the rows of each series with the smallest ranks; a row needs a number."""
     ranked = sorted(
-        (key, mix64(high ^ mix64(low ^ time)), numbers, marks)
+        (key, rank(time, high, low), numbers, marks)
         for key, time, high, low, numbers, marks in rows
-        if key > 0 and sum(number != unknown for number in numbers) > 1
+        if key > 0 and any(number != unknown for number in numbers)
     )
     kept: Counter[int] = Counter()
     result: list[tuple[int, int, list[int], list[int]]] = []

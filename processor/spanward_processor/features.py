@@ -14,11 +14,13 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.columns import SpanBatch
+from spanward_processor.explain.measured import DATA, RUNTIME
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS, ZERO, bin_rows
 from spanward_processor.kernels.counting import Counted
 from spanward_processor.kernels.jit import Codes, Ints
 from spanward_processor.kernels.repeats import MOST_HASHES, Memory, mark_repeats
-from spanward_processor.roles import RoleTable
+from spanward_processor.kernels.sampling import TOLD, Spoken
+from spanward_processor.roles import NUMBER_ROLES, RoleTable
 
 
 class Aspect(IntEnum):
@@ -162,6 +164,12 @@ LOGGED_FEATURES: Final = int(_UNTALLIED.sum())
 """Features that are not tallied."""
 
 
+_TOLD_COLUMNS: Final = np.array([tuple(NUMBER_ROLES).index(role) for role in (*DATA, *RUNTIME)], np.int64)
+
+SILENT: Final = Spoken(np.empty(0, np.int64), np.empty((TOLD, 0)), _TOLD_COLUMNS)
+"""Rows that say nothing beside their bins."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The rows of a batch as detectors and windows see them.
@@ -171,12 +179,14 @@ class Rows:
         bins: (f, n) int64 bin per feature, `MISSING` where the row says nothing.
         time_ns: (n,) int64 event time: when the span ended.
         traces: (n, 2) uint64 trace id, big-endian halves; 0 where absent.
+        spoken: What they say beside their bins, to be kept of a few.
     """
 
     keys: Ints
     bins: Ints
     time_ns: Ints
     traces: Codes
+    spoken: Spoken = SILENT
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -218,4 +228,5 @@ def rows_of(batch: SpanBatch, keys: Ints, roles: RoleTable, recent: Memory) -> R
     texts = np.array([roles.text("decision"), roles.text("client"), roles.text("error")], np.int64)
     traces = np.zeros((len(batch), 2), np.uint64)
     bin_rows(batch.data, batch.facts, batch.codes, texts, batch.numbers, repeats, bins, traces)
-    return Rows(keys=keys, bins=bins, time_ns=batch.facts.end_ns, traces=traces)
+    spoken = Spoken(batch.facts.start_ns, batch.numbers, _TOLD_COLUMNS)
+    return Rows(keys, bins, batch.facts.end_ns, traces, spoken)

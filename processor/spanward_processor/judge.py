@@ -13,7 +13,7 @@ from spanward_processor.attribution.contributions import Contributions
 from spanward_processor.attribution.words import MOST_SLICES, deviating
 from spanward_processor.detectors.base import Account, Detector, Herald, Surprise
 from spanward_processor.evidence import Evidence, log10_threshold, together
-from spanward_processor.features import FEATURES
+from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import (
     Finding,
     Severity,
@@ -72,6 +72,8 @@ class Judge:
         window_s: Length of a window, seconds.
         false_alarms_per_day: The budget for all tests together.
         contributions: Who explains findings by slices; None leaves it at the slices that deviate themselves.
+        why: Says why the latency of a series rose, given the window, the series and when its finding opened; empty where nobody can
+            tell. None where nobody is asked.
     """
 
     def __init__(
@@ -83,8 +85,10 @@ class Judge:
         window_s: float,
         false_alarms_per_day: float,
         contributions: Contributions | None = None,
+        why: Callable[[Window, int, int], str] | None = None,
     ) -> None:
         self._contributions = contributions
+        self._why = why
         self._detectors = tuple(detectors)
         self.spent = Spent(detector.name for detector in self._detectors)
         self._slots = Slots()  # of streams ever under test, by whomever
@@ -266,18 +270,20 @@ class Judge:
         whole = claim[0] << FEATURE_BITS | claim[1]
         stream = whole if whole in streams else streams[int(np.argmax(self._log10_e(streams)))]
         number = self._speaker(stream)
-        finding, carriers = self._state(number, stream, window, threshold)
+        finding, carriers = self._state(number, stream, window, threshold, window.end_ns)
         finding = joined(finding, self._of_series(claim[0]))
         self._open[claim] = _Lasting(finding, number, stream, set(streams), carriers, window.end_ns)
 
     def _state(
-        self, number: int, stream: int, window: Window, threshold: float
+        self, number: int, stream: int, window: Window, threshold: float, opened_ns: int
     ) -> tuple[Finding, tuple[tuple[int, int], ...]]:
         detector, key = self._detectors[number], stream >> FEATURE_BITS
         account = detector.explain(stream, window, self._directory, self._text)
         slices, judged, unjudged = self._slices(number, stream, window)
         feature = stream & _FEATURE_MASK
         told = self._contributions.of(window, key, feature) if self._contributions else None
+        series = self._directory.parent(key)
+        why = self._why(window, series, opened_ns) if self._why and feature == Aspect.LATENCY else ""
         log10_e = float(self._log10_e([stream])[0])
         finding = Finding(
             id=finding_id(detector.name, account.aspect, self._directory[key], window.end_ns),
@@ -297,7 +303,8 @@ class Judge:
             n=account.n,
             budget_per_day=self.false_alarms_per_day,
             reason=account.reason
-            + (f" {told.reason}" if told else deviating([share for share, _ in slices], judged, unjudged)),
+            + (f" {told.reason}" if told else deviating([share for share, _ in slices], judged, unjudged))
+            + (f" {why}" if why else ""),
             slices=told.slices if told else tuple(share for share, _ in slices),
             technique=account.technique,
             client_trust=account.client_trust,
@@ -357,8 +364,8 @@ class Judge:
                     evidence.forget(explained[explained != ABSENT])
                 yield replace(lasting.finding, state=State.RESOLVED, updated_ns=window.end_ns)
             elif self._shows(lasting):
-                now, lasting.carriers = self._state(lasting.number, lasting.stream, window, threshold)
                 told = lasting.finding
+                now, lasting.carriers = self._state(lasting.number, lasting.stream, window, threshold, told.opened_ns)
                 lasting.finding = replace(
                     now,
                     id=told.id,

@@ -24,6 +24,7 @@ from spanward_processor.detectors.base import RowDetector
 from spanward_processor.dora.deployments import Deployments
 from spanward_processor.dora.settings import Dora
 from spanward_processor.dora.traffic import Versions
+from spanward_processor.explain.why import Why
 from spanward_processor.features import Rows, empty_memory, rows_of
 from spanward_processor.findings import Finding
 from spanward_processor.judge import Judge
@@ -41,6 +42,7 @@ from spanward_processor.texts import Texts
 from spanward_processor.windows.event_time import Windows
 from spanward_processor.windows.window import Window
 
+_SEED: Final = 1  # of which rows are kept as examples of how long calls take; nobody gains by knowing it
 _REMEMBERED_HASHES: Final = 1 << 18  # of recent inputs: 4 MB, some 16,000 rows with fingerprints
 
 
@@ -125,6 +127,7 @@ class Pipeline:
             monotonic_ns=monotonic_ns,
         )
         self.deployments = Deployments(dora or Dora(), self._directory, self._roles, settings.window_s)
+        self.why = Why(self._directory, limits.explained_rows, clock_ns=clock_ns, rng=np.random.default_rng(_SEED))
         self._detectors = panel(settings.learning, decay, fitted=settings.row_models)
         baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
         self._judge = Judge(
@@ -134,6 +137,7 @@ class Pipeline:
             window_s=settings.window_s,
             false_alarms_per_day=settings.false_alarms_per_day,
             contributions=Contributions(self._directory, baseline.usual, self._texts.__getitem__),
+            why=self.why.of_finding,
         )
         self.panorama = Panorama(self._directory, baseline, self._texts.__getitem__, settings, clock_ns)
         self.objectives = self._watch_of(settings, None)
@@ -230,6 +234,7 @@ class Pipeline:
 
     def _close(self, *, every: bool) -> tuple[Finding, ...]:
         with self._judging:
+            self.why.gauges.read()
             with self._windowing:
                 due = self._windows.due(every=every)
                 trials = self.canaries.due(every=every)
@@ -242,6 +247,7 @@ class Pipeline:
         return (*changes, *burning)
 
     def _hear(self, window: Window) -> tuple[Finding, ...]:
+        self.why.keep(window)
         changes = self._judge.hear(window)
         self._templates = Templates.of(self._judge.carriers(), self._row_detectors)
         self.panorama.see(window)
@@ -284,7 +290,7 @@ class Pipeline:
             complete: Whether nothing will be acknowledged any more.
         """
         with self._judging:
-            judged = gathered({"judge": self._judge, "deployments": self.deployments}) | under(
+            judged = gathered({"judge": self._judge, "deployments": self.deployments, "why": self.why}) | under(
                 "panorama", self.panorama.arrays()
             )
             with self._windowing:
@@ -308,7 +314,7 @@ class Pipeline:
 
     def _restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
         parts: dict[str, Kept] = {"directory": self._directory, "texts": self._texts, "judge": self._judge}
-        scattered(parts | {"deployments": self.deployments}, kept)
+        scattered(parts | {"deployments": self.deployments, "why": self.why}, kept)
         self.canaries.restore(part("canaries", kept))
         if self.objectives and (watched := part("objectives", kept)):
             self.objectives.restore(watched)
@@ -333,6 +339,7 @@ class Pipeline:
             )
             self.canaries.adopt(canary or Canary(), limits)
             self.deployments.settings = dora or Dora()
+            self.why.adopt(limits.explained_rows)
             self._judge.false_alarms_per_day = settings.false_alarms_per_day
             for detector in self._detectors:
                 detector.learning = settings.learning

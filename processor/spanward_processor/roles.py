@@ -61,6 +61,11 @@ NUMBER_ROLES: Final[dict[str, tuple[str, ...]]] = {
     "input_size": (semconv.FEATURES_COUNT,),
     "sparsity": (semconv.FEATURES_SPARSITY,),
     "score": (semconv.SCORE,),
+    "batch_size": (semconv.BATCH_SIZE,),
+    "gc_pause_s": (semconv.RUNTIME_GC_PAUSE_S,),
+    "wait_s": (semconv.RUNTIME_WAIT_S,),
+    "model_load_s": (semconv.RUNTIME_MODEL_LOAD_S,),
+    "cpu_s": (semconv.RUNTIME_CPU_S,),
 }
 """Roles whose value is a number; each becomes a float column."""
 

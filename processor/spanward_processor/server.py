@@ -177,6 +177,7 @@ class Processor:
             closing=lambda: page.should_exit,
             ask=self.pipeline.canaries.ask,
             deployments=self.pipeline.deployments,
+            ask_why=self.pipeline.why.of_model,
         )
         page = WebServer(app)
         return _reserved(self._page, config.live.listen, page, attempt)

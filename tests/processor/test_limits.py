@@ -341,6 +341,19 @@ def test_texts() -> None:
     assert all(name == "the last" or name.startswith(("#", "decision-")) for name in decisions)
 
 
+def test_explained_rows() -> None:
+    """However many series there are, no more rows are kept to say why latency rose; each series keeps some of the newest."""
+    with running.processor(limits={"explained_rows": 200}, detection=FAST) as processor:
+        for _ in range(10):
+            spans = [span({semconv.MODEL_NAME: f"model-{number % 50}"}) for number in range(1_000)]
+            running.export(processor.receiver_address, encoded(*spans))
+            processor.pipeline.flush()
+        recent = processor.pipeline.why._recent
+
+    assert 0 < len(recent) <= 200
+    assert recent.series().size == 50
+
+
 @pytest.mark.parametrize(("ahead_s", "counted_ahead_s"), [(7_200, 0), (1_800, 1_800)])
 def test_future_s(ahead_s: int, counted_ahead_s: int) -> None:
     """A row further ahead than the limit counts in the present, one within it at its own time; nobody else is late."""

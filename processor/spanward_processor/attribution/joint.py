@@ -130,14 +130,21 @@ def _parts(sample: Sample) -> Ints:
     return sample.marks[:, : sample.marks.shape[1] - MARKED.size]
 
 
-def _where(sample: Sample, chosen: Flags) -> Sample:
-    return Sample(sample.keys[chosen], sample.ranks[chosen], sample.values[chosen], sample.marks[chosen])
+def _where(sample: Sample, chosen: Flags | slice) -> Sample:
+    """Return some rows, without what is not asked for here."""
+    return Sample(
+        sample.keys[chosen],
+        sample.ranks[chosen],
+        sample.values[chosen],
+        sample.marks[chosen],
+        sample.measured[chosen, :0],
+        sample.routes[chosen],
+    )
 
 
 def _of_series(sample: Sample, key: int) -> Sample:
     first, last = np.searchsorted(sample.keys, [key, key + 1])
-    rows = np.s_[first:last]
-    return Sample(sample.keys[rows], sample.ranks[rows], sample.values[rows], sample.marks[rows])
+    return _where(sample, np.s_[first:last])
 
 
 def _joined(newer: Sample, older: Sample, most: int) -> Sample:
@@ -149,6 +156,8 @@ def _joined(newer: Sample, older: Sample, most: int) -> Sample:
         np.concatenate((newer.ranks, older.ranks))[:most],
         np.concatenate((newer.values, older.values))[:most],
         np.concatenate((newer.marks, older.marks))[:most],
+        np.concatenate((newer.measured, older.measured))[:most],
+        np.concatenate((newer.routes, older.routes))[:most],
     )
 
 

@@ -283,6 +283,7 @@ class LimitsConfig(Section):
     slices_per_series: Annotated[Count, Field(le=10_000_000)] = 64
     cells_per_window: Annotated[Count, Field(le=100_000_000)] = 1_000_000
     texts: Annotated[Count, Field(le=10_000_000)] = 65_536
+    explained_rows: Annotated[Count, Field(le=100_000_000)] = 131_072
     future_s: NotNegative = 60.0
     attributes_per_span: Annotated[Count, Field(le=1_000_000)] = 1024
     string_bytes: Annotated[Count, Field(le=64 << 20)] = 1 << 20

@@ -163,7 +163,7 @@ class FittedRows:
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:  # noqa: ARG002 - keys of series are all it needs
         """Judge a window; see `Detector.test`."""
-        groups, slots = self._groups(window.sample)
+        groups, slots = self._groups(window.sample.related())
         bins = self._bins(groups, slots)
         tails = np.cumsum(self._seen[:, ::-1], axis=1)[:, ::-1]
         tails = (tails + 1) / (tails[:, :1] + 1)

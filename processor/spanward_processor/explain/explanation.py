@@ -19,7 +19,7 @@ FEWEST_ROWS: Final = 30
 FEWEST_FOR_TAIL: Final = 300
 """Rows of each time below which nothing is said of the 99th percentile: three lie beyond it."""
 
-ROUNDS: Final = 200
+ROUNDS: Final = 100
 """Times that rows are drawn again for the intervals."""
 
 _INSIDE: Final = (0.025, 0.975)

@@ -1,5 +1,6 @@
 """An explanation in words: a sentence for a finding, and a page for a person who was woken by one."""
 
+import datetime
 import math
 from collections.abc import Iterator
 from typing import Final
@@ -62,6 +63,11 @@ def sentence(told: Explanation) -> str:
     if not causes:
         return f"Latency rose ({_of_both(told)}), and no single part of it by a tenth of that beyond chance."
     return f"Latency rose ({_of_both(told)}). {' '.join(_because(told, part) for part in causes)}"
+
+
+def show_time(time_ns: int) -> str:
+    """Return a time as a person reads it, UTC."""
+    return datetime.datetime.fromtimestamp(time_ns / 1e9, datetime.UTC).strftime("%d %b %H:%M")
 
 
 def report(told: Explanation, title: str) -> str:
@@ -159,7 +165,7 @@ def _show(name: str, value: float) -> str:
     if math.isnan(value):
         return "not told"
     if name.endswith("_s"):
-        return show_seconds(value)
+        return show_seconds(value) if value >= _NOTHING_S else "0"
     return show_share(value) if name == "sparsity" else show_count(value)
 
 

@@ -20,6 +20,7 @@ from spanward_processor.live.canary import Ask, canary_routes
 from spanward_processor.live.dora import PATH as DORA
 from spanward_processor.live.dora import dora_endpoint
 from spanward_processor.live.encode import Json, complete, dumps, numbered
+from spanward_processor.live.explain import AskWhy, explain_routes
 from spanward_processor.live.stream import EventStream
 from spanward_processor.live.view import LiveSource
 
@@ -49,6 +50,7 @@ def live_app(
     most_streams: int = MOST_STREAMS,
     ask: Ask | None = None,
     deployments: Deployments | None = None,
+    ask_why: AskWhy | None = None,
 ) -> Starlette:
     """Return the application.
 
@@ -61,6 +63,7 @@ def live_app(
         most_streams: Event streams that may be open at once; more are answered with 503.
         ask: What is known of canaries; None where nobody may ask.
         deployments: What was deployed; None where nobody may ask.
+        ask_why: Who knows why latency rose; likewise.
     """
     # Against DNS rebinding: a foreign site that points its own name at 127.0.0.1 must not read telemetry.
     names = [*LOOPBACK_NAMES, *allowed_hosts]
@@ -77,6 +80,7 @@ def live_app(
         Route("/api/findings", findings, methods=["GET"], middleware=known),
         *(canary_routes(ask) if ask else ()),
         *([Route(DORA, dora_endpoint(deployments), methods=["GET"], middleware=known)] if deployments else ()),
+        *(explain_routes(ask_why, known) if ask_why else ()),
         Mount("/static", StaticFiles(directory=_STATIC), middleware=known),
     ]
     return Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])

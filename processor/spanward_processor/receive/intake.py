@@ -116,7 +116,7 @@ class Intake:
     def _put(self, signal: Signal, payload: bytes, processed: Processed | None) -> bytes:
         spans = processed.spans if processed else 0
         if processed and _nothing_left(processed):
-            return self._settle(signal, processed, ())
+            return self._settle(signal, payload, processed, ())
         try:
             self.delivery.put(signal, processed.payload if processed else payload, spans)
         except RefusedError:
@@ -124,7 +124,7 @@ class Intake:
             self.counts.refused_requests += 1
             raise
         self.delivery.wake()
-        return self._settle(signal, processed, ())
+        return self._settle(signal, payload, processed, ())
 
     async def _take_in_time(self, signal: Signal, payload: bytes, within_s: float | None) -> bytes:
         try:
@@ -145,7 +145,7 @@ class Intake:
     ) -> bytes:
         spans = processed.spans if processed else 0
         if processed and _nothing_left(processed):
-            return self._settle(signal, processed, ())
+            return self._settle(signal, payload, processed, ())
         try:
             taken = await self.delivery.deliver(
                 signal, processed.payload if processed else payload, spans=spans, within_s=within_s
@@ -153,14 +153,16 @@ class Intake:
         except RefusedError:
             self._count_refused(spans + (processed.refusals.spans if processed else 0))
             raise
-        return self._settle(signal, processed, taken)
+        return self._settle(signal, payload, processed, taken)
 
     def _count_refused(self, spans: int) -> None:
         self.counts.refused += spans
         self._received.refused += spans
 
-    def _settle(self, signal: Signal, processed: Processed | None, taken: Sequence[Taken]) -> bytes:
+    def _settle(self, signal: Signal, payload: bytes, processed: Processed | None, taken: Sequence[Taken]) -> bytes:
         """Count what was taken; return the reply."""
+        if signal is Signal.METRICS:
+            self.pipeline.why.gauges.offer(payload)
         if processed:
             self.counts.delivered(processed, self.pipeline.acknowledge(processed))
             self._received.accepted += processed.spans

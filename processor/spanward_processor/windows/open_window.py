@@ -16,7 +16,7 @@ from spanward_processor.kernels.counting import (
     order_cells,
 )
 from spanward_processor.kernels.jit import Flags, Floats
-from spanward_processor.kernels.sampling import SAMPLED, Drawn, order_sample, sample_rows
+from spanward_processor.kernels.sampling import SAMPLED, TOLD, Drawn, order_sample, sample_rows
 from spanward_processor.kernels.tables import CellTable, empty_table, rehash
 from spanward_processor.windows.cells import Cells
 from spanward_processor.windows.sample import Sample
@@ -49,6 +49,8 @@ class OpenWindow:
             ranks=np.zeros(_FEWEST_TRACKS, np.uint64),
             values=np.zeros((_FEWEST_TRACKS, NUMBERS.size), np.int16),
             marks=np.zeros((_FEWEST_TRACKS, 0), np.int64),
+            measured=np.zeros((_FEWEST_TRACKS, 1 + TOLD), np.float32),
+            routes=np.zeros(_FEWEST_TRACKS, np.int32),
             before=np.zeros(_FEWEST_TRACKS, np.int32),
             used=np.zeros(1, np.int64),
         )
@@ -84,7 +86,8 @@ class OpenWindow:
         self._grow_sample(len(rows), most_logged)
         self._mark_sample(rows.keys.shape[0] - 1)
         tracked = self._tracks.places
-        sample_rows(rows.keys, rows.bins, NUMBERS, MARKED, rows.time_ns, rows.traces, chosen, tracked, self._drawn)
+        spoken, drawn = rows.spoken, self._drawn
+        sample_rows(rows.keys, rows.bins, NUMBERS, MARKED, rows.time_ns, rows.traces, spoken, chosen, tracked, drawn)
 
     def _mark_sample(self, slices: int) -> None:
         """Keep slices and marked features of sampled rows, where several attributes slice them."""
@@ -107,6 +110,8 @@ class OpenWindow:
                 ranks=_doubled(drawn.ranks, size),
                 values=_doubled(drawn.values, size),
                 marks=_doubled(drawn.marks, size),
+                measured=_doubled(drawn.measured, size),
+                routes=_doubled(drawn.routes, size),
                 before=_doubled(drawn.before, size),
             )
 
@@ -154,11 +159,15 @@ class OpenWindow:
         return Window(start_ns, end_ns, cells.first(size), keys, best_p, best, self._sample())
 
     def _sample(self) -> Sample:
-        rows = int(self._drawn.used[0])
-        values = np.empty((rows, NUMBERS.size), np.int16)
-        marks = np.empty((rows, self._drawn.marks.shape[1]), np.int64)
-        sample = Sample(np.empty(rows, np.int64), np.empty(rows, np.uint64), values, marks)
-        order_sample(self._tracks.places, self._drawn, sample.keys, sample.ranks, sample.values, sample.marks)
+        sample = Sample.of(int(self._drawn.used[0]), self._drawn.marks.shape[1])
+        room = self._drawn._replace(
+            ranks=sample.ranks,
+            values=sample.values,
+            marks=sample.marks,
+            measured=sample.measured,
+            routes=sample.routes,
+        )
+        order_sample(self._tracks.places, self._drawn, sample.keys, room)
         return sample
 
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from spanward_processor.features import NUMBERS
 from spanward_processor.kept import Arrays, copies
-from spanward_processor.kernels.jit import Codes, Flags, Ints
-from spanward_processor.kernels.sampling import SAMPLED, Shorts
+from spanward_processor.kernels.jit import Codes, Flags, Ints, Narrow, Singles
+from spanward_processor.kernels.sampling import SAMPLED, TOLD, UNKNOWN, Shorts
 
+_FEWEST_NUMBERS: Final = 2
 _LONGEST_WAIT: Final = 16  # windows
 
 
@@ -27,31 +28,63 @@ class Sample:
         values: (r, d) int16 numbers by `features.NUMBERS`, `UNKNOWN` where the row has none.
         marks: (r, m) int64 where several attributes slice rows: the key of each slice, -1 for none, then the bins of
             `features.MARKED`; else m is 0.
+        measured: (r, 1 + TOLD) float32 seconds from start to end, then what the row told by `DATA` and `RUNTIME`; NaN where it did not.
+        routes: (r,) int32 key of the row's first slice, -1 for none.
     """
 
     keys: Ints
     ranks: Codes
     values: Shorts
     marks: Ints
+    measured: Singles
+    routes: Narrow
+
+    @classmethod
+    def of(cls, rows: int, marks: int = 0) -> Self:
+        """Return room for a sample of so many rows, with so many marks each."""
+        return cls(
+            np.empty(rows, np.int64),
+            np.empty(rows, np.uint64),
+            np.empty((rows, NUMBERS.size), np.int16),
+            np.empty((rows, marks), np.int64),
+            np.empty((rows, 1 + TOLD), np.float32),
+            np.empty(rows, np.int32),
+        )
 
     @classmethod
     def empty(cls) -> Self:
         """Return the sample of no rows."""
-        values, marks = np.empty((0, NUMBERS.size), np.int16), np.empty((0, 0), np.int64)
-        return cls(np.empty(0, np.int64), np.empty(0, np.uint64), values, marks)
+        return cls.of(0)
+
+    def where(self, chosen: Flags | Ints) -> "Sample":
+        """Return the chosen rows."""
+        return Sample(
+            self.keys[chosen],
+            self.ranks[chosen],
+            self.values[chosen],
+            self.marks[chosen],
+            self.measured[chosen],
+            self.routes[chosen],
+        )
+
+    def related(self) -> "Sample":
+        """Return the rows with two numbers at least: one says nothing about how numbers go together."""
+        return self.where((self.values != UNKNOWN).sum(axis=1) >= _FEWEST_NUMBERS)
 
     def __add__(self, other: "Sample") -> "Sample":
         """Return the sample of the rows of both."""
         if not self.keys.size or not other.keys.size:  # how many slices rows have, nobody knows without any
             return self if self.keys.size else other
-        keys, ranks = np.concatenate((self.keys, other.keys)), np.concatenate((self.ranks, other.ranks))
-        order = np.lexsort((ranks, keys))
-        keys = keys[order]
-        starts = starts_of(keys)
-        within = np.arange(keys.size) - np.repeat(starts[:-1], np.diff(starts))
-        order = order[within < SAMPLED]
-        values, marks = np.concatenate((self.values, other.values)), np.concatenate((self.marks, other.marks))
-        return Sample(keys[within < SAMPLED], ranks[order], values[order], marks[order])
+        both = Sample(
+            np.concatenate((self.keys, other.keys)),
+            np.concatenate((self.ranks, other.ranks)),
+            np.concatenate((self.values, other.values)),
+            np.concatenate((self.marks, other.marks)),
+            np.concatenate((self.measured, other.measured)),
+            np.concatenate((self.routes, other.routes)),
+        )
+        both = both.where(np.lexsort((both.ranks, both.keys)))
+        return both.where(within_of(both.keys) < SAMPLED)
 
 
 def starts_of(keys: Ints) -> Ints:
@@ -59,6 +92,12 @@ def starts_of(keys: Ints) -> Ints:
     if not keys.size:
         return np.zeros(1, np.int64)
     return np.concatenate(([0], np.flatnonzero(np.diff(keys)) + 1, [keys.size]))
+
+
+def within_of(keys: Ints) -> Ints:
+    """Return (n,) int64 the place of each row among those of its key; keys are sorted."""
+    starts = starts_of(keys)
+    return np.asarray(np.arange(keys.size) - np.repeat(starts[:-1], np.diff(starts)))
 
 
 @dataclass(frozen=True, slots=True)

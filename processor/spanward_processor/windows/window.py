@@ -13,6 +13,7 @@ from spanward_processor.windows.cells import Cells
 from spanward_processor.windows.sample import Sample
 
 _SECOND_NS: Final = 1_000_000_000
+_SAMPLE: Final = ("keys", "ranks", "values", "marks", "measured", "routes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Window:
         """Return the window that gave these arrays; see `arrays`."""
         start_ns, end_ns, whole = (int(number) for number in arrays["times"])
         cells = Cells(arrays["streams"], arrays["bins"], arrays["counts"])
-        sample = Sample(*(arrays[f"sample_{name}"] for name in ("keys", "ranks", "values", "marks")))
+        sample = Sample(*(arrays[f"sample_{part}"] for part in _SAMPLE))
         return cls(start_ns, end_ns, cells, arrays["keys"], arrays["p"], arrays["traces"], sample, bool(whole))
 
     def arrays(self) -> Arrays:
@@ -63,11 +64,7 @@ class Window:
             "keys": self.example_keys,
             "p": self.example_p,
             "traces": self.examples,
-            "sample_keys": self.sample.keys,
-            "sample_ranks": self.sample.ranks,
-            "sample_values": self.sample.values,
-            "sample_marks": self.sample.marks,
-        }
+        } | {f"sample_{part}": getattr(self.sample, part) for part in _SAMPLE}
 
     @property
     def seconds(self) -> float:

@@ -8,7 +8,7 @@ from otlp import Attributes, encoded
 from spanward import semconv
 from spanward_processor.attribution.joint import MOST_ROWS, MOST_SERIES, JointRows
 from spanward_processor.configuration.settings import Detection, Learning, Limits
-from spanward_processor.features import FEATURES, NUMBERS, Aspect
+from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding, State
 from spanward_processor.kernels.sampling import SAMPLED
 from spanward_processor.pipeline import Pipeline
@@ -113,12 +113,10 @@ def sample_of(*keys: int) -> Sample:
     size = len(keys) * SAMPLED
     marks = np.tile(np.array([100, 200, 0, 7, 0], np.int64), (size, 1))
     marks[::2, :2] += 1
-    return Sample(
-        np.repeat(np.array(keys, np.int64), SAMPLED),
-        np.arange(size, dtype=np.uint64),
-        np.zeros((size, NUMBERS.size), np.int16),
-        marks,
-    )
+    sample = Sample.of(size, marks.shape[1])
+    sample.keys[:], sample.ranks[:] = np.repeat(np.array(keys, np.int64), SAMPLED), np.arange(size)
+    sample.values[:], sample.marks[:], sample.measured[:], sample.routes[:] = 0, marks, 0, 0
+    return sample
 
 
 def test_rows_of_series_under_alarm_do_not_become_usual() -> None:

@@ -304,6 +304,7 @@ BOUNDS: dict[str, dict[str, tuple[float | None, float | None]]] = {
         "slices_per_series": (1, 10_000_000),
         "cells_per_window": (1, 100_000_000),
         "texts": (1, 10_000_000),
+        "explained_rows": (1, 100_000_000),
         "future_s": (0, 1e9),
         "attributes_per_span": (1, 1_000_000),
         "string_bytes": (1, 64 << 20),

@@ -5,9 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from spanward_processor.features import FEATURES, MARKED, NUMBERS
+from spanward_processor.features import FEATURES, MARKED, NUMBERS, SILENT
 from spanward_processor.kernels.binning import exponential_bin, unit_bin
-from spanward_processor.kernels.sampling import SAMPLED, UNKNOWN, Drawn, coordinate, order_sample, sample_rows
+from spanward_processor.kernels.sampling import (
+    SAMPLED,
+    TOLD,
+    UNKNOWN,
+    Drawn,
+    Spoken,
+    coordinate,
+    order_sample,
+    sample_rows,
+)
 from spanward_processor.kernels.tables import MISSING
 
 SEED = 20_261_126
@@ -21,6 +30,8 @@ def empty(tracks: int, rows: int, marks: int = 0) -> Drawn:
         ranks=np.zeros(rows, np.uint64),
         values=np.zeros((rows, NUMBERS.size), np.int16),
         marks=np.zeros((rows, marks), np.int64),
+        measured=np.zeros((rows, 1 + TOLD), np.float32),
+        routes=np.zeros(rows, np.int32),
         before=np.zeros(rows, np.int32),
         used=np.zeros(1, np.int64),
     )
@@ -36,16 +47,18 @@ def test_sample_rows_and_order_sample_keep_the_smallest_ranks() -> None:
     bins[rng.random(bins.shape) < 0.4] = MISSING
     times, traces = rng.integers(1, 1 << 60, count), rng.integers(0, 1 << 63, (count, 2)).astype(np.uint64)
     chosen, places = rng.random(count) < 0.9, np.array([0, 2, -1, 1], np.int32)
+    starts, told = times - rng.integers(-5, 1000, count) * 1_000_000, rng.random((12, count))
+    roles = rng.permutation(12)[:TOLD]
     drawn = empty(3, count, 2 + MARKED.size)
     for first, last in ((0, 37), (37, 38), (38, count)):
         piece = np.s_[first:last]
         part = np.ascontiguousarray(bins[:, piece])
         of = np.ascontiguousarray(keys[:, piece])
-        sample_rows(of, part, NUMBERS, MARKED, times[piece], traces[piece], chosen[piece], places, drawn)
+        spoken = Spoken(starts[piece], np.ascontiguousarray(told[:, piece]), roles)
+        sample_rows(of, part, NUMBERS, MARKED, times[piece], traces[piece], spoken, chosen[piece], places, drawn)
     size = int(drawn.used[0])
-    values, marks = np.empty((size, NUMBERS.size), np.int16), np.empty((size, drawn.marks.shape[1]), np.int64)
-    found = np.empty(size, np.int64), np.empty(size, np.uint64), values, marks
-    order_sample(places, drawn, *found)
+    found, series = empty(3, size, drawn.marks.shape[1]), np.empty(size, np.int64)
+    order_sample(places, drawn, series, found)
 
     rows = [
         (
@@ -58,7 +71,14 @@ def test_sample_rows_and_order_sample_keep_the_smallest_ranks() -> None:
         for row in np.flatnonzero(chosen).tolist()
     ]
     expected = naive.sample(rows, SAMPLED, UNKNOWN)
-    assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
+    columns = (series, found.ranks, found.values, found.marks)
+    assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
+    source = {naive.rank(int(times[row]), *traces[row].tolist()): row for row in range(count)}
+    for place, rank in enumerate(found.ranks.tolist()):
+        row = source[rank]
+        lasted_s = (times[row] - starts[row]) * 1e-9 if times[row] > starts[row] else np.nan
+        np.testing.assert_allclose(found.measured[place], [lasted_s, *told[roles, row]], rtol=1e-6)
+        assert found.routes[place] == keys[1, row]
 
 
 def test_sample_rows_stops_where_there_is_no_room() -> None:
@@ -74,6 +94,7 @@ def test_sample_rows_stops_where_there_is_no_room() -> None:
         MARKED,
         times,
         traces,
+        SILENT,
         np.ones(10, bool),
         np.array([-1, 0], np.int32),
         drawn,
@@ -81,6 +102,8 @@ def test_sample_rows_stops_where_there_is_no_room() -> None:
 
     assert drawn.used[0] == 3
     assert drawn.heads[0, 0] == 3
+    assert np.isnan(drawn.measured).all()
+    assert (drawn.routes == -1).all()
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from spanward_processor.features import NUMBERS
-from spanward_processor.kernels.sampling import SAMPLED
+from spanward_processor.kernels.sampling import SAMPLED, UNKNOWN
 from spanward_processor.testing.traffic import QUIET, Traffic
 from spanward_processor.windows.sample import Groups, Sample, Waiting
 
@@ -12,9 +11,11 @@ SEED = 20_261_126
 
 def sample_of(*keys: int) -> Sample:
     """Return a sample with one row of each key, numbered as they come."""
-    values = np.repeat(np.arange(len(keys), dtype=np.int16)[:, None], NUMBERS.size, axis=1)
-    marks = np.zeros((len(keys), 0), np.int64)
-    return Sample(np.array(keys, np.int64), np.arange(len(keys), dtype=np.uint64), values, marks)
+    numbered = np.arange(len(keys))
+    sample = Sample.of(len(keys))
+    sample.keys[:], sample.ranks[:], sample.routes[:] = keys, numbered, -1
+    sample.values[:], sample.measured[:] = numbered[:, None], numbered[:, None]
+    return sample
 
 
 def test_the_sample_of_shards_is_the_sample_of_all() -> None:
@@ -28,6 +29,7 @@ def test_the_sample_of_shards_is_the_sample_of_all() -> None:
     np.testing.assert_array_equal(whole.keys, cut.keys)
     np.testing.assert_array_equal(whole.ranks, cut.ranks)
     np.testing.assert_array_equal(whole.values, cut.values)
+    np.testing.assert_array_equal(whole.measured, cut.measured)
     assert 0 < np.unique(whole.keys, return_counts=True)[1].max() <= SAMPLED
 
 
@@ -70,3 +72,11 @@ def test_groups_give_the_rows_of_a_series() -> None:
 
     assert [len(groups.of(key)) for key in (3, 4, 5, 6)] == [1, 0, 2, 0]
     assert groups.where(np.array([False, True])).keys.tolist() == [5]
+
+
+def test_rows_with_one_number_are_not_related() -> None:
+    """A row with one number says nothing about how numbers go together, and is not among those that do."""
+    sample = sample_of(1, 1, 2)
+    sample.values[0, 1:] = UNKNOWN
+
+    assert sample.related().ranks.tolist() == [1, 2]
