@@ -348,7 +348,7 @@ def test_explained_rows() -> None:
             spans = [span({semconv.MODEL_NAME: f"model-{number % 50}"}) for number in range(1_000)]
             running.export(processor.receiver_address, encoded(*spans))
             processor.pipeline.flush()
-        recent = processor.pipeline.why._recent
+        recent = processor.pipeline.why.recent
 
     assert 0 < len(recent) <= 200
     assert recent.series().size == 50

@@ -67,7 +67,7 @@ class Why:
     ) -> None:
         self._directory = directory
         self._rng = rng
-        self._recent = Recent(most_rows, rng)
+        self.recent = Recent(most_rows, rng)
         self.gauges = Gauges(clock_ns)
         self._asking = threading.Lock()  # one question at a time: each keeps a processor busy
         self._told: dict[tuple[int, int], tuple[int, str]] = {}  # by series and opening: when, and what
@@ -75,11 +75,11 @@ class Why:
 
     def adopt(self, most_rows: int) -> None:
         """Keep so many rows from the next window on."""
-        self._recent.most_rows = most_rows
+        self.recent.most_rows = most_rows
 
     def keep(self, window: Window) -> None:
         """Keep rows of a closed window; nobody else may call meanwhile."""
-        self._recent.keep(window)
+        self.recent.keep(window)
         self._left = _MOST_AT_ONCE
 
     def of_model(self, service: str, model: str, since_s: float) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Why:
         return self._form(told, service, model, asked)
 
     def _series_of(self, service: str, model: str) -> tuple[list[int], str]:
-        named = [(key, self._directory[key]) for key in self._recent.series().tolist()]
+        named = [(key, self._directory[key]) for key in self.recent.series().tolist()]
         models = sorted({one.model for _, one in named if one.service == service})
         if not model and len(models) == 1:
             model = models[0]
@@ -110,19 +110,19 @@ class Why:
         return [key for key, one in named if (one.service, one.model) == (service, model)], model
 
     def _question(self, since_s: float) -> Question:
-        _, newest_ns = self._recent.ends_ns
+        _, newest_ns = self.recent.ends_ns
         begins_ns = newest_ns - int(since_s * _SECOND_NS)
         return Question((begins_ns - _DAY_NS, begins_ns), (begins_ns, newest_ns))
 
     def _explained(
         self, series: list[int], asked: Question, service: str, most: int, rng: np.random.Generator, rounds: int
     ) -> Explanation:
-        before = _some(self._recent.rows(series, *asked.before), most, rng)
-        now = _some(self._recent.rows(series, *asked.now), most, rng)
+        before = _some(self.recent.rows(series, *asked.before), most, rng)
+        now = _some(self.recent.rows(series, *asked.now), most, rng)
         return explain(before, now, rng, self.gauges.machine(service, asked.before, asked.now), rounds)
 
     def _form(self, told: Explanation, service: str, model: str, asked: Question) -> dict[str, Any]:
-        oldest_ns, _ = self._recent.ends_ns
+        oldest_ns, _ = self.recent.ends_ns
         begins_ns = max(asked.before[0], oldest_ns)
         shown = f"{show_time(asked.now[0])} to {show_time(asked.now[1])} beside {show_time(begins_ns)} to {show_time(asked.now[0])}"
         costly = [one.name for one in told.drivers if one.seconds > 0]
@@ -171,7 +171,7 @@ class Why:
         scattered(self._parts(), arrays)
 
     def _parts(self) -> dict[str, Kept]:
-        return {"recent": self._recent, "gauges": self.gauges}
+        return {"recent": self.recent, "gauges": self.gauges}
 
 
 def _some(rows: Measured, most: int, rng: np.random.Generator) -> Measured:
