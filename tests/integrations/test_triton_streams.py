@@ -235,11 +235,12 @@ def test_every_request_of_a_coroutine_is_a_span(spans: CapturedSpans) -> None:
 
 
 def test_errors_reach_a_coroutine_and_mark_the_span(spans: CapturedSpans) -> None:
-    """They are given as answers, and not raised."""
+    """They are given as answers, and not raised; a request that Triton joined with the one that fails, fails with it."""
     got = asyncio.run(read(asked(-1, 0.25, model="router")))
 
-    assert [error is not None for _, error in got].count(True) == 1
-    assert sorted(span.status.status_code.name for span in ended(spans, 2)) == ["ERROR", "UNSET"]
+    errors = [error is not None for _, error in got].count(True)
+    assert errors in {1, 2}
+    assert [span.status.status_code.name for span in ended(spans, 2)].count("ERROR") == errors
 
 
 def test_a_coroutine_that_reads_no_further_abandons_its_requests(spans: CapturedSpans) -> None:

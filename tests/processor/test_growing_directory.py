@@ -32,6 +32,11 @@ class Growing:
         parents = self._directory.parents()
         return np.concatenate((parents, np.arange(parents.size, len(self))))
 
+    def attributes(self) -> Ints:
+        """Return what slices each key; nothing slices the added ones."""
+        attributes = self._directory.attributes()
+        return np.concatenate((attributes, np.full(len(self) - attributes.size, -1)))
+
 
 @pytest.mark.parametrize("factory", DETECTORS, ids=lambda factory: factory.name)
 def test_keys_added_meanwhile_do_no_harm(factory: Factory) -> None:

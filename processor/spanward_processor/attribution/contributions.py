@@ -90,7 +90,7 @@ class Contributions:
             window: The window.
             held: (m,) bool by stream, what is under alarm.
         """
-        self._joint.keep(window.sample, np.unique(np.flatnonzero(held) >> FEATURE_BITS))
+        self._joint.keep(window.sample.related(), np.unique(np.flatnonzero(held) >> FEATURE_BITS))
         self._earlier.appendleft(packed(window.cells))
         room = MOST_CELLS
         for place, cells in enumerate(self._earlier):
@@ -151,7 +151,7 @@ class Contributions:
         within = None if key == series else key
         answers: list[Attribution] = []
         for length in _lengths(1 + len(self._earlier)):
-            sides = self._joint.sides(window.sample, series, feature, length, within)
+            sides = self._joint.sides(window.sample.related(), series, feature, length, within)
             if sides is not None:
                 names = tuple(
                     self._attribute(sides.now, sides.usual, column) for column in range(sides.attributes.size)
@@ -236,7 +236,7 @@ def _of_streams(cells: Packed, streams: Ints) -> _Owned:
     sizes = lasts - firsts
     owners = np.repeat(np.arange(streams.size), sizes)
     places = np.arange(owners.size) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes)
-    return owners, cells.bins[places], cells.counts[places]
+    return owners, cells.bins[places], cells.counts[places].astype(np.float64)
 
 
 def _leaves(keys: Ints, parts: Sequence[_Owned], feature: Feature) -> LeafCounts:

@@ -143,8 +143,8 @@ def _where(sample: Sample, chosen: Flags | slice) -> Sample:
 
 
 def _of_series(sample: Sample, key: int) -> Sample:
-    first, last = np.searchsorted(sample.keys, [key, key + 1])
-    return _where(sample, np.s_[first:last])
+    first, last = np.searchsorted(sample.keys, [key, key + 1]).tolist()
+    return _where(sample, slice(first, last))
 
 
 def _joined(newer: Sample, older: Sample, most: int) -> Sample:

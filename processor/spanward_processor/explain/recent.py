@@ -158,7 +158,9 @@ class Recent:
 
     def __init__(self, most_rows: int, rng: np.random.Generator) -> None:
         self.most_rows = most_rows
-        self._rng = rng
+        self._seed = int(
+            rng.integers(1 << 32)
+        )  # with a stretch's time, so that after a restart the same rows are drawn
         self._scale = 1.0  # of how many rows of a series a stretch holds
         self._stretches: tuple[
             Stretch, ...
@@ -182,7 +184,8 @@ class Recent:
         self._stretches = tuple(self._bounded(made))
 
     def _thinned(self, stretch: Stretch, level: int) -> Stretch:
-        return stretch.thinned(max(round(_STRETCHES[level][2] * self._scale), 1), self._rng)
+        rng = np.random.default_rng((self._seed, stretch.start_ns % (1 << 63)))
+        return stretch.thinned(max(round(_STRETCHES[level][2] * self._scale), 1), rng)
 
     def _bounded(self, stretches: list[Stretch]) -> list[Stretch]:
         while (rows := sum(map(len, stretches))) > self.most_rows and self._scale > _FEWEST_SCALE:
