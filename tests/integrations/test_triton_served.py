@@ -126,6 +126,8 @@ def test_one_trace_goes_from_the_client_through_triton_to_the_model(
         assert caller is not None
         if int.from_bytes(inside.trace_id, "big") == caller.trace_id:
             break
+    else:
+        pytest.fail("no trace went on inside of Triton")
     above = {"router": ["router", "python_backend_execute", "proxy_inference_callable"], "scorer": ["scorer"]}[model]
     wanted = ["InferRequest", *above, f"inference {model}"]
     assert eventually(lambda: set(wanted) <= {one.name for one in served.spans(caller.trace_id)}), (
