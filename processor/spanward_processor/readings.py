@@ -14,11 +14,11 @@ from spanward_processor.dora.report import Measured, measure
 from spanward_processor.dora.subjects import Subject
 from spanward_processor.forward.backends import Backend, Sent
 from spanward_processor.forward.delivery import Delivery, Journalled
+from spanward_processor.lengths import prometheus_length
 from spanward_processor.metrics import Metric
 from spanward_processor.panorama import Panorama, Standing
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.slo.burning import Standing as Budget
-from spanward_processor.slo.lengths import prometheus_length
 from spanward_processor.slo.objective import Objective
 
 Labels = Mapping[str, str]

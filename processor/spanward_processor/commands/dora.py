@@ -3,18 +3,15 @@
 import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from spanward_processor.features import show_share
-from spanward_processor.slo.lengths import show_length
+from spanward_processor.lengths import show_length
+from spanward_processor.live.asking import PAGE, ask
 
-_TIMEOUT_S: Final = 10.0
 _MOST_LISTED: Final = 20
 _NOTHING: Final = "-"
 
@@ -23,12 +20,12 @@ def dora(
     service: Annotated[str, typer.Option(help="Only this service.")] = "",
     model: Annotated[str, typer.Option(help="Only this model.")] = "",
     since: Annotated[str, typer.Option(help="How far back, such as 12h or 30d.")] = "30d",
-    url: Annotated[str, typer.Option(help="Where the processor's live page is.")] = "http://127.0.0.1:8317",
+    url: Annotated[str, typer.Option(help="Where the processor's live page is.")] = PAGE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Show deployments, failures, recovery, rework and lead time of what a processor watches."""
     asked = {name: value for name, value in (("service", service), ("model", model), ("since", since)) if value}
-    form = _ask(f"{url.rstrip('/')}/v1/dora?{urlencode(asked)}")
+    form = ask(url, ("dora",), asked)
     if as_json:
         typer.echo(json.dumps(form, indent=2))
         return
@@ -40,25 +37,6 @@ def dora(
     if form["deployments"]:
         console.print(_newest(form["deployments"][:_MOST_LISTED]))
     console.print("Rework is an estimate: a deployment that follows a failed one. docs/dora.md defines every column.")
-
-
-def _ask(url: str) -> Any:
-    """Return what the processor answers; end the command where it does not."""
-    if not url.startswith(("http://", "https://")):
-        typer.echo(f"--url: must begin with http:// or https://, got {url}", err=True)
-        raise typer.Exit(2)
-    try:
-        with urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - see above
-            return json.load(answer)
-    except HTTPError as error:
-        told = error.read().decode("utf-8", "replace")
-        lines = json.loads(told)["errors"] if error.code == 400 and told.startswith("{") else [f"{url}: {error}"]
-        for line in lines:
-            typer.echo(line, err=True)
-        raise typer.Exit(2) from error
-    except (URLError, TimeoutError, ValueError) as error:
-        typer.echo(f"{url}: no processor answers ({error})", err=True)
-        raise typer.Exit(1) from error
 
 
 def _metrics(subjects: list[dict[str, Any]], since: str) -> Table:

@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from spanward_processor.slo.lengths import show_length
+from spanward_processor.lengths import show_length
 from spanward_processor.slo.objective import Objective
 from spanward_processor.slo.openslo import OpenSloError, read
 from spanward_processor.slo.prometheus import rules_of

@@ -158,13 +158,11 @@ class Recent:
 
     def __init__(self, most_rows: int, rng: np.random.Generator) -> None:
         self.most_rows = most_rows
-        self._seed = int(
-            rng.integers(1 << 32)
-        )  # with a stretch's time, so that after a restart the same rows are drawn
+        # with the time of a stretch, so that after a restart the same rows are drawn
+        self._seed = int(rng.integers(1 << 32))
         self._scale = 1.0  # of how many rows of a series a stretch holds
-        self._stretches: tuple[
-            Stretch, ...
-        ] = ()  # oldest first; exchanged as a whole, so it can be read from any thread
+        # oldest first; exchanged as a whole, so that it can be read from any thread
+        self._stretches: tuple[Stretch, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""

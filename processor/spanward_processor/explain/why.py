@@ -123,7 +123,7 @@ class Why:
 
     def _form(self, told: Explanation, service: str, model: str, asked: Question) -> dict[str, Any]:
         oldest_ns, _ = self.recent.ends_ns
-        begins_ns = max(asked.before[0], oldest_ns)
+        begins_ns = min(max(asked.before[0], oldest_ns), asked.before[1])
         shown = f"{show_time(asked.now[0])} to {show_time(asked.now[1])} beside {show_time(begins_ns)} to {show_time(asked.now[0])}"
         costly = [one.name for one in told.drivers if one.seconds > 0]
         return form_of(told) | {

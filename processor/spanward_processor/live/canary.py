@@ -28,12 +28,12 @@ _NOTHING: Final[dict[str, Any]] = {
 
 
 def canary_routes(ask: Ask) -> list[Route]:
-    """Return the routes; each is answered under any host name, since controllers ask by the name of a Service.
+    """Return the routes; a model's name may hold slashes. Any host name will do: controllers ask by the name of a Service.
 
     Args:
         ask: What is known.
     """
-    path = "/v1/canary/{service}/{model}"
+    path = "/v1/canary/{service}/{model:path}"
 
     def hook(is_yes: Callable[[Decision], bool]) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
@@ -42,10 +42,10 @@ def canary_routes(ask: Ask) -> list[Route]:
         return answer
 
     return [
-        Route(path, hook(lambda _: True), methods=["GET"]),
-        Route(path, hook(lambda decision: decision is not Decision.ROLL_BACK), methods=["POST"]),
         Route(f"{path}/promotion", hook(lambda decision: decision is Decision.PROMOTE), methods=["POST"]),
         Route(f"{path}/rollback", hook(lambda decision: decision is Decision.ROLL_BACK), methods=["POST"]),
+        Route(path, hook(lambda _: True), methods=["GET"]),
+        Route(path, hook(lambda decision: decision is not Decision.ROLL_BACK), methods=["POST"]),
     ]
 
 

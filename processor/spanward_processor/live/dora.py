@@ -9,26 +9,28 @@ from starlette.responses import JSONResponse, Response
 from spanward_processor.dora.deployments import Deployments
 from spanward_processor.dora.forms import form_of
 from spanward_processor.dora.report import MONTH_S
-from spanward_processor.slo.lengths import length_s
+from spanward_processor.live.asking import NO_STORE, refusal, since_of
 
 PATH: Final = "/v1/dora"
 _KNOWN: Final = ("service", "model", "since")
+_MOST_S: Final = 100 * 365 * 86_400.0
+_BAD: Final = 400
 
 
 def dora_endpoint(deployments: Deployments) -> Any:
     """Return the endpoint, a GET with `service`, `model` and `since` as it likes."""
 
     async def answer(request: Request) -> Response:
-        asked, errors = dict(request.query_params), list[str]()
-        errors += [f"{name}: must be one of {', '.join(_KNOWN)}" for name in asked if name not in _KNOWN]
+        asked = dict(request.query_params)
+        errors = [f"{name}: must be one of {', '.join(_KNOWN)}" for name in asked if name not in _KNOWN]
         since_s = MONTH_S
         try:
-            since_s = length_s(asked["since"]) if "since" in asked else MONTH_S
+            since_s = since_of(asked, MONTH_S, _MOST_S)
         except ValueError as error:
-            errors.append(f"since: {error}, got {asked['since'][:40]!r}")
+            errors.append(str(error))
         if errors:
-            return JSONResponse({"errors": errors}, 400, {"Cache-Control": "no-store"})
+            return refusal(_BAD, errors)
         form = await asyncio.to_thread(form_of, deployments, since_s, asked.get("service", ""), asked.get("model", ""))
-        return JSONResponse(form, headers={"Cache-Control": "no-store"})
+        return JSONResponse(form, headers=NO_STORE)
 
     return answer

@@ -9,14 +9,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from spanward_processor.explain.since import SinceError, seconds_of
+from spanward_processor.live.asking import NO_STORE, refusal, since_of
 
 AskWhy = Callable[[str, str, float], dict[str, Any]]
 """Returns why a service's model rose, since so many seconds. Raises KeyError for no such model."""
 
+_HOUR_S: Final = 3_600.0
+_DAY_S: Final = 86_400.0
 _UNKNOWN: Final = 404
 _BAD: Final = 400
-_HEADERS: Final = {"Cache-Control": "no-store"}
 
 
 def explain_routes(ask: AskWhy, middleware: list[Middleware]) -> list[Route]:
@@ -30,13 +31,13 @@ def explain_routes(ask: AskWhy, middleware: list[Middleware]) -> list[Route]:
     async def answer(request: Request) -> Response:
         names = request.path_params["service"], request.path_params.get("model", "")
         try:
-            since_s = seconds_of(request.query_params.get("since", "1h"))
+            since_s = since_of(request.query_params, _HOUR_S, _DAY_S)
             told = await asyncio.to_thread(ask, *names, since_s)
-        except SinceError as error:
-            return JSONResponse({"reason": str(error)}, _BAD, _HEADERS)
+        except ValueError as error:
+            return refusal(_BAD, [str(error)])
         except KeyError as error:
-            return JSONResponse({"reason": error.args[0]}, _UNKNOWN, _HEADERS)
-        return JSONResponse(told, headers=_HEADERS)
+            return refusal(_UNKNOWN, [error.args[0]])
+        return JSONResponse(told, headers=NO_STORE)
 
     paths = "/v1/explain/{service}", "/v1/explain/{service}/{model:path}"
     return [Route(path, answer, methods=["GET"], middleware=middleware) for path in paths]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.alias_generators import to_camel
 
-from spanward_processor.slo.lengths import length_s
+from spanward_processor.lengths import length_s
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _DIGITS: Final = 12  # of a share that was written in percent: 99.99 is 0.9999, and not a little less

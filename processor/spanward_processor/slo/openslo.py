@@ -12,6 +12,7 @@ from typing import Final, cast
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from spanward_processor.lengths import length_s
 from spanward_processor.slo.documents import (
     INLINE,
     KINDS,
@@ -28,7 +29,6 @@ from spanward_processor.slo.documents import (
     Slo,
 )
 from spanward_processor.slo.ledger import LEVELS, LONGEST_S
-from spanward_processor.slo.lengths import length_s
 from spanward_processor.slo.objective import (
     DEFAULT_BURNS,
     MOST,

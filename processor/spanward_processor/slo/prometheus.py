@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from spanward import semconv
-from spanward_processor.slo.lengths import prometheus_length
+from spanward_processor.lengths import prometheus_length
 from spanward_processor.slo.objective import DAY_S, Burn, Objective, Severity
 from spanward_processor.slo.words import show_goal
 

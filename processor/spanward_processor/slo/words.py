@@ -3,8 +3,8 @@
 from typing import Final
 
 from spanward_processor.features import show_count, show_seconds, show_share
+from spanward_processor.lengths import show_length
 from spanward_processor.slo.burning import Counted, Standing
-from spanward_processor.slo.lengths import show_length
 from spanward_processor.slo.objective import Burn, Objective, Op, Source
 
 _OPS: Final = {Op.LTE: "at most", Op.LT: "below", Op.GTE: "at least", Op.GT: "above"}

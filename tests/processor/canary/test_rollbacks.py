@@ -7,23 +7,9 @@ from dataclasses import replace
 from spanward_processor.canary.executors.base import ExecutorError, RollBack
 from spanward_processor.canary.rollbacks import Acting, RollBacks
 from spanward_processor.canary.section import CanaryConfig
-from spanward_processor.canary.verdict import Decision, Verdict
+from spanward_processor.canary.verdict import Verdict
 from spanward_processor.findings import Finding, Series, Severity, State
-
-VERDICT = Verdict(
-    stable=Series("support", "router", "2.0"),
-    canary=Series("support", "router", "2.1"),
-    decision=Decision.ROLL_BACK,
-    reason="2.1 against 2.0: slower",
-    at_ns=9,
-    began_ns=1,
-    decided_ns=8,
-    log10_e=3.0,
-    log10_threshold=2.0,
-    requests=(900, 100),
-    clients=(0, 0),
-    standings=(),
-)
+from verdicts import VERDICT
 
 
 class Switch:

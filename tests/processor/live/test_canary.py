@@ -5,34 +5,19 @@ from dataclasses import replace
 import pytest
 from starlette.testclient import TestClient
 
-from spanward_processor.canary.verdict import Decision, Standing, Verdict
-from spanward_processor.findings import Series
+from spanward_processor.canary.verdict import Decision, Verdict
 from spanward_processor.live.app import live_app
 from spanward_processor.live.testing import ScriptedSource
+from verdicts import VERDICT
 
-STANDING = Standing("latency", 1.0, 3.2, 2.0, 1.6, 2.4, False, "60 ms", "120 ms", "typical latency", "x2")
-VERDICT = Verdict(
-    stable=Series("support", "router", "2.0"),
-    canary=Series("support", "router", "2.1"),
-    decision=Decision.CONTINUE,
-    reason="2.1 against 2.0: no more is known than that they may be alike",
-    at_ns=9,
-    began_ns=1,
-    decided_ns=0,
-    log10_e=0.5,
-    log10_threshold=2.0,
-    requests=(900, 100),
-    clients=(40, 4),
-    standings=(STANDING,),
-)
 FLAGGER = {"name": "router", "namespace": "models", "phase": "Progressing"}
 
 
-def client_of(decision: Decision | None) -> TestClient:
+def client_of(decision: Decision | None, known: str = "router") -> TestClient:
     """Return a client of a page that knows one model, with such a verdict or with none."""
 
     def ask(service: str, model: str) -> Verdict | None:
-        if (service, model) != ("support", "router"):
+        if (service, model) != ("support", known):
             raise KeyError(model)
         return replace(VERDICT, decision=decision) if decision else None
 
@@ -69,6 +54,15 @@ def test_flagger_is_answered_by_status(decision: Decision | None, rollout: int, 
 
     assert [answer.status_code for answer in answers] == [rollout, promotion, rollback]
     assert all(answer.json()["reason"] for answer in answers)
+
+
+@pytest.mark.parametrize(("hook", "status"), [("", 409), ("/promotion", 409), ("/rollback", 200)])
+def test_a_models_name_may_hold_slashes(hook: str, status: int) -> None:
+    """Names such as `org/model` are asked about as they are, by every hook."""
+    client = client_of(Decision.ROLL_BACK, known="org/router")
+
+    assert client.post(f"/v1/canary/support/org/router{hook}", json=FLAGGER).status_code == status
+    assert client.get("/v1/canary/support/org/router").json()["model"] == "org/router"
 
 
 def test_a_model_that_nobody_knows_is_not_found() -> None:

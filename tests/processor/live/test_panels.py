@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from spanward_processor.canary.telling import ROLL_BACK, finding_of
-from spanward_processor.canary.verdict import Decision, Standing, Verdict
-from spanward_processor.findings import Series, State
+from spanward_processor.findings import State
 from spanward_processor.live.panels import budget_view, canary_view
 from spanward_processor.slo.burning import Counted
 from spanward_processor.slo.burning import Standing as Budget
 from spanward_processor.slo.objective import Objective, Op, Selector, Source
 from spanward_processor.slo.watch import DETECTOR
+from verdicts import VERDICT
 
 OBJECTIVE = Objective("answered", Selector("support"), Source.ERROR, Op.LTE, 0.0, 0.99)
 BUDGET = Budget(
@@ -18,21 +18,6 @@ BUDGET = Budget(
     hour=Counted(3600.0, 100, 2),
     windows=(Counted(300.0, 10, 1), Counted(3600.0, 100, 2)),
     burning=(),
-)
-GUARD = Standing("latency", 1.0, 3.2, 2.0, 1.6, 2.4, False, "60 ms", "120 ms", "typical latency", "x2")
-VERDICT = Verdict(
-    stable=Series("support", "router", "2.0"),
-    canary=Series("support", "router", "2.1"),
-    decision=Decision.ROLL_BACK,
-    reason="slower",
-    at_ns=9,
-    began_ns=1,
-    decided_ns=8,
-    log10_e=2.5,
-    log10_threshold=2.0,
-    requests=(900, 100),
-    clients=(40, 4),
-    standings=(GUARD,),
 )
 
 

@@ -15,9 +15,9 @@ from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_most, 
 from spanward_processor.evaluate.intervals import Estimate, over_seeds
 from spanward_processor.features import show_share
 from spanward_processor.kernels.jit import Flags, Ints
+from spanward_processor.lengths import show_length
 from spanward_processor.slo.burning import SIGNIFICANT_P, Standing, binomial_tail, standing_of
 from spanward_processor.slo.ledger import SECOND_NS, Ledger
-from spanward_processor.slo.lengths import show_length
 from spanward_processor.slo.objective import (
     DAY_S,
     DEFAULT_BURNS,
