@@ -3,12 +3,15 @@
 FastAPI 0.165 and later trace requests by themselves once a TracerProvider is set: a server span that carries the raw path and
 query, and three internal spans per request. Both go against what Spanward promises, so the native spans of an instrumented
 application are switched off; its native metrics and logs stay as they are.
+
+Endpoints that are no coroutines run in a pool of threads; how long a request waits there for a free one is told by the model call.
 """
 
 from collections.abc import Callable, Collection, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary, WeakSet
 
+from spanward.runtime import handoff
 from spanward_integrations.asgi import App, Receive, Scope, Send, SpanwardMiddleware
 from spanward_integrations.base import BaseInstrumentor, missing
 from spanward_integrations.patching import Patches
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 _NATIVE: Final = "fastapi.telemetry"
 
 _tracing_before: Final[WeakKeyDictionary[Any, bool]] = WeakKeyDictionary()
+_instrumented: Final[WeakSet[Any]] = WeakSet()
+_handing: Final = Patches()
 
 
 class FastAPIInstrumentor(BaseInstrumentor):
@@ -114,6 +119,8 @@ def instrument_fastapi(app: "FastAPI") -> None:
     """
     if any(_is_ours(entry) for entry in app.user_middleware):
         return
+    _measure_waits()
+    _instrumented.add(app)
     native = _native_settings(app)
     if native is not None:
         _tracing_before[app] = bool(native.get("tracing", True))
@@ -131,11 +138,27 @@ def uninstrument_fastapi(app: "FastAPI") -> None:
     kept = [entry for entry in app.user_middleware if not _is_ours(entry)]
     if len(kept) == len(app.user_middleware):
         return
+    _instrumented.discard(app)
+    if not _instrumented:
+        _handing.undo()
     app.user_middleware[:] = kept
     app.middleware_stack = None
     native = _native_settings(app)
     if native is not None and app in _tracing_before:
         native["tracing"] = _tracing_before.pop(app)
+
+
+def _measure_waits() -> None:
+    """Measure from now on how long endpoints wait for a thread; FastAPI hands all of them over by one function."""
+    from fastapi import routing
+
+    if not _handing.has(routing, "run_in_threadpool"):
+        _handing.wrap(routing, "run_in_threadpool", _hand_over)
+
+
+def _hand_over(wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    endpoint, *others = args
+    return wrapped(handoff(endpoint), *others, **kwargs)
 
 
 def _is_ours(entry: "Middleware") -> bool:

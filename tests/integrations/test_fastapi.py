@@ -3,10 +3,13 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, WebSocket
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from opentelemetry import trace
@@ -31,6 +34,63 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 def model(text: str) -> dict[str, object]:
     """Stand in for a model."""
     return {"label": text, "score": 0.5}
+
+
+def waits(app: FastAPI) -> list[float]:
+    """Return how long the model calls of ten requests at once waited for one of two threads, each of which takes 50 ms."""
+
+    async def ask() -> None:
+        limiter = current_default_thread_limiter()
+        limiter.total_tokens = 2
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            await asyncio.gather(*(client.get("/slow") for _ in range(10)))
+
+    with capture_spans() as captured:
+        asyncio.run(ask())
+    told = [span.attributes or {} for span in captured.finished if semconv.MODEL_NAME in (span.attributes or {})]
+    assert len(told) == 10
+    return sorted(float(str(one.get(semconv.RUNTIME_WAIT_S, 0.0))) for one in told)
+
+
+def slow_application() -> FastAPI:
+    """Return an application whose endpoint takes a while before it calls the model, not instrumented yet."""
+    app = FastAPI()
+
+    @app.get("/slow")
+    def slow() -> dict[str, object]:
+        time.sleep(0.05)
+        return model("a")
+
+    return app
+
+
+def test_a_model_call_tells_how_long_its_endpoint_waited_for_a_thread() -> None:
+    """Two run at once: the last two wait for four others of 50 ms, and what an endpoint does itself is no wait."""
+    app = slow_application()
+    instrument_fastapi(app)
+    try:
+        found = waits(app)
+    finally:
+        uninstrument_fastapi(app)
+
+    assert found[-1] >= 0.19
+    assert found[0] < 0.05
+
+
+def test_waits_are_measured_no_longer_than_an_application_is_instrumented() -> None:
+    """What was put into FastAPI is taken out with the last application; in a process where there are no others."""
+    program = (
+        "from fastapi import FastAPI, routing\n"
+        "from spanward_integrations.fastapi import instrument_fastapi, uninstrument_fastapi\n"
+        "before, first, second = routing.run_in_threadpool, FastAPI(), FastAPI()\n"
+        "instrument_fastapi(first), instrument_fastapi(second), uninstrument_fastapi(first)\n"
+        "assert routing.run_in_threadpool is not before\n"
+        "uninstrument_fastapi(second)\n"
+        "assert routing.run_in_threadpool is before\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def application() -> FastAPI:
