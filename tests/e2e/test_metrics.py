@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import running
 from requiring import require_peer
-from spans import encoded, eventually, span
+from spans import encoded, eventually, request, span
+from spanward import semconv
 from spanward_processor.bench.sides import cached_peer
 from spanward_processor.metrics import METRICS
 from spanward_processor.server import Processor
@@ -116,13 +117,17 @@ def described() -> Iterable[tuple[str, str, set[str]]]:
 def test_page_holds_what_is_written_about_it(tmp_path: Path) -> None:
     """Every metric of the table is on the page of a processor that has found something, with its type and labels, and no other."""
     detection = {"window_s": 1, "lateness_s": 5, "learning": {"windows": 15, "rows": 100}}
-    sections = {"detection": detection, "slo": {"documents": [OBJECTIVE]}}
+    dora = {"settle_s": 10, "min_requests": 100}
+    sections = {"detection": detection, "slo": {"documents": [OBJECTIVE]}, "dora": dora}
     with running.backend() as (_, port), watched(tmp_path, port, **sections) as processor:
         begin_s = int(time.time()) - 900
         rng = Random(5)
         for second in range(120):
             running.export(processor.receiver_address, _a_second(begin_s + second, rng, slower=1 + 9 * (second > 60)))
+            version = "2" if 40 <= second < 80 else "1"  # deployed, and rolled back
+            running.export(processor.receiver_address, _deployed(begin_s + second, version))
         assert eventually(lambda: bool(processor.pipeline.panorama.opened()))
+        assert eventually(lambda: any(one.recovered_ns for one in processor.pipeline.deployments.since(0)))
         shape = shape_of(scrape(processor.metrics_address))
 
     del shape["target_info"]
@@ -140,6 +145,16 @@ def _a_second(begin_s: int, rng: Random, slower: float) -> bytes:
             for end, lasted in zip(ends, took, strict=True)
         )
     )
+
+
+def _deployed(begin_s: int, version: str) -> bytes:
+    """Return a second's spans of a model of some version, committed an hour ago."""
+    end_ns = begin_s * SECOND_NS
+    facts = {semconv.MODEL_NAME: "deployed", semconv.MODEL_VERSION: version}
+    made = request([span(facts, start_time_unix_nano=end_ns, end_time_unix_nano=end_ns + 1)] * 20)
+    committed = made.resource_spans[0].resource.attributes.add(key=semconv.COMMIT_TIME)
+    committed.value.int_value = begin_s - 3_600
+    return made.SerializeToString()
 
 
 def test_spans_are_counted_by_what_they_came_over(tmp_path: Path) -> None:
