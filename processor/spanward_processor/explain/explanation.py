@@ -161,7 +161,7 @@ def explain(
         rounds: Times that rows are drawn again.
 
     Cost:
-        With 2,000 rows of each some 10 ms, and 4 ms for each round.
+        With 2,000 rows of each some 15 ms, and as much for each round.
     """
     before, now = before.usable(), now.usable()
     rows = len(before), len(now)

@@ -54,7 +54,7 @@ class Why:
         rng: Source of randomness.
 
     Cost:
-        See `Recent` and `Gauges`. A question takes some 100 rounds of 30 ms; a finding 0.2 s, once a minute, four of them a window.
+        See `Recent` and `Gauges`. A question takes 100 rounds of at most 25 ms; a finding 0.2 s, once a minute, four of them a window.
     """
 
     def __init__(
