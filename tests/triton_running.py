@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from threading import Timer
+from select import select
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 import numpy as np
@@ -57,25 +58,25 @@ def server(otlp_url: str | None = None, endpoint: str = "") -> Server:
     # A model's stub would take another libpython than the interpreter's own, were that not found first.
     libraries = subprocess.run([PYTHON, "-c", _LIBRARIES], capture_output=True, text=True, check=True).stdout.strip()
     command = [PYTHON, str(HERE / "triton_server.py"), *map(str, ports), *([otlp_url, endpoint] if otlp_url else [])]
-    running = subprocess.Popen(
-        command,
-        env={**_environment(), "LD_LIBRARY_PATH": libraries},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    atexit.register(_stop, running)
-    assert running.stdout is not None
-    said: list[str] = []
-    giving_up = Timer(STARTS_WITHIN_S, running.kill)
-    giving_up.start()
-    for line in running.stdout:
-        said.append(line)
-        if line == "ready\n":
-            giving_up.cancel()
-            return Server(*ports)
-    raise AssertionError("the Triton server did not start:\n" + "".join(said[-30:]))
+    ready, told = os.pipe()  # not by what it says: lines of the server's and of its models' run into each other
+    with TemporaryFile("w+") as said:  # nobody would read a pipe while the server runs, and a full one would stop it
+        running = subprocess.Popen(
+            command,
+            env={**_environment(), "LD_LIBRARY_PATH": libraries, "READY_FD": str(told)},
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            pass_fds=(told,),
+            text=True,
+        )
+        atexit.register(_stop, running)
+        os.close(told)
+        with os.fdopen(ready, "rb", buffering=0) as signs:
+            if not select([signs], [], [], STARTS_WITHIN_S)[0] or not signs.read(1):
+                running.kill()
+                said.seek(0)
+                raise AssertionError("the Triton server did not start:\n" + "".join(said.readlines()[-30:]))
+    return Server(*ports)
 
 
 def check_there(program: str, *arguments: str) -> None:

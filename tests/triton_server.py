@@ -1,8 +1,8 @@
 """A real Triton server with some models, started by a test: `python triton_server.py HTTP_PORT GRPC_PORT [OTLP_URL OTLP_ENDPOINT]`.
 
 `router` is a function of pytriton's, `words` one that streams, `scorer` and `counter` are models of Triton's Python backend, `counter` a
-decoupled one. Where it is told, Triton sends its own spans to one address, and the models send those of ours to another. It prints a line
-once it is ready, and ends when its standard input does.
+decoupled one. Where it is told, Triton sends its own spans to one address, and the models send those of ours to another. It
+writes into the descriptor `READY_FD` once it is ready, and ends when its standard input does.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ def serve(server: Any) -> None:
         server.bind("router", double, config=config(max_batch_size=8), model_version=7, **described())
         server.bind("words", stream, config=config(max_batch_size=8, decoupled=True), **described())
         server.run()
-        print("ready", flush=True)
+        os.write(int(os.environ["READY_FD"]), b"!")
         sys.stdin.read()
 
 
