@@ -12,6 +12,7 @@ KNEES: Final = (0.5, 0.9)
 """Quantiles of a driver at which its price may change, since attention and batching are no straight lines."""
 
 _KNOWN: Final = 0.5  # share of rows that must tell a driver, in both times
+_SEEN: Final = (0.01, 0.99)  # quantiles of before between which a price of then holds
 _CONSTANT: Final = 1e-3  # standard deviation by mean, below which a driver did not vary
 _RIDGE: Final = 1e-5  # of the variance: only keeps columns that say the same from being undetermined
 _FEWEST_OF_GROUP: Final = 10
@@ -68,7 +69,8 @@ class Prices:
 def learn(before: Measured, now: Measured, before_s: Floats, now_s: Floats) -> tuple[Prices, Ints]:
     """Return the prices of before, and the drivers whose price nobody can tell, though they moved.
 
-    A driver that never varied before has no price of then. Where it varies now, its price is that of now.
+    A driver that never varied before has no price of then, and far beyond what was seen before a price of then says nothing: a slope
+    that chance gave it would be multiplied. Where such a driver varies now, its price is that of now.
 
     Args:
         before: Rows from which to learn.
@@ -77,8 +79,9 @@ def learn(before: Measured, now: Measured, before_s: Floats, now_s: Floats) -> t
         now_s: (m,) float64 the same of now.
     """
     told = np.array([_told(before, place) and _told(now, place) for place in range(len(DATA))])
-    varied = told & _varied(before)
-    late = told & ~varied & _varied(now)
+    varies = _varied(now)
+    varied = told & _varied(before) & ~(varies & _beyond(before, now))
+    late = told & ~varied & varies
     drivers = np.flatnonzero(varied)
     prices = _fitted(before, before_s, drivers, _mean_and_sd(before)[0][drivers], _knees(before, drivers))
     if late.any():
@@ -112,6 +115,17 @@ def _mean_and_sd(rows: Measured) -> tuple[Floats, Floats]:
 def _varied(rows: Measured) -> Flags:
     mean, sd = _mean_and_sd(rows)
     return np.asarray(sd > _CONSTANT * np.abs(mean) + 1e-12)
+
+
+def _beyond(before: Measured, now: Measured) -> Flags:
+    """Return (d,) bool where most rows of now lie outside of nearly all of before."""
+    beyond = np.zeros(len(DATA), bool)
+    for place in range(len(DATA)):
+        was, is_now = (rows.data[place][np.isfinite(rows.data[place])] for rows in (before, now))
+        if was.size and is_now.size:
+            low, high = np.quantile(was, _SEEN)
+            beyond[place] = not low <= np.median(is_now) <= high
+    return beyond
 
 
 def _moved(before: Measured, now: Measured) -> Flags:

@@ -40,6 +40,7 @@ _WHAT: Final = {
     Part.UNEXPLAINED: "Nothing that was measured",
 }
 
+_MOST_SHARE: Final = 1.5
 _WORTH_A_LINE: Final = 0.005
 _NOTHING_S: Final = 5e-7  # less is shown as nothing
 
@@ -134,12 +135,17 @@ def _cell(rise: Rise, parts: list[Interval]) -> str:
 
 def _because(told: Explanation, part: Part) -> str:
     shares = [
-        f"{_percent(rise.share(part).value)} % of {name}"
+        f"{_part_of(rise.share(part).value)} of {name}"
         for name, rise in (("the mean's rise", told.mean), ("that of p99", told.tail))
         if rise and rise.answer is Answer.ROSE
     ]
     evidence = _evidence(told, part)
     return f"{_WHAT[part]} makes {' and '.join(shares)}{f' ({evidence})' if evidence else ''}."
+
+
+def _part_of(share: float) -> str:
+    """Return a share in words; one far beyond the whole only says that other parts fell."""
+    return "more than all" if share > _MOST_SHARE else f"{_percent(share)} %"
 
 
 def _evidence(told: Explanation, part: Part) -> str:

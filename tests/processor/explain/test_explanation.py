@@ -241,6 +241,32 @@ def test_data_that_varies_only_now_has_the_price_of_now() -> None:
     assert found.drivers[0].seconds == pytest.approx(0.035, rel=0.1)
 
 
+def texts(longer: float, waits_s: float, count: int, rng: np.random.Generator) -> Measured:
+    """Return calls whose texts hardly differ in size, and which wait for each other by chance."""
+    size = rng.lognormal(np.log(95), 0.2, count) * longer
+    cpu_s = 2e-5 * size * rng.lognormal(0, 0.1, count)
+    waited_s = np.where(rng.random(count) < 0.5, rng.exponential(waits_s, count), 0.0)
+    return Measured.of(
+        cpu_s + waited_s,
+        data={"input_size": size},
+        runtime={"cpu_s": cpu_s},
+        groups=np.zeros(count, np.int64),
+        blocks=np.arange(count) // 40,
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_data_far_beyond_what_was_seen_has_the_price_of_now(seed: int) -> None:
+    """A slope that chance gave sizes which were all alike is not carried on to texts six times as long."""
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    found = explain(texts(1.0, 0.002, 800, rng), texts(6.5, 0.003, 160, rng), rng, rounds=30)
+
+    assert found.causes[0] is Part.DATA
+    assert found.mean
+    assert all(abs(found.mean.share(part).value) < 1.5 for part in PARTS)
+
+
 def test_more_traffic_of_a_slow_version_is_the_mix() -> None:
     """Two versions as fast as ever, of which the slow one gets more calls."""
     rng = np.random.default_rng(SEED)
