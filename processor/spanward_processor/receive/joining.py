@@ -1,4 +1,4 @@
-"""Small requests that came in the same turn of the event loop are taken as one.
+"""Small requests that come together are taken as one.
 
 What a request costs beside its spans is the same for one span as for hundreds. Encoded export requests may be joined byte by
 byte, since their only field is repeated; each sender still gets an answer of its own.
@@ -11,11 +11,20 @@ from typing import Final
 from spanward_processor.decode import UndecodableError
 from spanward_processor.pruning import MixedError
 
-MOST_BYTES: Final = 512 << 10  # of requests taken as one
+MOST_BYTES: Final = 512 << 10
+"""Bytes of requests taken as one."""
+
+WAIT_S: Final = 0.002
+"""Longest wait for requests that lately came together, seconds."""
+
+_REMEMBERED_S: Final = 0.02  # how long ago "lately" is; who sends alone by then waits no more
 
 
 class Joiner:
     """Collects requests until the event loop has handled all that was ready to be read.
+
+    Senders that wait for their answers send the next requests at about the same time, but not in the same turn. So for a
+    moment as many are awaited as came together shortly before. One sender alone never waits.
 
     Args:
         take: Takes an encoded request, and whether it is joined; raises what its senders shall be told.
@@ -24,18 +33,40 @@ class Joiner:
     def __init__(self, take: Callable[[bytes, bool], bytes]) -> None:
         self._take = take
         self._waiting: list[tuple[bytes, asyncio.Future[bytes]]] = []
+        self._bytes = 0
+        self._timer: asyncio.TimerHandle | None = None  # while more are awaited
+        self._together = 1  # requests that were lately taken as one, and when, on the event loop's clock
+        self._together_at = 0.0
 
     def add(self, payload: bytes) -> asyncio.Future[bytes]:
-        """Let a request wait for the end of this turn; return what will be answered."""
+        """Let a request wait for those that come with it; return what will be answered."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
         self._waiting.append((payload, answer))
+        self._bytes += len(payload)
         if len(self._waiting) == 1:
-            loop.call_soon(self._take_all)
+            loop.call_soon(self._end_turn, loop)
+        elif self._timer is not None and self._is_complete():
+            self._timer.cancel()
+            self._timer = None
+            loop.call_soon(self._take_all, loop)  # with what else this turn brings
         return answer
 
-    def _take_all(self) -> None:
-        waiting, self._waiting = self._waiting, []
+    def _is_complete(self) -> bool:
+        return len(self._waiting) >= self._together or self._bytes >= MOST_BYTES
+
+    def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop.time() - self._together_at > _REMEMBERED_S:
+            self._together = 1
+        if self._is_complete():
+            self._take_all(loop)
+        else:
+            self._timer = loop.call_later(WAIT_S, self._take_all, loop)
+
+    def _take_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiting, self._waiting, self._bytes, self._timer = self._waiting, [], 0, None
+        if len(waiting) >= self._together:
+            self._together, self._together_at = len(waiting), loop.time()
         group: list[tuple[bytes, asyncio.Future[bytes]]] = []
         size = 0
         for payload, answer in waiting:

@@ -1,13 +1,13 @@
 """Requests that come together are taken as one, and each sender gets an answer of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from spanward_processor.decode import UndecodableError
 from spanward_processor.pruning import MixedError
-from spanward_processor.receive.joining import MOST_BYTES, Joiner
+from spanward_processor.receive.joining import MOST_BYTES, WAIT_S, Joiner
 
 
 class Taker:
@@ -57,6 +57,84 @@ def test_requests_of_different_turns_are_taken_apart() -> None:
 
     asyncio.run(run())
     assert taker.groups == [b"a", b"b"]
+
+
+class StandingClock(asyncio.SelectorEventLoop):
+    """An event loop whose time goes on only when it is told to."""
+
+    now_s = 0.0
+
+    def time(self) -> float:
+        """Return the loop's time, seconds."""
+        return self.now_s
+
+
+def with_pair_before(story: Callable[[Joiner, StandingClock], Awaitable[None]]) -> list[bytes]:
+    """Tell what was taken as one where two requests had come together, and then something else happens."""
+    taker = Taker()
+    clock = StandingClock()
+
+    async def run() -> None:
+        joiner = Joiner(taker)
+        await asyncio.gather(joiner.add(b"a"), joiner.add(b"b"))
+        await story(joiner, clock)
+
+    with asyncio.Runner(loop_factory=lambda: clock) as runner:
+        runner.run(run())
+    return taker.groups
+
+
+def test_as_many_are_awaited_as_came_together_before() -> None:
+    """The next requests of the same senders come in different turns."""
+
+    async def story(joiner: Joiner, _: StandingClock) -> None:
+        first = joiner.add(b"c")
+        for _turn in range(3):
+            await asyncio.sleep(0)
+        assert not first.done()
+        await asyncio.gather(first, joiner.add(b"d"))
+
+    assert with_pair_before(story) == [b"ab", b"cd"]
+
+
+def test_who_is_awaited_in_vain_is_not_awaited_for_long() -> None:
+    """A sender that comes no more delays the other by two milliseconds."""
+
+    async def story(joiner: Joiner, clock: StandingClock) -> None:
+        alone = joiner.add(b"c")
+        await asyncio.sleep(0)
+        assert not alone.done()
+        clock.now_s += WAIT_S
+        await alone
+
+    assert with_pair_before(story) == [b"ab", b"c"]
+
+
+def test_who_came_together_long_ago_is_not_awaited() -> None:
+    """A sender that is alone by now is answered at once."""
+
+    async def story(joiner: Joiner, clock: StandingClock) -> None:
+        clock.now_s += 1.0
+        await joiner.add(b"c")
+        await joiner.add(b"d")
+
+    assert with_pair_before(story) == [b"ab", b"c", b"d"]
+
+
+def test_nobody_is_awaited_once_there_are_many_bytes() -> None:
+    """What is full goes on, though a third sender is awaited."""
+    taker = Taker()
+    clock = StandingClock()
+
+    async def run() -> None:
+        joiner = Joiner(taker)
+        await asyncio.gather(*[joiner.add(b"x") for _ in range(3)])
+        half = bytes(MOST_BYTES // 2)
+        await asyncio.gather(joiner.add(half), joiner.add(half))
+
+    with asyncio.Runner(loop_factory=lambda: clock) as runner:
+        runner.run(run())
+    assert [len(group) for group in taker.groups] == [3, MOST_BYTES]
 
 
 def test_a_malformed_request_refuses_only_itself() -> None:
