@@ -22,7 +22,7 @@ import pytest
 
 from crashing import METHOD
 from spans import encoded, span
-from spanward_processor.bench.usage import rss_bytes
+from spanward_processor.bench.usage import cpu_s, rss_bytes
 from spanward_processor.h2.call import Status
 from spanward_processor.h2.client import GrpcChannel
 from spanward_processor.h2.errors import CallTimeoutError, TransportError
@@ -159,12 +159,14 @@ class Senders:
 
 @dataclass
 class Seen:
-    """What was seen of an overloaded processor."""
+    """What was seen of an overloaded processor; `busy` is how many cores it and its senders had."""
 
     before_s: float = 0.0
     capacity_per_s: float = 0.0
     offered_per_s: float = 0.0
     taken_per_s: float = 0.0
+    busy: float = 0.0
+    senders_busy: float = 0.0
     rss_bytes: int = 0
     recovery_s: float = 0.0
 
@@ -213,9 +215,13 @@ async def overload(folder: Path, sink: Sink, journal: dict[str, Any], *, slow: b
             seen.capacity_per_s = await senders.closed(3, 2 * CHANNELS)
             sink.become(slow=slow)
             before, taken, began = senders.sent, senders.acknowledged.total(), time.monotonic()
+            used_s = cpu_s(processor.process.pid), time.process_time()
             await senders.open(LONG_S, TIMES * seen.capacity_per_s)
             seen.offered_per_s = (senders.sent - before) / (time.monotonic() - began)
             seen.taken_per_s = (senders.acknowledged.total() - taken) / (time.monotonic() - began)
+            passed_s = time.monotonic() - began
+            seen.busy = (cpu_s(processor.process.pid) - used_s[0]) / passed_s
+            seen.senders_busy = (time.process_time() - used_s[1]) / passed_s
             sink.become(slow=False)
             ended = time.monotonic()
             while not await _well(senders, seen.before_s) and time.monotonic() < ended + 60:  # noqa: ASYNC110 - it asks
@@ -235,7 +241,8 @@ def _print(seen: Seen, senders: Senders, sink: Sink) -> None:
     lost = sum(max(0, count - sink.arrived[number]) for number, count in senders.acknowledged.items())
     print(
         f"capacity {seen.capacity_per_s:.0f} requests/s ({seen.capacity_per_s * SPANS:.0f} spans/s), "
-        f"offered {seen.offered_per_s:.0f}/s for {LONG_S:.0f} s, taken {seen.taken_per_s:.0f}/s; acknowledged {senders.acknowledged.total()}, "
+        f"offered {seen.offered_per_s:.0f}/s for {LONG_S:.0f} s, taken {seen.taken_per_s:.0f}/s "
+        f"by {seen.busy:.2f} cores, {seen.senders_busy:.2f} for its senders; acknowledged {senders.acknowledged.total()}, "
         f"refused {senders.refused}, unanswered {senders.unanswered}, lost {lost}, arrived {sink.arrived.total()}; "
         f"RSS at most {seen.rss_bytes >> 20} MiB; latency before {seen.before_s * 1e3:.1f} ms, "
         f"recovered within {seen.recovery_s:.1f} s"
