@@ -1,5 +1,6 @@
 """HTTP connections whose peers send no request, half of one, or nonsense: real sockets, and how each ends."""
 
+import contextlib
 import json
 import logging
 import re
@@ -53,11 +54,9 @@ def connected(address: str, sent: bytes = b"") -> Generator[socket.socket]:
 def last_words(connection: socket.socket) -> bytes:
     """Return all that comes until the connection is ended by the other side."""
     pieces: list[bytes] = []
-    try:
+    with contextlib.suppress(ConnectionError):  # ended with something of ours unread
         while piece := connection.recv(65_536):
             pieces.append(piece)
-    except ConnectionError:  # ended with something of ours unread
-        pass
     return b"".join(pieces)
 
 
