@@ -20,14 +20,15 @@ from typing import Any, Final, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.kept import Arrays
+from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 from spanward_processor.kernels.tails import f_tails
 
 Kind = TypeVar("Kind", bound="np.generic[Any]")
 
 SUSPICIOUS: Final = 0.5  # share of the threshold (in powers of ten) from which a window is no longer learned
-_MOST_CALM: Final = 255
+_MOST_COUNTED: Final = 255
+_LONGEST_SUSPICION: Final = 60  # windows in a row for which mere suspicion keeps a stream from being learned
 CALM_P: Final = 0.05  # windows above it speak for "as usual"
 SECONDS_PER_DAY: Final = 86_400
 _SMALLEST_P: Final = 1e-300
@@ -109,27 +110,29 @@ class Evidence:
     """The e-detector of every stream of one detector.
 
     Streams are meant by their slots. The state is (s,) float64 evidence, minus infinity for a stream that this detector has
-    never tested, and (s,) uint8 calm windows; p-values are the newest window's alone.
+    never tested, and (s,) uint8 calm windows and suspicious ones in a row; p-values are the newest window's alone.
     """
 
     def __init__(self) -> None:
         self._log10_e = np.zeros(0)
         self._calm = np.zeros(0, np.uint8)
+        self._suspicious = np.zeros(0, np.uint8)
         self._slots: Ints = np.empty(0, np.int64)  # of the newest window, ascending
         self._p = np.empty(0)
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        return {"log10_e": self._log10_e.copy(), "calm": self._calm.copy()}
+        return copies({"log10_e": self._log10_e, "calm": self._calm, "suspicious": self._suspicious})
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
-        self._log10_e, self._calm = arrays["log10_e"], arrays["calm"]
+        self._log10_e, self._calm, self._suspicious = arrays["log10_e"], arrays["calm"], arrays["suspicious"]
 
     def grow(self, slots: int) -> None:
         """Make room for slots."""
         self._log10_e = grown(self._log10_e, slots, -np.inf)
-        self._calm = grown(self._calm, slots, _MOST_CALM)
+        self._calm = grown(self._calm, slots, _MOST_COUNTED)
+        self._suspicious = grown(self._suspicious, slots)
 
     def add(self, slots: Ints, p: Floats, log10_threshold: float) -> None:
         """Add one window's p-values.
@@ -146,7 +149,7 @@ class Evidence:
         step = np.minimum(calibrate(p), 0.5 * log10_threshold)
         total = np.maximum(self._log10_e[slots], 0.0) + step
         self._log10_e[slots] = np.minimum(total, 2 * log10_threshold)
-        self._note(slots, p, p > CALM_P)
+        self._note(slots, p, p > CALM_P, log10_threshold)
 
     def take(self, slots: Ints, p: Floats, log10_e: Floats, log10_threshold: float) -> None:
         """Take what the detector itself has accumulated; a window is calm when less than half of an alarm is left of it.
@@ -158,10 +161,13 @@ class Evidence:
             log10_threshold: Evidence at which a stream alarms.
         """
         self._log10_e[slots] = np.clip(log10_e, _LEAST_LOG10_E, 2 * log10_threshold)
-        self._note(slots, p, log10_e < SUSPICIOUS * log10_threshold)
+        self._note(slots, p, log10_e < SUSPICIOUS * log10_threshold, log10_threshold)
 
-    def _note(self, slots: Ints, p: Floats, calm: Flags) -> None:
-        self._calm[slots] = np.where(calm, np.minimum(self._calm[slots], _MOST_CALM - 1) + 1, 0)
+    def _note(self, slots: Ints, p: Floats, calm: Flags, log10_threshold: float) -> None:
+        self._calm[slots] = _counted(self._calm[slots], calm)
+        self._suspicious[slots] = _counted(
+            self._suspicious[slots], self._log10_e[slots] >= SUSPICIOUS * log10_threshold
+        )
         order = np.argsort(slots)
         self._slots, self._p = slots[order], p[order]
 
@@ -173,9 +179,11 @@ class Evidence:
         """Return (s,) bool where evidence is strong enough not to learn from the window.
 
         Half of what an alarm takes: less would, by chance, stop learning so often that a stream which drifts in the
-        meantime would come back as a false alarm.
+        meantime would come back as a false alarm. For the same reason not for long: among many streams some are suspicious by
+        chance at any time. A change that lasts becomes an alarm in about as many windows as it took to become suspicious; where
+        it does not, the stream is learned again.
         """
-        return self._log10_e >= SUSPICIOUS * log10_threshold
+        return (self._log10_e >= SUSPICIOUS * log10_threshold) & (self._suspicious <= _LONGEST_SUSPICION)
 
     def log10_e(self, slots: Ints) -> Floats:
         """Return (s,) float64 the evidence of streams, log10; minus infinity where this detector has never tested one."""
@@ -193,6 +201,11 @@ class Evidence:
     def calm_windows(self, slots: Ints) -> NDArray[np.uint8]:
         """Return (s,) uint8 how many windows in a row looked as usual, 255 for more and for a stream never tested."""
         return self._calm[slots]
+
+
+def _counted(so_far: NDArray[np.uint8], again: Flags) -> NDArray[np.uint8]:
+    """Return how many times in a row, one more or none."""
+    return np.where(again, np.minimum(so_far, _MOST_COUNTED - 1) + 1, 0).astype(np.uint8)
 
 
 def together(evidence: Sequence[Evidence], slots: Ints) -> Floats:

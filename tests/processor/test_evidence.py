@@ -174,3 +174,16 @@ def test_a_detectors_own_evidence_is_taken_as_is() -> None:
     evidence.take(STREAMS, np.array([0.9]), np.array([2.0]), 6.0)
     assert (evidence.log10_e(STREAMS).tolist(), evidence.calm_windows(STREAMS).tolist()) == ([2.0], [1])
     assert evidence.p(0) == 0.9
+
+
+def test_a_suspicion_that_leads_to_nothing_ends() -> None:
+    """A stream that stays suspicious without an alarm is learned again, and anew suspicious once it was not."""
+    evidence, half, calm = Evidence(), np.array([3.5]), np.array([0.0])
+    evidence.grow(1)
+
+    told: list[bool] = []
+    for log10_e in [*[half] * 70, calm, half]:
+        evidence.take(STREAMS, np.ones(1), log10_e, 6.0)
+        told.append(bool(evidence.suspicious(6.0)[0]))
+
+    assert told == [True] * 60 + [False] * 10 + [False, True]

@@ -204,7 +204,7 @@ class Change:
         slots = self._rates.admit(streams)
         self._season.grow(len(self._rates.slots))
         self._season.begin(slots, compared.rows, compared.rows / np.maximum(compared.expected, 1e-9))
-        distance, excess = self._rates.scatter.believed(slots, compared.rows, 1)
+        distance, excess = self._rates.scatter.believed(slots, self._season.rows(slots), 1)
         expected = np.maximum(self._season.expected(slots, *_time_of(window)), _LEAST_EXPECTED)
         counted = compared.counted
         self._counted = counted

@@ -68,7 +68,7 @@ class Application:
         rate_per_s: Mean calls per second.
         channels: Ingestion channels.
         decisions: Classes or items; 0 where it decides nothing.
-        tokens: (t, 2) float64 context and generated tokens of calls to draw from; none where it is no LLM.
+        tokens: (t, 2) float64 context and generated tokens of calls to draw from, by context; none where it is no LLM.
         cycle: How far the rate swings over the day.
     """
 
@@ -105,9 +105,11 @@ def _tokens(path: Path) -> Floats:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(file)
             next(lines)
-            return np.array([(float(context), float(generated)) for _, context, generated in lines])
-    drawn = np.random.default_rng(0).lognormal(np.log(_AZURE_MEDIANS), _AZURE_SPREADS, (10_000, 2))
-    return np.maximum(np.round(drawn), 1.0)
+            tokens = np.array([(float(context), float(generated)) for _, context, generated in lines])
+    else:
+        drawn = np.random.default_rng(0).lognormal(np.log(_AZURE_MEDIANS), _AZURE_SPREADS, (10_000, 2))
+        tokens = np.maximum(np.round(drawn), 1.0)
+    return np.asarray(tokens[np.argsort(tokens[:, 0], kind="stable")])
 
 
 class World:
@@ -195,10 +197,10 @@ class World:
         """Return (n, 2) float64 length of inputs and outputs."""
         longer = 1 + 0.05 * math.sin(2 * math.pi * second / DAY_S)
         if self._application.tokens is None:
-            lengths = np.stack((self._rng.lognormal(3.5, 0.5, count), np.ones(count)), axis=1)
+            lengths = np.stack((longer * self._rng.lognormal(3.5, 0.5, count), np.ones(count)), axis=1)
         else:
-            lengths = self._application.tokens[self._rng.integers(0, len(self._application.tokens), count)].copy()
-        lengths[:, 0] *= longer
+            ranks = self._rng.random(count) ** (1 / longer)  # long prompts are more frequent by day; limits stay limits
+            lengths = self._application.tokens[(ranks * len(self._application.tokens)).astype(np.int64)].copy()
         if self._incident:
             lengths[wrong, 0] *= self._incident.longer
         return np.maximum(np.round(lengths), 1.0)

@@ -25,8 +25,9 @@ from spanward_processor.kernels.jit import Floats, Ints, Singles
 
 _SOME: Final = 0.95  # factor per window in sums over some windows
 _MANY: Final = 0.975  # ... and over twice as many
-_MOST_TOLD: Final = 9.0  # times what is believed, that one window may say of the dispersion
-_MOST_WANDER: Final = 4.0  # the same for the wander, whose chance is in what is believed
+_MOST_TOLD: Final = 9.0  # times what is believed, that one window may say of its own dispersion
+_MOST_LASTING: Final = 4.0  # the same for means over some windows: each excursion is in many of them
+_CUT_OFF: Final = 0.92  # what is left of the mean of a squared normal deviate that may be 4 at most
 _PRIOR: Final = 10.0  # windows of ideal behaviour that are believed before any was seen
 _PRIOR_LASTING: Final = 30.0  # ... for sums over some windows, of which there are fewer
 _SLOWER: Final = 8.0  # how many times longer this is remembered than what is usual
@@ -134,13 +135,15 @@ class Scatter:
         apart -= 2 * now["products"] / (now["some_rows"] * now["many_rows"])
         known = apart > _LEAST_APART * chance  # not in a stream's first windows, which are in both means
         wander = self._of("wander", slots, directions) / (self._of("windows", slots) + _PRIOR)
-        most = _MOST_WANDER * (np.maximum(wander, 0.0) + lasting * chance)
+        most = _MOST_LASTING * (np.maximum(wander, 0.0) + lasting * chance)
         said = {
             "single": np.minimum(np.square(deviation) / rows, _MOST_TOLD * single),
             "lasting": np.where(
-                known, np.minimum(np.square(some - many) / np.where(known, apart, 1.0), _MOST_TOLD * lasting), lasting
+                known,
+                np.minimum(np.square(some - many) / np.where(known, apart, 1.0), _MOST_LASTING * lasting) / _CUT_OFF,
+                lasting,
             ),
-            "wander": np.minimum(np.square(some), most) - lasting * chance,
+            "wander": np.minimum(np.square(some), most) / _CUT_OFF - lasting * chance,
             "windows": np.ones_like(rows),
         }
         now |= {name: self._decay * self._of(name, slots, directions) + more for name, more in said.items()}

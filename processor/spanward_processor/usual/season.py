@@ -2,7 +2,8 @@
 
 The profile is the rate of each hour as a share of the mean rate. It is not taken for the rate itself but for how the rate goes
 on from where it is: the level, which fades with the half-life of the baseline, is compared with the same fading sum over the
-profile. So a day that is busier as a whole is followed as before, and only its shape is predicted.
+profile. So a day that is busier as a whole is followed as before, and only its shape is predicted. While no day was seen to its end
+there is no shape, and a level that lags by an hour would call every morning a change: then it is followed several times faster.
 
 Each hour is shrunk towards what is known with more certainty: an hour of the week towards that hour of the day, an hour of the day
 towards the mean, by how many times it has come and how many rows it has had. Between the middles of hours the profile is straight.
@@ -27,6 +28,7 @@ _WEEK: Final = 168
 _REMEMBERED_VISITS: Final = 5.0  # times that an hour must come until what it was counts half
 _FEW_VISITS: Final = 0.33  # square of the visits of an hour by which its share is pulled half way to the mean
 _FEW_ROWS: Final = 200.0  # rows of an hour by which its share is pulled half way to the mean
+_FIRST_DAY: Final = 6.0  # times faster the level is followed while nobody knows what the next hour brings
 _NAMES: Final = ("level", "followed", "day_rows", "day_windows", "week_rows", "week_windows")
 _WIDTHS: Final = {
     "level": 1,
@@ -89,6 +91,15 @@ class Season:
         expected: Floats = level * share / np.maximum(followed, 1e-9)
         return expected
 
+    def rows(self, slots: Ints) -> Floats:
+        """Return (s,) float64 the faded rows behind the level."""
+        return self._flat["level"][slots].astype(np.float64)
+
+    def _known(self, slots: Ints, middle_ns: int, window_ns: int) -> Floats:
+        """Return (s,) float64 how well it is known what the rate does next: 0 while that hour of the day has never come, to 1."""
+        visits = self._table("day_windows")[slots, (middle_ns // _HOUR_NS + 1) % _DAY] / (_HOUR_NS / window_ns)
+        return np.asarray(_trust(visits.astype(np.float64)))
+
     def _table(self, name: str) -> Singles:
         flat, width = self._flat[name], _WIDTHS[name]
         return flat[: flat.size // width * width].reshape(-1, width)
@@ -110,8 +121,7 @@ class Season:
         for name, place in (("day", hour % _DAY), ("week", hour % _WEEK)):
             rows = self._table(f"{name}_rows")[slots, place].astype(np.float64)
             windows = self._table(f"{name}_windows")[slots, place].astype(np.float64)
-            visits = np.square(windows / per_visit)
-            trust = visits / (visits + _FEW_VISITS) * rows / (rows + _FEW_ROWS)
+            trust = _trust(windows / per_visit) * rows / (rows + _FEW_ROWS)
             seen = (rows + 0.5) / np.maximum(windows, 1.0) / np.maximum(mean, 1e-9)
             shrunk += trust * (np.log(np.maximum(seen, 1e-9)) - shrunk)
         return shrunk
@@ -126,11 +136,19 @@ class Season:
             window_ns: Its length.
         """
         share = self._share(slots, middle_ns, window_ns)
-        self._flat["level"][slots] = self._decay * self._flat["level"][slots] + counted
-        self._flat["followed"][slots] = self._decay * self._flat["followed"][slots] + share
+        faster = 1.0 + (_FIRST_DAY - 1.0) * (1.0 - self._known(slots, middle_ns, window_ns))
+        level_fade = self._decay**faster
+        self._flat["level"][slots] = level_fade * self._flat["level"][slots] + counted
+        self._flat["followed"][slots] = level_fade * self._flat["followed"][slots] + share
         hour = middle_ns // _HOUR_NS
         fade = 0.5 ** (window_ns / _HOUR_NS / _REMEMBERED_VISITS)
         for name, place in (("day", hour % _DAY), ("week", hour % _WEEK)):
             rows, windows = self._table(f"{name}_rows"), self._table(f"{name}_windows")
             rows[slots, place] = fade * rows[slots, place] + counted
             windows[slots, place] = fade * windows[slots, place] + 1.0
+
+
+def _trust(visits: Floats) -> Floats:
+    """Return (s,) float64 how far an hour that came so many times is trusted, 0 to 1."""
+    squares = np.square(visits)
+    return np.asarray(squares / (squares + _FEW_VISITS))
