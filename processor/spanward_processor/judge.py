@@ -63,7 +63,7 @@ class Judge:
 
     What several detectors hold against one stream is averaged, and judged by one threshold. A slice's deviation and its
     series' deviation in the same feature are one claim, whoever sees it; the detector with the strongest evidence speaks for
-    it, and the slices that contribute are named in it. What a series under alarm shows is not learned by any detector.
+    it, and the slices that contribute are named in it. What a feature under alarm shows is not learned by any detector.
 
     Args:
         detectors: Who is asked.
@@ -191,11 +191,20 @@ class Judge:
         return log10_threshold(self.tested, self._window_s, self.false_alarms_per_day)
 
     def _held(self) -> Flags:
-        """Return the streams of every series that has an open finding, its slices included."""
+        """Return the streams of every open finding: its feature of the series and of all slices, and what reads several features.
+
+        Not the other features: they are judged by themselves. Were they held too, one false finding about a rate would keep
+        the day from being learned until everything that follows the day is a finding.
+        """
         if not self._open:
             return np.zeros(0, bool)
-        series = np.unique([series for series, _ in self._open]).astype(np.int64)
-        return np.repeat(np.isin(self._directory.parents(), series), 1 << FEATURE_BITS)
+        parents = self._directory.parents()
+        series, features = np.array([*self._open], np.int64).T
+        held = np.zeros((parents.size, 1 << FEATURE_BITS), bool)
+        held[series, features] = True
+        held[series, len(FEATURES) :] = True
+        of_keys: Flags = held[parents].ravel()
+        return of_keys
 
     def _with_suspicious(self, held: Flags, threshold: float) -> Flags:
         """Return the held streams, and with them those that nobody is to learn from for now, since one detector objects."""

@@ -10,7 +10,7 @@ import pytest
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import DETECTORS, Baseline, panel
 from spanward_processor.detectors.base import Account, Surprise
-from spanward_processor.features import Aspect
+from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import TOGETHER_WINDOWS, Finding, Severity, State
 from spanward_processor.judge import Judge
 from spanward_processor.kept import Arrays
@@ -247,16 +247,22 @@ def test_a_slice_that_was_not_tested_is_not_blamed() -> None:
 
 
 def test_what_is_under_alarm_is_not_learned() -> None:
-    """While a finding is open, all streams of its series and slices are held; afterwards they are learned again."""
+    """While a finding is open its feature is held, in the series and all slices; afterwards it is learned again."""
     court = Court()
     court.hear(WILD, 2)
-    whole = [stream for stream in court.detector.held if stream >> 4 == SERIES]
-    parts = {stream >> 4 for stream in court.detector.held}
+    keys = {stream >> 4 for stream in court.detector.held if stream & 15 == LATENCY & 15}
 
-    assert len(whole) == 16
-    assert parts == {SERIES, *(slice_stream(court.traffic, channel) >> 4 for channel in CHANNELS)}
+    assert keys == {SERIES, *(slice_stream(court.traffic, channel) >> 4 for channel in CHANNELS)}
     court.hear(CALM, 4)
     assert court.detector.held == []
+
+
+def test_what_is_beside_a_finding_goes_on_being_learned() -> None:
+    """Of a series with a finding about one feature, nothing else is held but what reads several features."""
+    court = Court()
+    court.hear(WILD, 2)
+
+    assert {stream & 15 for stream in court.detector.held} == {LATENCY & 15, *range(len(FEATURES), 16)}
 
 
 def test_a_suspicious_window_is_not_learned() -> None:

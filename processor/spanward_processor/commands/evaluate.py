@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 def evaluate(
     names: Annotated[list[str] | None, typer.Argument(help="Evaluations to run; all when none is named.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each; its own number when absent.")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0.01, help="Simulated days of false_alarms, per seed; 14 when absent.")
+    ] = None,
     short: Annotated[bool, typer.Option("--short", help="A first look: two seeds, less of everything.")] = False,
     show_names: Annotated[bool, typer.Option("--list", help="Show the evaluations and stop.")] = False,
 ) -> None:
@@ -27,7 +30,7 @@ def evaluate(
         return
     for one in _chosen(names or [one.name for one in EVALUATIONS]):
         count = seeds or (min(2, one.seeds) if short else one.seeds)
-        effort = Effort(range(one.first_seed, one.first_seed + count), short, public_data())
+        effort = Effort(range(one.first_seed, one.first_seed + count), short, public_data(), days)
         for line in report(one, effort):
             typer.echo(line)
             sys.stdout.flush()  # some take long, and their lines come one by one

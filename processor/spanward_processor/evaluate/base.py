@@ -15,11 +15,13 @@ class Effort:
         seeds: Each is measured by itself.
         short: Whether a first look is enough: less of everything, the same code.
         data: Folder of the public data, which need not exist.
+        days: Simulated days of what takes days; None for as many as are asked for.
     """
 
     seeds: range
     short: bool
     data: Path
+    days: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
