@@ -4,7 +4,9 @@ Four steps, each from the literature:
 
 1. A window's deviance from the baseline is measured against the deviances of earlier windows of the same stream, not
    against an ideal: the quasi-likelihood F-test. Bursts and correlated requests raise the dispersion, and with it the
-   bar. Source: McCullagh and Nelder, "Generalized Linear Models", 2nd ed., 1989, section 4.5.
+   bar. Where some windows bring far more than others the bar follows that too: degrees of freedom are those that fit the
+   learned mean and variance of the deviance. Source: McCullagh and Nelder, "Generalized Linear Models", 2nd ed., 1989,
+   section 4.5; Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics Bulletin 2, 1946.
 2. A p-value becomes an e-value by the mixture calibrator. Source: Vovk and Wang, "E-values: Calibration, combination and
    applications", Annals of Statistics 49 (2021), equation (2).
 3. E-values multiply over windows, starting anew whenever the product falls below one: an e-CUSUM. Crossing A then
@@ -32,6 +34,8 @@ _LONGEST_SUSPICION: Final = 60  # windows in a row for which mere suspicion keep
 CALM_P: Final = 0.05  # windows above it speak for "as usual"
 SECONDS_PER_DAY: Final = 86_400
 _SMALLEST_P: Final = 1e-300
+_PRIOR_FREEDOM: Final = 30.0  # degrees of freedom for which deviances are believed to be as even as chance makes them
+_MOST_UNEVEN: Final = 50.0  # times what is believed, that one window may say of how uneven they are
 _LEAST_LOG10_E: Final = -300.0  # of a stream that was tested
 
 
@@ -50,9 +54,9 @@ def calibrate(p: Floats) -> Floats:
 
 
 class Dispersion:
-    """How much each stream's windows scatter around its baseline while all is well.
+    """How much each stream's windows scatter around its baseline while all is well, and how unevenly.
 
-    Streams are meant by their slots (`slots.py`). The state is two (s,) float32 arrays, decayed sums.
+    Streams are meant by their slots (`slots.py`). The state is three (s,) float32 arrays, decayed sums.
 
     Args:
         decay: Factor per learned window by which older windows count less.
@@ -62,19 +66,26 @@ class Dispersion:
         self._decay = decay
         self._deviance: Singles = np.zeros(0, np.float32)
         self._freedom: Singles = np.zeros(0, np.float32)
+        self._uneven: Singles = np.zeros(0, np.float32)  # half the squared distance of scaled deviances from their mean
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        return {"deviance": self._deviance.copy(), "freedom": self._freedom.copy()}
+        return copies({"deviance": self._deviance, "freedom": self._freedom, "uneven": self._uneven})
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
-        self._deviance, self._freedom = arrays["deviance"], arrays["freedom"]
+        self._deviance, self._freedom, self._uneven = arrays["deviance"], arrays["freedom"], arrays["uneven"]
 
     def grow(self, slots: int) -> None:
         """Make room for slots."""
         self._deviance = grown(self._deviance, slots)
         self._freedom = grown(self._freedom, slots)
+        self._uneven = grown(self._uneven, slots)
+
+    def _unevenness(self, slots: Ints) -> Floats:
+        """Return (s,) float64 variance of the deviance in units of that of an ideal one, at least 1."""
+        learned = self._uneven[slots].astype(np.float64) + _PRIOR_FREEDOM
+        return np.maximum(learned / (self._freedom[slots] + _PRIOR_FREEDOM), 1.0)
 
     def p_values(self, slots: Ints, deviance: Floats, freedom: Floats) -> Floats:
         """Return the probability of a deviance at least this large, by the scatter learned so far.
@@ -87,23 +98,23 @@ class Dispersion:
         Returns:
             (s,) float64.
         """
-        learned = self._freedom[slots].astype(np.float64)
-        scatter = np.maximum(1.0, self._deviance[slots] / np.maximum(learned, 1e-9))
         tested = freedom > 0
-        p, of_tested = np.ones(slots.size), np.empty(int(np.count_nonzero(tested)))
-        f_tails(
-            freedom[tested],
-            np.maximum(learned[tested], 1.0),
-            deviance[tested] / freedom[tested] / scatter[tested],
-            of_tested,
-        )
+        slots, deviance, freedom = slots[tested], deviance[tested], freedom[tested]
+        learned, uneven = self._freedom[slots].astype(np.float64), self._unevenness(slots)
+        scatter = np.maximum(1.0, self._deviance[slots] / np.maximum(learned, 1e-9))
+        p, of_tested = np.ones(tested.size), np.empty(slots.size)
+        f_tails(freedom / uneven, np.maximum(learned / uneven, 1.0), deviance / freedom / scatter, of_tested)
         p[tested] = of_tested
         return p
 
     def learn(self, slots: Ints, deviance: Floats, freedom: Floats) -> None:
         """Add windows in which all was well; shapes as in `p_values`, each slot once."""
+        most = _MOST_UNEVEN * self._unevenness(slots) * freedom
         self._deviance[slots] = self._decay * self._deviance[slots] + deviance
         self._freedom[slots] = self._decay * self._freedom[slots] + freedom
+        scatter = np.maximum(1.0, self._deviance[slots] / np.maximum(self._freedom[slots], 1e-9))
+        said = np.minimum(np.square(deviance / scatter - freedom) / 2, most)
+        self._uneven[slots] = self._decay * self._uneven[slots] + said
 
 
 class Evidence:

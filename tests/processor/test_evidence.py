@@ -187,3 +187,16 @@ def test_a_suspicion_that_leads_to_nothing_ends() -> None:
         told.append(bool(evidence.suspicious(6.0)[0]))
 
     assert told == [True] * 60 + [False] * 10 + [False, True]
+
+
+def test_a_stream_with_wild_windows_now_and_then_is_not_surprising_by_one_more() -> None:
+    """Of two streams whose deviances have the same mean, the one that has it from few windows is judged more mildly."""
+    dispersion, both, one = Dispersion(0.995), np.arange(2), np.ones(2)
+    dispersion.grow(2)
+    for window in range(400):
+        dispersion.learn(both, np.array([20.0 * (window % 20 == 0), 1.0]), one)
+
+    wild, even = dispersion.p_values(both, np.full(2, 25.0), one)
+
+    assert wild > 1e-3
+    assert even < 1e-5

@@ -60,6 +60,7 @@ class Association:
         self._waiting: Singles = np.zeros((0, SIDE, SIDE), np.float32)
         self._times = np.zeros(0, np.int32)  # learned
         self._windows = np.zeros(0, np.int32)  # seen with rows
+        self._under: Flags = np.zeros(0, bool)  # whether the window before was held
         self._answer = _Answer.empty()
 
     def arrays(self) -> Arrays:
@@ -69,6 +70,7 @@ class Association:
             "waiting": self._waiting,
             "times": self._times,
             "windows": self._windows,
+            "under": self._under,
         }
         return gathered(self._parts()) | copies(own)
 
@@ -76,7 +78,7 @@ class Association:
         """Take back what was kept; see `Kept`."""
         scattered(self._parts(), arrays)
         self._usual, self._waiting = arrays["usual"], arrays["waiting"]
-        self._times, self._windows = arrays["times"], arrays["windows"]
+        self._times, self._windows, self._under = arrays["times"], arrays["windows"], arrays["under"]
 
     def _parts(self) -> dict[str, Kept]:
         return {"tables": self._tables, "dispersion": self._dispersion}
@@ -88,6 +90,7 @@ class Association:
         self._dispersion.grow(tables)
         self._usual, self._waiting = grown_rows(self._usual, tables), grown_rows(self._waiting, tables)
         self._times, self._windows = grown(self._times, tables), grown(self._windows, tables)
+        self._under = grown(self._under, tables)
         now = self._waiting[:tables] + counted
         self._answer = answer = self._answer_of(counted, now)
         of = answer.tables
@@ -116,15 +119,18 @@ class Association:
         """Learn the window just tested; see `Detector.learn`."""
         answer, tables = self._answer, len(self._answer.counted)
         free = ~held_among(held, self._tables.series[:tables] << FEATURE_BITS | Aspect.DECISION)
-        self._waiting[:tables][free] += answer.counted[free]
+        known = free & ~self._under[:tables]  # rows that came under alarm are judged once, like others, and not learned
         self._windows[:tables] += free & (answer.counted.sum(axis=(1, 2)) > 0)
-        learned = free[answer.tables]
-        of, now = answer.tables[learned], answer.now[learned]
+        learned = known[answer.tables]
+        of = answer.tables[learned]
         self._dispersion.learn(of, answer.deviance[learned], answer.freedom[learned])
         self._usual[:tables][free] *= self._decay
-        self._usual[of] += now
-        self._waiting[of] = 0.0
+        self._usual[of] += answer.now[learned]
         self._times[of] += 1
+        self._waiting[:tables] += answer.counted
+        self._waiting[answer.tables] = 0.0
+        self._waiting[:tables][free & self._under[:tables]] = 0.0
+        self._under[:tables] = ~free
         self._answer = _Answer.empty()
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:  # noqa: ARG002

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.features import Aspect, Rows
+from spanward_processor.features import FEATURES, Aspect, Rows
 from spanward_processor.findings import Finding, Technique
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.windows.window import Window
 
@@ -158,6 +159,12 @@ def held_among(held: Flags, streams: Ints) -> Flags:
     found = np.zeros(streams.size, bool)
     found[within] = held[streams[within]]
     return found
+
+
+def held_series(held: Flags) -> Ints:
+    """Return (h,) int64 series of which whole rows or pairs of numbers are held, ascending; see `Detector.learn`."""
+    streams = np.flatnonzero(held)
+    return np.unique(streams[streams & ((1 << FEATURE_BITS) - 1) >= len(FEATURES)] >> FEATURE_BITS)
 
 
 def aspect_name(aspect: Aspect) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, held_among
+from spanward_processor.detectors.base import Account, Surprise, held_among, held_series
 from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import FEATURES, NUMBERS, Aspect
 from spanward_processor.kept import Arrays, Kept, gathered, scattered
@@ -40,7 +40,8 @@ class Correlation:
     """Compare the correlation of each two numbers in a window with what was learned, by Fisher's z.
 
     Per series, never per slice: latency with tokens in and out and with input size, input size with score. Correlations are those of near-logarithmic bins of sampled rows, at most 32 of a series and window. How much z scatters from window
-    to window is learned, so that what never held firmly is never said to break. A pair's stream has a number behind those of features.
+    to window is learned, so that what never held firmly is never said to break. One odd row among twenty moves z far, and no formula
+    knows how often one comes: a p-value is never less than one in as many windows as are remembered. A pair's stream has a number behind those of features.
 
     Args:
         learning: What "ready" takes.
@@ -58,6 +59,7 @@ class Correlation:
 
     def __init__(self, learning: Learning, decay: float) -> None:
         self.learning = learning
+        self._decay = decay
         self._waiting = Waiting(_FEWEST_ROWS)
         self._slots = Slots()  # of series
         self._moments = Moments(decay, NUMBERS.size)
@@ -97,14 +99,15 @@ class Correlation:
         ready = enough & (freedom > 0) & (self._windows[slots] >= self.learning.windows)[:, None]
         streams = groups.keys[:, None] << FEATURE_BITS | _FEATURES
         p = self._dispersion.p_values(_places(slots)[ready], deviance[ready], freedom[ready])
-        return Surprise(streams[ready], p)
+        least = np.maximum(1.0 - self._decay, 1.0 / (1.0 + self._windows[slots]))
+        return Surprise(streams[ready], np.maximum(p, np.repeat(least, ready.sum(axis=1))))
 
     def learn(self, window: Window, held: Flags) -> None:  # noqa: ARG002 - it was kept by `test`
         """Learn the window just tested; see `Detector.learn`."""
         answer = self._answer
         pairs = answer.groups.keys[:, None] << FEATURE_BITS | _FEATURES
         free = ~held_among(held, pairs.ravel()).reshape(pairs.shape).any(axis=1)
-        self._waiting.settle(np.unique(np.flatnonzero(held) >> FEATURE_BITS))
+        self._waiting.settle(held_series(held))
         slots = answer.slots[free]
         self._dispersion.learn(_places(slots).ravel(), answer.deviance[free].ravel(), answer.freedom[free].ravel())
         self._moments.learn(slots, answer.products[free])

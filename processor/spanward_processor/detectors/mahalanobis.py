@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, held_among
+from spanward_processor.detectors.base import Account, Surprise, held_among, held_series
 from spanward_processor.features import NUMBERS, Rows
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
@@ -125,7 +125,7 @@ class Mahalanobis:
     def learn(self, window: Window, held: Flags) -> None:  # noqa: ARG002 - it was kept by `test`
         """Learn the window just tested; see `Detector.learn`."""
         answer = self._answer
-        self._waiting.settle(np.unique(np.flatnonzero(held) >> FEATURE_BITS))
+        self._waiting.settle(held_series(held))
         free = ~held_among(held, answer.streams)
         slots = answer.slots[free]
         settled = free & (self._distances[answer.slots].sum(axis=1) >= _FEWEST_SEEN)

@@ -147,15 +147,17 @@ class Waiting:
         self._keys: Ints = np.empty(0, np.int64)  # sorted; the oldest rows of a key first
         self._ages: Ints = np.empty(0, np.int64)
         self._values = Sample.empty().values
+        self._held: Ints = np.empty(0, np.int64)  # series that were held when rows were settled last
         self._next = (self._keys, self._ages, self._values)
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        return copies({"keys": self._keys, "ages": self._ages, "values": self._values})
+        return copies({"keys": self._keys, "ages": self._ages, "values": self._values, "held": self._held})
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
         self._keys, self._ages, self._values = arrays["keys"], arrays["ages"], arrays["values"]
+        self._held = arrays["held"]
 
     def gather(self, sample: Sample) -> Groups:
         """Return the series that have enough rows with those of a window, until `settle` as if they had none."""
@@ -173,17 +175,18 @@ class Waiting:
         return Groups(keys[starts[:-1]], starts, values).where(sizes >= self._fewest)
 
     def settle(self, held: Ints) -> None:
-        """Keep what waits on, except that rows of held series leave no trace.
+        """Keep what waits on; what came up is gone, whoever learns it, so that no row is judged twice.
+
+        Rows of held series wait and come up like others, or nobody would see them come back. What is left of them when they are held
+        no longer is forgotten.
 
         Args:
-            held: (h,) int64 series.
+            held: (h,) int64 series, ascending.
         """
         keys, ages, values = self._next
-        if held.size:
-            new, old = ~np.isin(keys, held), np.isin(self._keys, held)
-            keys = np.concatenate((keys[new], self._keys[old]))
-            order = np.argsort(keys, kind="stable")
-            keys = keys[order]
-            ages = np.concatenate((ages[new], self._ages[old]))[order]
-            values = np.concatenate((values[new], self._values[old]))[order]
+        over = np.setdiff1d(self._held, held)
+        if over.size:
+            stay = ~np.isin(keys, over)
+            keys, ages, values = keys[stay], ages[stay], values[stay]
+        self._held = held
         self._keys, self._ages, self._values = keys, ages, values

@@ -140,3 +140,21 @@ def test_raking_keeps_what_goes_together() -> None:
     np.testing.assert_allclose(expected.sum(axis=0), [250.0, 150.0], rtol=1e-6)
     odds = expected[0, 0] * expected[1, 1] / (expected[0, 1] * expected[1, 0])
     assert np.isclose(odds, 12.0)
+
+
+def test_a_table_under_alarm_goes_on_being_judged_by_new_rows() -> None:
+    """Held, with too few rows in a window, it waits for more as before; rows that were judged are not judged again."""
+    print(f"seed {SEED}")
+    traffic, detector = Traffic(SEED, window_s=10.0), Association(Learning(), 0.998)
+    few = replace(QUIET, rate_per_s=16.0)
+    held = np.zeros(len(traffic.directory) << FEATURE_BITS, bool)
+    held[SERIES << FEATURE_BITS | Aspect.DECISION] = True
+    judged: list[int] = []
+    for number in range(WARM_UP + 30):
+        window = traffic.count(traffic.rows(few))
+        if detector.test(window, traffic.directory).p.size and number >= WARM_UP:
+            judged.append(number)
+        detector.learn(window, held if number >= WARM_UP else np.zeros(0, bool))
+
+    assert 8 <= len(judged) <= 11
+    assert min(np.diff(judged)) >= 2
