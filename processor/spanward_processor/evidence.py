@@ -4,7 +4,7 @@ Four steps, each from the literature:
 
 1. A window's deviance from the baseline is measured against the deviances of earlier windows of the same stream, not
    against an ideal: the quasi-likelihood F-test. Bursts and correlated requests raise the dispersion, and with it the
-   bar. Where some windows bring far more than others the bar follows that too: degrees of freedom are those that fit the
+   bar. Where it is asked for, the bar follows how unevenly they do so too: degrees of freedom are those that fit the
    learned mean and variance of the deviance. Source: McCullagh and Nelder, "Generalized Linear Models", 2nd ed., 1989,
    section 4.5; Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics Bulletin 2, 1946.
 2. A p-value becomes an e-value by the mixture calibrator. Source: Vovk and Wang, "E-values: Calibration, combination and
@@ -54,16 +54,20 @@ def calibrate(p: Floats) -> Floats:
 
 
 class Dispersion:
-    """How much each stream's windows scatter around its baseline while all is well, and how unevenly.
+    """How much each stream's windows scatter around its baseline while all is well.
 
-    Streams are meant by their slots (`slots.py`). The state is three (s,) float32 arrays, decayed sums.
+    Streams are meant by their slots (`slots.py`). The state is two (s,) float32 arrays, decayed sums, and a third one of uneven
+    streams.
 
     Args:
         decay: Factor per learned window by which older windows count less.
+        uneven: Whether it is learned too how unevenly they scatter: some far more than others. A slow ramp teaches that as well,
+            and hides behind it, so this is for streams in which others see ramps.
     """
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: float, *, uneven: bool = False) -> None:
         self._decay = decay
+        self._is_uneven = uneven
         self._deviance: Singles = np.zeros(0, np.float32)
         self._freedom: Singles = np.zeros(0, np.float32)
         self._uneven: Singles = np.zeros(0, np.float32)  # half the squared distance of scaled deviances from their mean
@@ -80,10 +84,12 @@ class Dispersion:
         """Make room for slots."""
         self._deviance = grown(self._deviance, slots)
         self._freedom = grown(self._freedom, slots)
-        self._uneven = grown(self._uneven, slots)
+        self._uneven = grown(self._uneven, slots if self._is_uneven else 0)
 
     def _unevenness(self, slots: Ints) -> Floats:
         """Return (s,) float64 variance of the deviance in units of that of an ideal one, at least 1."""
+        if not self._is_uneven:
+            return np.ones(slots.size)
         learned = self._uneven[slots].astype(np.float64) + _PRIOR_FREEDOM
         return np.maximum(learned / (self._freedom[slots] + _PRIOR_FREEDOM), 1.0)
 
@@ -112,9 +118,10 @@ class Dispersion:
         most = _MOST_UNEVEN * self._unevenness(slots) * freedom
         self._deviance[slots] = self._decay * self._deviance[slots] + deviance
         self._freedom[slots] = self._decay * self._freedom[slots] + freedom
-        scatter = np.maximum(1.0, self._deviance[slots] / np.maximum(self._freedom[slots], 1e-9))
-        said = np.minimum(np.square(deviance / scatter - freedom) / 2, most)
-        self._uneven[slots] = self._decay * self._uneven[slots] + said
+        if self._is_uneven:
+            scatter = np.maximum(1.0, self._deviance[slots] / np.maximum(self._freedom[slots], 1e-9))
+            said = np.minimum(np.square(deviance / scatter - freedom) / 2, most)
+            self._uneven[slots] = self._decay * self._uneven[slots] + said
 
 
 class Evidence:

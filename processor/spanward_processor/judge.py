@@ -63,7 +63,7 @@ class Judge:
 
     What several detectors hold against one stream is averaged, and judged by one threshold. A slice's deviation and its
     series' deviation in the same feature are one claim, whoever sees it; the detector with the strongest evidence speaks for
-    it, and the slices that contribute are named in it. What a feature under alarm shows is not learned by any detector.
+    it, and the slices that contribute are named in it. What is under alarm is not learned by any detector.
 
     Args:
         detectors: Who is asked.
@@ -191,19 +191,23 @@ class Judge:
         return log10_threshold(self.tested, self._window_s, self.false_alarms_per_day)
 
     def _held(self) -> Flags:
-        """Return the streams of every open finding: its feature of the series and of all slices, and what reads several features.
+        """Return the streams of every open finding: those that alarmed, or where a whole series did, its feature in all slices too.
 
-        Not the other features: they are judged by themselves. Were they held too, one false finding about a rate would keep
-        the day from being learned until everything that follows the day is a finding.
+        With a whole series, what reads several features at once is held too. Nothing else is: it is judged by itself. Were it held
+        too, one false finding about a slice would keep the day from being learned until all that follows the day is a finding.
         """
         if not self._open:
             return np.zeros(0, bool)
         parents = self._directory.parents()
-        series, features = np.array([*self._open], np.int64).T
         held = np.zeros((parents.size, 1 << FEATURE_BITS), bool)
-        held[series, features] = True
-        held[series, len(FEATURES) :] = True
-        of_keys: Flags = held[parents].ravel()
+        whole = [claim for claim, lasting in self._open.items() if _stream_of(claim) in lasting.streams]
+        if whole:
+            series, features = np.array(whole, np.int64).T
+            held[series, features] = True
+            held[series, len(FEATURES) :] = True
+            held = held[parents]
+        of_keys: Flags = held.ravel()
+        of_keys[[stream for lasting in self._open.values() for stream in lasting.streams]] = True
         return of_keys
 
     def _with_suspicious(self, held: Flags, threshold: float) -> Flags:
@@ -270,13 +274,13 @@ class Judge:
 
     def _widen(self, claim: _Claim, streams: list[int]) -> None:
         """Add streams to an open finding; once the whole series alarms, the finding speaks of it."""
-        lasting, whole = self._open[claim], claim[0] << FEATURE_BITS | claim[1]
+        lasting, whole = self._open[claim], _stream_of(claim)
         lasting.streams.update(streams)
         if whole in streams and lasting.stream != whole:
             lasting.stream, lasting.number = whole, self._speaker(whole)
 
     def _begin(self, claim: _Claim, streams: list[int], window: Window, threshold: float) -> None:
-        whole = claim[0] << FEATURE_BITS | claim[1]
+        whole = _stream_of(claim)
         stream = whole if whole in streams else streams[int(np.argmax(self._log10_e(streams)))]
         number = self._speaker(stream)
         finding, carriers = self._state(number, stream, window, threshold, window.end_ns)
@@ -392,6 +396,12 @@ class Judge:
         """Return whether the detector that speaks for a finding has seen it in this window too."""
         evidence, slot = self._evidence[lasting.number], self._slots.find(np.array([lasting.stream]))
         return bool(evidence.tested(slot)[0] and not evidence.calm_windows(slot)[0])
+
+
+def _stream_of(claim: _Claim) -> int:
+    """Return the stream of a whole series that a claim is about."""
+    series, feature = claim
+    return series << FEATURE_BITS | feature
 
 
 def _urgency(feature: int) -> int:

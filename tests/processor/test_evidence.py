@@ -110,11 +110,12 @@ def test_dispersion_raises_the_bar_where_windows_always_scatter() -> None:
     assert steady < 1e-4
 
 
-def test_dispersion_is_exact_on_chi_squared_deviances() -> None:
+@pytest.mark.parametrize("uneven", [False, True])
+def test_dispersion_is_exact_on_chi_squared_deviances(uneven: bool) -> None:
     """p-values of ideal deviances are uniform once enough was learned."""
     print(f"seed {SEED}")
     rng, streams, freedom = np.random.default_rng(SEED), np.arange(400), np.full(400, 4.0)
-    dispersion, seen = Dispersion(1.0), list[Floats]()
+    dispersion, seen = Dispersion(1.0, uneven=uneven), list[Floats]()
     dispersion.grow(400)
     for window in range(200):
         deviance = rng.chisquare(4, 400)
@@ -191,7 +192,7 @@ def test_a_suspicion_that_leads_to_nothing_ends() -> None:
 
 def test_a_stream_with_wild_windows_now_and_then_is_not_surprising_by_one_more() -> None:
     """Of two streams whose deviances have the same mean, the one that has it from few windows is judged more mildly."""
-    dispersion, both, one = Dispersion(0.995), np.arange(2), np.ones(2)
+    dispersion, both, one = Dispersion(0.995, uneven=True), np.arange(2), np.ones(2)
     dispersion.grow(2)
     for window in range(400):
         dispersion.learn(both, np.array([20.0 * (window % 20 == 0), 1.0]), one)

@@ -247,7 +247,7 @@ def test_a_slice_that_was_not_tested_is_not_blamed() -> None:
 
 
 def test_what_is_under_alarm_is_not_learned() -> None:
-    """While a finding is open its feature is held, in the series and all slices; afterwards it is learned again."""
+    """While a finding about a series is open its feature is held, in all slices too; afterwards it is learned again."""
     court = Court()
     court.hear(WILD, 2)
     keys = {stream >> 4 for stream in court.detector.held if stream & 15 == LATENCY & 15}
@@ -263,6 +263,15 @@ def test_what_is_beside_a_finding_goes_on_being_learned() -> None:
     court.hear(WILD, 2)
 
     assert {stream & 15 for stream in court.detector.held} == {LATENCY & 15, *range(len(FEATURES), 16)}
+
+
+def test_a_finding_about_a_slice_holds_that_slice() -> None:
+    """The series and the other slices go on being learned: what is suspicious among them is held by itself."""
+    court = Court()
+    part = slice_stream(court.traffic, "web")
+    court.hear({part: WILD}, 2)
+
+    assert court.detector.held == [part]
 
 
 def test_a_suspicious_window_is_not_learned() -> None:

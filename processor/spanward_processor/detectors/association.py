@@ -30,7 +30,7 @@ class Association:
 
     For each series and each attribute that slices it: the eight most frequent slices by the eight most frequent decisions, the others
     together. What was learned is first given the window's own sums of lines and columns, so a channel that sends more, or a decision
-    that all make more often, is no break; what is left is tested by likelihood ratio, with the scatter learned from earlier windows.
+    that all make more often, is no break; what is left is tested by likelihood ratio, with the scatter learned from earlier windows, and how uneven it is.
     So it adds up what many slices show that have too few rows to be judged by themselves.
 
     What it holds against a series counts for the stream of its decisions, beside the other detectors of it: a poisoned channel is one
@@ -55,11 +55,14 @@ class Association:
         self.learning = learning
         self._decay = decay
         self._tables = CrossTables()
-        self._dispersion = Dispersion(decay)  # by table, as all that follows
+        self._dispersion = Dispersion(decay, uneven=True)  # by table, as all that follows
         self._usual: Singles = np.zeros((0, SIDE, SIDE), np.float32)
         self._waiting: Singles = np.zeros((0, SIDE, SIDE), np.float32)
         self._times = np.zeros(0, np.int32)  # learned
         self._windows = np.zeros(0, np.int32)  # seen with rows
+        self._aside: Singles = np.zeros(
+            (0, SIDE, SIDE), np.float32
+        )  # what waits of a table under alarm, to be judged alone
         self._under: Flags = np.zeros(0, bool)  # whether the window before was held
         self._answer = _Answer.empty()
 
@@ -70,6 +73,7 @@ class Association:
             "waiting": self._waiting,
             "times": self._times,
             "windows": self._windows,
+            "aside": self._aside,
             "under": self._under,
         }
         return gathered(self._parts()) | copies(own)
@@ -77,7 +81,7 @@ class Association:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
         scattered(self._parts(), arrays)
-        self._usual, self._waiting = arrays["usual"], arrays["waiting"]
+        self._usual, self._waiting, self._aside = arrays["usual"], arrays["waiting"], arrays["aside"]
         self._times, self._windows, self._under = arrays["times"], arrays["windows"], arrays["under"]
 
     def _parts(self) -> dict[str, Kept]:
@@ -90,9 +94,8 @@ class Association:
         self._dispersion.grow(tables)
         self._usual, self._waiting = grown_rows(self._usual, tables), grown_rows(self._waiting, tables)
         self._times, self._windows = grown(self._times, tables), grown(self._windows, tables)
-        self._under = grown(self._under, tables)
-        now = self._waiting[:tables] + counted
-        self._answer = answer = self._answer_of(counted, now)
+        self._aside, self._under = grown_rows(self._aside, tables), grown(self._under, tables)
+        self._answer = answer = self._answer_of(counted, self._under[:tables])
         of = answer.tables
         ready = (
             (answer.freedom > 0)
@@ -103,7 +106,15 @@ class Association:
         p = self._dispersion.p_values(of[ready], answer.deviance[ready], answer.freedom[ready])
         return _of_streams(self._tables.series[of[ready]] << FEATURE_BITS | Aspect.DECISION, p)
 
-    def _answer_of(self, counted: Floats, now: Floats) -> "_Answer":
+    def _answer_of(self, counted: Floats, under: Flags) -> "_Answer":
+        """Compare a window, with what waited of each table, with what is usual.
+
+        Args:
+            counted: (t, `SIDE`, `SIDE`) float64 its rows.
+            under: (t,) bool which tables are under alarm. What waited when an alarm began is not judged with every window of it.
+        """
+        tables = len(counted)
+        now = counted + np.where(under[:, None, None], self._aside[:tables], self._waiting[:tables])
         of = np.flatnonzero(now.sum(axis=(1, 2)) >= _FEWEST_ROWS)
         now, usual = now[of], self._usual[of].astype(np.float64)
         expected = raked(usual + _PRIOR, now)
@@ -119,17 +130,19 @@ class Association:
         """Learn the window just tested; see `Detector.learn`."""
         answer, tables = self._answer, len(self._answer.counted)
         free = ~held_among(held, self._tables.series[:tables] << FEATURE_BITS | Aspect.DECISION)
-        known = free & ~self._under[:tables]  # rows that came under alarm are judged once, like others, and not learned
+        if (free & self._under[:tables]).any():  # an alarm is over: as if it had never been
+            answer = self._answer_of(answer.counted, ~free)
         self._windows[:tables] += free & (answer.counted.sum(axis=(1, 2)) > 0)
-        learned = known[answer.tables]
+        learned = free[answer.tables]
         of = answer.tables[learned]
         self._dispersion.learn(of, answer.deviance[learned], answer.freedom[learned])
         self._usual[:tables][free] *= self._decay
         self._usual[of] += answer.now[learned]
         self._times[of] += 1
-        self._waiting[:tables] += answer.counted
-        self._waiting[answer.tables] = 0.0
-        self._waiting[:tables][free & self._under[:tables]] = 0.0
+        self._waiting[:tables][free] += answer.counted[free]
+        self._waiting[of] = 0.0
+        self._aside[:tables] = np.where(free[:, None, None], 0.0, self._aside[:tables] + answer.counted)
+        self._aside[answer.tables] = 0.0
         self._under[:tables] = ~free
         self._answer = _Answer.empty()
 

@@ -40,8 +40,8 @@ class Correlation:
     """Compare the correlation of each two numbers in a window with what was learned, by Fisher's z.
 
     Per series, never per slice: latency with tokens in and out and with input size, input size with score. Correlations are those of near-logarithmic bins of sampled rows, at most 32 of a series and window. How much z scatters from window
-    to window is learned, so that what never held firmly is never said to break. One odd row among twenty moves z far, and no formula
-    knows how often one comes: a p-value is never less than one in as many windows as are remembered. A pair's stream has a number behind those of features.
+    to window is learned, so that what never held firmly is never said to break. One odd row among twenty moves z far,
+    so how uneven it scatters is learned too. A pair's stream has a number behind those of features.
 
     Args:
         learning: What "ready" takes.
@@ -59,12 +59,11 @@ class Correlation:
 
     def __init__(self, learning: Learning, decay: float) -> None:
         self.learning = learning
-        self._decay = decay
         self._waiting = Waiting(_FEWEST_ROWS)
         self._slots = Slots()  # of series
         self._moments = Moments(decay, NUMBERS.size)
         self._windows: Narrow = np.zeros(0, np.int32)  # learned, by slot
-        self._dispersion = Dispersion(decay)  # by slot and pair
+        self._dispersion = Dispersion(decay, uneven=True)  # by slot and pair
         self._answer = _Answer.empty()
 
     def arrays(self) -> Arrays:
@@ -99,8 +98,7 @@ class Correlation:
         ready = enough & (freedom > 0) & (self._windows[slots] >= self.learning.windows)[:, None]
         streams = groups.keys[:, None] << FEATURE_BITS | _FEATURES
         p = self._dispersion.p_values(_places(slots)[ready], deviance[ready], freedom[ready])
-        least = np.maximum(1.0 - self._decay, 1.0 / (1.0 + self._windows[slots]))
-        return Surprise(streams[ready], np.maximum(p, np.repeat(least, ready.sum(axis=1))))
+        return Surprise(streams[ready], p)
 
     def learn(self, window: Window, held: Flags) -> None:  # noqa: ARG002 - it was kept by `test`
         """Learn the window just tested; see `Detector.learn`."""
