@@ -60,7 +60,7 @@ def measure(effort: Effort) -> Iterator[Line]:
         per_day.append(len(findings) / days)
         yield Line(f"seed {seed}, {days:g} simulated days", f"{len(findings)} false findings")
         for finding in findings:
-            yield _told(finding)
+            yield told(finding)
     asked = "" if days >= DAYS else f" of the {DAYS:g} that are asked for"
     what = f"false findings per day, {days:g} simulated days{asked}, each of {len(effort.seeds)} seeds"
     yield at_most(what, over_seeds(per_day), TOLERATED * budget, number)
@@ -69,7 +69,7 @@ def measure(effort: Effort) -> Iterator[Line]:
     yield _of_trace(effort, budget)
 
 
-def _told(finding: Finding) -> Line:
+def told(finding: Finding) -> Line:
     """Return the line of one false finding."""
     day = (finding.opened_ns - START_NS) / SECOND_NS / DAY_S
     return Line(f"day {day:.2f}: {finding.detector}, {finding.aspect}", finding.reason)
