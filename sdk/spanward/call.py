@@ -373,9 +373,10 @@ def begin(
         asked: Whether the arguments are the model's input.
     """
     above = get_current()
-    outer = cast("Call | None", above.get(CALL))
+    outer: Any = above.get(CALL)
     if outer is not None and outer.takes(observation):
-        return outer.begin_part(observation)
+        part: Call = outer.begin_part(observation)
+        return part
     if above.get(SUPPRESSED):
         return Call(observation, trace.get_current_span(above), False, owns=False)
     span: Span = trace.INVALID_SPAN

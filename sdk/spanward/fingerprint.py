@@ -15,7 +15,7 @@ Source: Broder, "On the resemblance and containment of documents", 1997 (min-wis
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -36,7 +36,7 @@ _UNSEEN: Final[dict[int, str | None]] = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x2
 _WORDS_OF_THEIR_OWN: Final = re.compile("([\u0e00-\u0eff\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 """Letters of scripts that put no space between words."""
 
-Cutter = Callable[[object], Iterable[bytes]]
+Cutter = Callable[[object], Collection[bytes]]
 """Gives the chosen pieces of a value; none where it is not of the form."""
 
 
@@ -132,7 +132,7 @@ class _ShingleCutter:
         self._form = form
         self._seed = seed
 
-    def __call__(self, value: object) -> Iterable[bytes]:
+    def __call__(self, value: object) -> Collection[bytes]:
         if not isinstance(value, str):
             return ()
         words, width, hashes = _words(value), self._form.width, self._form.hashes

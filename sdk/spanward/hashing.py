@@ -28,6 +28,35 @@ Keyed = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
+class InputHasher:
+    """Hashes the inputs of one model under one key.
+
+    Args:
+        whole: Hashes an input.
+        cutter: Cuts one into pieces.
+        piece: Hashes each of them.
+    """
+
+    whole: Keyed
+    cutter: Cutter
+    piece: Keyed
+
+    def hash(self, value: object) -> str:
+        """Return 128 bits that stand for a value, hex.
+
+        Raises:
+            NotCanonicalError: The value has no canonical form.
+        """
+        return self.whole(canonical(value)).hex()
+
+    def fingerprint(self, value: object) -> bytes:
+        """Return up to 50 sorted 64-bit hashes that mostly survive small changes of a value; none where it has no such form."""
+        pieces = self.cutter(value)
+        # Sorted by what is exported: their order tells nothing of how the pieces were chosen.
+        return b"".join(sorted(map(self.piece, pieces))) if pieces else b""
+
+
+@dataclass(frozen=True, slots=True)
 class Hasher:
     """Hashes under one key.
 
@@ -45,8 +74,8 @@ class Hasher:
         compare=False,
     )
 
-    _cutters: dict[tuple[str, ...], tuple[Cutter, Keyed]] = field(
-        default_factory=dict[tuple[str, ...], "tuple[Cutter, Keyed]"], init=False, repr=False, compare=False
+    _inputs: dict[tuple[str, str, str], "InputHasher"] = field(
+        default_factory=dict[tuple[str, str, str], "InputHasher"], init=False, repr=False, compare=False
     )
 
     @classmethod
@@ -94,16 +123,21 @@ class Hasher:
             form: How it is cut in pieces.
             schema: Version of the features, where the user gives one.
         """
+        return self.of_inputs(domain, form, schema).fingerprint(value)
+
+    def of_inputs(self, domain: str, form: Form, schema: str = "") -> "InputHasher":
+        """Return what hashes the inputs of one model; looking its keys up once costs half of looking up each."""
         labels = (form.label, domain, schema)
-        found = self._cutters.get(labels)
+        found = self._inputs.get(labels)
         if found is None:
-            cutter = form.cutter(self._function(16, "pieces", *labels))
-            found = cutter, self._function(8, "fingerprint", *labels)
-            if len(self._cutters) < _MOST_PURPOSES:
-                self._cutters[labels] = found
-        cutter, keyed = found
-        # Sorted by what is exported: their order tells nothing of how the pieces were chosen.
-        return b"".join(sorted(map(keyed, cutter(value))))
+            found = InputHasher(
+                self._function(16, "features", domain, schema),
+                form.cutter(self._function(16, "pieces", *labels)),
+                self._function(8, "fingerprint", *labels),
+            )
+            if len(self._inputs) < _MOST_PURPOSES:
+                self._inputs[labels] = found
+        return found
 
     def _function(self, size: int, *purpose: str) -> Keyed:
         """Return the keyed function of a purpose."""

@@ -25,14 +25,15 @@ def tell_input(
         form: Of the fingerprint.
         schema: Version of the features, where the user gives one.
     """
+    inputs = hasher.of_inputs(domain, form, schema or "")
     try:
-        facts[semconv.FEATURES_HASH] = hasher.hash(value, domain, schema or "")
+        facts[semconv.FEATURES_HASH] = inputs.hash(value)
     except NotCanonicalError:
         return
-    facts[semconv.FEATURES_KEY_ID] = hasher.key_id
+    facts[semconv.FEATURES_KEY_ID] = hasher.key.id
     if schema is not None:
         facts[semconv.FEATURES_SCHEMA] = schema
-    if fingerprint := hasher.fingerprint(value, domain, form, schema or ""):
+    if fingerprint := inputs.fingerprint(value):
         # The SDK's type stubs do not list bytes yet; OTLP and the exporter do.
         facts[semconv.FEATURES_FINGERPRINT] = cast("str", fingerprint)
     if hasher.previous is not None:
@@ -42,9 +43,10 @@ def tell_input(
 def _tell_previous_input(
     facts: Attributes, value: object, domain: str, previous: Hasher, form: Form, schema: str
 ) -> None:
-    facts[semconv.FEATURES_PREVIOUS_HASH] = previous.hash(value, domain, schema)
+    inputs = previous.of_inputs(domain, form, schema)
+    facts[semconv.FEATURES_PREVIOUS_HASH] = inputs.hash(value)
     facts[semconv.FEATURES_PREVIOUS_KEY_ID] = previous.key_id
-    if fingerprint := previous.fingerprint(value, domain, form, schema):
+    if fingerprint := inputs.fingerprint(value):
         facts[semconv.FEATURES_PREVIOUS_FINGERPRINT] = cast("str", fingerprint)
 
 

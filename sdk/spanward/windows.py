@@ -9,7 +9,7 @@ import math
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 MOST_NUMBERS: Final = 4_096  # of a longer array every second, third, ... one
@@ -54,7 +54,7 @@ class WindowCutter:
         self._many_steps: Any = None  # as an array of numpy
         self._powers: dict[tuple[int, bool], _Powers] = {}  # one for each power of two
 
-    def __call__(self, value: object) -> Iterable[bytes]:
+    def __call__(self, value: object) -> Collection[bytes]:
         """Return the chosen windows of an array or list, each number as a little-endian integer of 32 bits."""
         numbers = numbers_of(value)
         if numbers is None or len(self._steps) not in {1, len(numbers)}:

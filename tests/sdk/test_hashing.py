@@ -94,7 +94,7 @@ def test_many_domains_take_bounded_memory() -> None:
     for number in range(3000):
         hasher.fingerprint(TEXT, str(number), Shingles())
 
-    kept = len(hasher._functions) + len(hasher._cutters)  # pyright: ignore[reportPrivateUsage]
+    kept = len(hasher._functions) + len(hasher._inputs)  # pyright: ignore[reportPrivateUsage]
     assert kept < 3000
     assert hasher.hash("x", "2999") == HASHER.hash("x", "2999")
     assert hasher.fingerprint(TEXT, "2999", Shingles()) == HASHER.fingerprint(TEXT, "2999", Shingles())

@@ -33,8 +33,11 @@ def outcome_of(result: object) -> Outcome:
     Args:
         result: What the model function returned, or one item of it.
     """
-    if type(result) in _SILENT:
+    kind = type(result)
+    if kind in _SILENT:
         return NOTHING
+    if kind is dict and (outcome := of_mapping(result)) is not None:
+        return outcome  # what most results are is not asked whether it is anything else
     if isinstance(result, Outcome):
         return result
     for extractor in EXTRACTORS:
