@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from spanward.runtime import handoff
+from spanward.runtime import timed
 from spanward_integrations.asgi import App, Receive, Scope, Send, SpanwardMiddleware
 from spanward_integrations.base import BaseInstrumentor, missing
 from spanward_integrations.patching import Patches
@@ -158,7 +158,7 @@ def _measure_waits() -> None:
 
 def _hand_over(wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     endpoint, *others = args
-    return wrapped(handoff(endpoint), *others, **kwargs)
+    return wrapped(timed(endpoint), *others, **kwargs)
 
 
 def _is_ours(entry: "Middleware") -> bool:

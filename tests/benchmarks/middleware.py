@@ -5,14 +5,15 @@ Run it on a quiet machine, from the repository's root:
     PYTHONPATH=tests python -m benchmarks.middleware
 
 Requests go straight into the ASGI application, without a socket, so that nothing but the application and what is around it is
-measured. Every case is an application of its own in one process, in turns; spans go to a processor that drops them, metrics are off in
-all. What is added is the difference to the same application without any of it. The official instrumentor is measured where
-`opentelemetry-instrumentation-fastapi` is installed.
+measured: the CPU time of the whole process, since endpoints that are no coroutines run in a thread. Every case is an application of its
+own in one process, in turns; spans go to a processor that drops them, metrics are off in all. What is added is the difference to the same
+application without any of it. The official instrumentor is measured where `opentelemetry-instrumentation-fastapi` is installed.
 """
 
 import argparse
 import asyncio
 import statistics
+import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,14 +28,14 @@ from benchmarks.in_turns import measure
 from spanward_integrations.fastapi import instrument_fastapi
 
 PLAIN: Final = "no tracing"
+ENDPOINTS: Final = ("coroutine", "thread")
+"""Where an endpoint runs; the first part of its path."""
 SCOPE: Final[dict[str, Any]] = {
     "type": "http",
     "asgi": {"version": "3.0", "spec_version": "2.3"},
     "http_version": "1.1",
     "method": "GET",
     "scheme": "http",
-    "path": "/models/router",
-    "raw_path": b"/models/router",
     "query_string": b"",
     "root_path": "",
     "headers": [
@@ -49,7 +50,7 @@ SCOPE: Final[dict[str, Any]] = {
 
 
 def application(*, native: bool = False) -> FastAPI:
-    """Return an application with one route.
+    """Return an application with an endpoint that is a coroutine, and one that is none.
 
     Args:
         native: Whether FastAPI traces by itself, as it does from 0.165 on.
@@ -62,7 +63,11 @@ def application(*, native: bool = False) -> FastAPI:
     async def show(name: str) -> dict[str, str]:
         return {"name": name}
 
-    app.add_api_route("/models/{name}", show)
+    def show_in_thread(name: str) -> dict[str, str]:
+        return {"name": name}
+
+    app.add_api_route("/coroutine/{name}", show)
+    app.add_api_route("/thread/{name}", show_in_thread)
     return app
 
 
@@ -94,11 +99,13 @@ async def send(message: Any) -> None:
     """Take a response."""
 
 
-def asking(app: FastAPI, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+def asking(app: FastAPI, endpoint: str, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
     """Return what sends one request."""
+    path = f"/{endpoint}/router"
+    scope = {**SCOPE, "path": path, "raw_path": path.encode()}
 
     def ask() -> None:
-        loop.run_until_complete(app({**SCOPE, "headers": list(SCOPE["headers"])}, receive, send))
+        loop.run_until_complete(app({**scope, "headers": list(scope["headers"])}, receive, send))
 
     return ask
 
@@ -114,15 +121,19 @@ def main() -> None:
     provider.add_span_processor(SpanProcessor())
     trace.set_tracer_provider(provider)
     loop = asyncio.new_event_loop()
-    cases = {name: asking(app, loop) for name, app in applications(provider).items()}
-    times = measure(cases, asked.rounds, asked.calls, asked.seed)
+    apps = applications(provider)
+    cases = {f"{end} {name}": asking(app, end, loop) for end in ENDPOINTS for name, app in apps.items()}
+    times = measure(cases, asked.rounds, asked.calls, asked.seed, clock=time.process_time_ns)
     loop.close()
-    least, middle = min(times[PLAIN]), statistics.median(times[PLAIN])
-    print(f"us of CPU per request, {asked.rounds} rounds of {asked.calls} requests, seed {asked.seed}\n")
-    print(f"{'case':34} {'min':>8} {'median':>8} {'added (min)':>12} {'added (median)':>15}")
-    for name, taken in times.items():
-        low, median = min(taken), statistics.median(taken)
-        print(f"{name:34} {low:8.1f} {median:8.1f} {low - least:12.1f} {median - middle:15.1f}")
+    print(f"us of CPU per request, {asked.rounds} rounds of {asked.calls} requests, seed {asked.seed}")
+    for end in ENDPOINTS:
+        plain = times[f"{end} {PLAIN}"]
+        print(f"\n{'endpoint in a ' + end:34} {'min':>8} {'median':>8} {'added (min)':>12} {'added (median)':>15}")
+        for name in apps:
+            taken = times[f"{end} {name}"]
+            low, middle = min(taken), statistics.median(taken)
+            added = low - min(plain), middle - statistics.median(plain)
+            print(f"{name:34} {low:8.1f} {middle:8.1f} {added[0]:12.1f} {added[1]:15.1f}")
 
 
 if __name__ == "__main__":
