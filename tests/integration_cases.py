@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
+import contents
 import triton_running
 from pytriton_case import PyTritonCase
-from serving import serving
 from spanward_integrations.base import Integration
 from spanward_integrations.testing import Case
 
@@ -67,6 +67,10 @@ class FastAPICase:
             TestClient(target).get("/bad")
         return caught.value
 
+    def use_content(self, target: Any, content: str) -> dict[str, object]:
+        """Put content wherever it can be."""
+        return contents.use_fastapi(target, content)
+
 
 class _WholeFramework:
     """A framework that is instrumented as a whole."""
@@ -124,6 +128,10 @@ class HuggingFaceCase(_WholeFramework):
             target(object())
         return caught.value
 
+    def use_content(self, target: Any, content: str) -> dict[str, object]:
+        """Put content wherever it can be."""
+        return contents.use_huggingface(target, content)
+
 
 class OpenAICase(_WholeFramework):
     """A client of a server that speaks OpenAI's wire format; the server lives as long as one use."""
@@ -155,8 +163,14 @@ class OpenAICase(_WholeFramework):
             self._ask(target, "fails")
         return caught.value
 
+    def use_content(self, target: Any, content: str) -> dict[str, object]:
+        """Put content wherever it can be."""
+        return contents.use_openai(target, content)
+
     def _ask(self, target: Any, model: str) -> Any:
         from openai import OpenAI
+
+        from serving import serving
 
         with serving(target.app) as address, OpenAI(base_url=f"http://{address}/v1", api_key="k", max_retries=0) as one:
             return one.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
@@ -196,6 +210,10 @@ class SklearnCase(_WholeFramework):
             target.predict([[1.0, 2.0]])
         return caught.value
 
+    def use_content(self, target: Any, content: str) -> dict[str, object]:
+        """Put content wherever it can be."""
+        return contents.use_sklearn(target, content)
+
 
 class OnnxRuntimeCase(_WholeFramework):
     """A session of a small model."""
@@ -226,6 +244,10 @@ class OnnxRuntimeCase(_WholeFramework):
         with pytest.raises(Exception, match="dimensions") as caught:
             target.run(None, {"x": np.zeros((1, 5), "f4")})
         return caught.value
+
+    def use_content(self, target: Any, content: str) -> dict[str, object]:
+        """Put content wherever it can be."""
+        return contents.use_onnxruntime(target, content)
 
 
 class TritonCase(_WholeFramework):
@@ -262,6 +284,10 @@ class TritonCase(_WholeFramework):
         with pytest.raises(Exception, match="secret") as caught:
             target.infer("router", triton_running.inputs("grpc", -1))
         return caught.value
+
+    def use_content(self, target: Any, content: str) -> dict[str, object]:
+        """Put content wherever it can be."""
+        return contents.use_triton(target, content)
 
 
 CASES: dict[str, Callable[[Integration], Case]] = {

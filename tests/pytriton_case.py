@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from spanward import semconv
 from spanward.testing import capture_spans
 from spanward_integrations import INTEGRATIONS, Integration, testing
+from spanward_integrations.leaving import NUMBER
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -57,6 +58,26 @@ class PyTritonCase:
             asyncio.run(self._ask(target, -1))
         except ValueError as error:
             return error
+        raise AssertionError("it must raise")
+
+    def use_content(self, target: Any, content: str) -> dict[str, object]:
+        """Put content into tensors, parameters, answers and exceptions."""
+
+        def spell(requests: Any) -> list[dict[str, Any]]:
+            if (requests[0]["features"] < 0).any():
+                raise ValueError(f"{content} is below zero") from KeyError(content)
+            return [{"probabilities": request["features"][:, :2]} for request in requests]
+
+        asked = bound(target, spell)
+
+        async def ask(number: float) -> list[Any]:
+            return [step async for step in asked([request_of([number], note=content, **{content: content})])]
+
+        ((answered,),) = asyncio.run(ask(NUMBER))
+        try:
+            asyncio.run(ask(-NUMBER))
+        except ValueError as error:
+            return {"answer": answered["probabilities"].tolist(), "exception": error}
         raise AssertionError("it must raise")
 
     async def _ask(self, target: Any, number: float) -> list[Any]:

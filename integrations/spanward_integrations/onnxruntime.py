@@ -118,7 +118,7 @@ class _Sessions:
             found = self._inferences[session] = (named, _inference_of(session, named, self._providers))
         values = _inputs_of(feed)
         call = found[1].start(*values)
-        if call.recording and values and (shapes := _shapes_of(values[0])):
+        if call.recording and values and (shapes := _shapes_of(session, values[0])):
             call.facts[semconv.FEATURES_SHAPE] = shapes
         return call
 
@@ -157,12 +157,14 @@ def _inputs_of(feed: object) -> tuple[object, ...]:
     return tuple(arrays.values()) if len(arrays) == 1 else (arrays,)
 
 
-def _shapes_of(value: object) -> str | None:
-    """Return the shapes of several inputs, in the order of their names."""
+def _shapes_of(session: Session, value: object) -> str | None:
+    """Return the shapes of several inputs, in the order of their names; None where a name is the caller's and not the model's."""
     if not isinstance(value, Mapping):
         return None
-    arrays = sorted(cast("Mapping[str, object]", value).items())
-    return ",".join(f"{name}:{'x'.join(map(str, shape_of(one) or ()))}" for name, one in arrays)
+    arrays = cast("Mapping[str, object]", value)
+    if not arrays.keys() <= {one.name for one in session.get_inputs()}:
+        return None
+    return ",".join(f"{name}:{'x'.join(map(str, shape_of(one) or ()))}" for name, one in sorted(arrays.items()))
 
 
 # --- outputs ---------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from opentelemetry.trace import StatusCode
@@ -10,6 +10,7 @@ from opentelemetry.trace import StatusCode
 from spanward import semconv
 from spanward.testing import capture_spans
 from spanward_integrations.base import Integration
+from spanward_integrations.leaving import CANARY, NUMBER, exported, forms_of, leaks
 
 _NAMES: Final = {value for name, value in vars(semconv).items() if name.isupper()}
 
@@ -45,6 +46,18 @@ class Case(Protocol):
 
     def fail(self, target: Any) -> BaseException:
         """Use it so that it raises, and return the exception that reached the user."""
+        ...
+
+    def use_content(self, target: Any, content: str) -> Mapping[str, object]:
+        """Put content wherever it can be, in good uses and in those that raise, and `NUMBER` where only numbers fit.
+
+        Args:
+            target: What is used; it is instrumented.
+            content: Holds the canary. It is itself the input at least once, where inputs are texts; longer texts may hold it.
+
+        Returns:
+            What the user got, by place: outputs, messages of exceptions. Each holds the canary or the number.
+        """
         ...
 
 
@@ -133,6 +146,20 @@ def check_exceptions_pass_and_mark_the_span(case: Case) -> None:
         assert span.status.description is None, "the message must stay in the process"
 
 
+def check_no_content_leaves(case: Case) -> None:
+    """Of content in every place it can be in, nothing is in any byte that OTLP's exporters send, in no clothes and no plain hash."""
+    target, content = case.target(), f"{CANARY} content"
+    case.instrument(target)
+    with exported() as sent:
+        got = case.use_content(target, content)
+    case.uninstrument(target)
+    assert sent.spans, "content must be in calls that are observed"
+    for place, text in got.items():
+        assert CANARY in str(text) or str(NUMBER) in str(text), f"{place}: content must have been there, got {text}"
+    found = leaks(sent.bodies, forms_of(whole=[content.encode()]))
+    assert not found, f"content leaves: {found}"
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     check_absent_framework_names_the_command,
     check_instrumenting_twice_is_once,
@@ -140,6 +167,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_uninstrument_restores,
     check_spans_are_made_and_named_by_semconv,
     check_exceptions_pass_and_mark_the_span,
+    check_no_content_leaves,
 )
 """Every check; a test compares this tuple with the functions of this module."""
 

@@ -1,26 +1,44 @@
 """Every registered integration through every check."""
 
+import base64
+import hashlib
 import inspect
+import logging
 import pkgutil
 import tomllib
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
+from opentelemetry import metrics
 
+import spanward
 import spanward_integrations
 import triton_running
-from integration_cases import CASES
+from integration_cases import CASES, SklearnCase
 from requiring import require_peer
 from spanward_integrations import INTEGRATIONS, Integration, testing
 from spanward_integrations.base import ENTRY_POINTS
+from spanward_integrations.leaving import NUMBER
 from spanward_integrations.testing import CHECKS, Case, Check, yield_checks
 
-NOT_INTEGRATIONS = {"base", "asgi", "naming", "patching", "pushed", "python_backend", "served", "testing"} | {
+NOT_INTEGRATIONS = {
+    "base",
+    "asgi",
+    "leaving",
+    "naming",
+    "patching",
+    "pushed",
+    "python_backend",
+    "served",
+    "testing",
+} | {
     "triton_requests",
     "triton_streams",
 }
-"""The contract, the plain ASGI middleware, names that users give, patches, the kit; what integrations of Triton share, and the decorator
+"""The contract, the plain ASGI middleware, what leaves, names that users give, patches, the kit; what integrations of Triton share, and the decorator
 for models that Triton loads itself."""
 
 
@@ -68,6 +86,48 @@ def test_every_integration_has_its_extra() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 
     assert {integration.extra for integration in INTEGRATIONS} <= set(project["optional-dependencies"])
+
+
+class LeakyCase(SklearnCase):
+    """A framework whose content gets out.
+
+    Args:
+        leak: Lets it out, given the content.
+    """
+
+    def __init__(self, integration: Integration, leak: Callable[[str], object]) -> None:
+        super().__init__(integration)
+        self._leak = leak
+
+    def use_content(self, target: Any, content: str) -> dict[str, object]:
+        """Use it, and let content out."""
+        target.predict([[NUMBER]])
+        self._leak(content)
+        return {"content": content}
+
+
+def tell(**settings: Any) -> None:
+    """Tell of a call what its user must not."""
+    spanward.inference("router", **settings)(lambda: "billing")()
+
+
+LEAKS: Final[dict[str, Callable[[str], object]]] = {
+    "text": lambda content: tell(channel=content),
+    "base64": lambda content: tell(channel=base64.b64encode(content.encode()).decode()),
+    "sha256 of": lambda content: tell(channel=hashlib.sha256(content.encode()).hexdigest()),
+    "number as <d": lambda _: tell(score=lambda _: NUMBER),
+    "text in a log": lambda content: logging.getLogger("spanward").warning("%s", content),
+    "text in a metric": lambda content: metrics.get_meter("spanward").create_counter("c").add(1, {"told": content}),
+}
+
+
+@pytest.mark.parametrize("form", LEAKS)
+def test_the_canary_check_finds_what_leaves(form: str) -> None:
+    """Positive control: content that leaves in a span, a metric or a log record, as it is or in other clothes, fails the check."""
+    case = LeakyCase(next(one for one in INTEGRATIONS if one.name == "sklearn"), LEAKS[form])
+
+    with pytest.raises(AssertionError, match=rf"content leaves: .*{form.partition(' in ')[0]}"):
+        testing.check_no_content_leaves(case)
 
 
 def test_kit_lists_every_check() -> None:

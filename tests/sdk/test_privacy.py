@@ -1,8 +1,6 @@
 """Canaries: unique markers put wherever content can be; none may be in any byte that leaves the process."""
 
 import base64
-import hashlib
-import itertools
 import os
 import random
 import subprocess
@@ -11,47 +9,27 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import xxhash
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 import running
 from spanward import semconv
-from spanward.canonical import canonical
+from spanward_integrations.leaving import CANARY, forms_of, leaks
 
 SERVICE = Path(__file__).with_name("leaky_service.py")
-CANARY = b"c4n4ry"
 KEY, PREVIOUS = "c4n4ry-in-the-key-0123456789", "c4n4ry-in-the-key-before-0123"
 KNOWN = (b"c4n4ry-streamed", b"c4n4ry-asked", b"c4n4ry-client", b"c4n4ry-nested", b"c4n4ry-key")
 """Inputs and names that the service surely hashes."""
 
 
-def forms_of_content() -> dict[str, bytes]:
-    """Return, by name, what content looks like in other clothes, and what hashes without a key would look like."""
-    forms = {
-        "text": CANARY,
-        "hex": CANARY.hex().encode(),
-        "utf-16": CANARY.decode().encode("utf-16-le"),
-        "failing": b"boom",
-    }
-    for before in range(3):  # where base64 may begin
-        whole = base64.b64encode(b"x" * before + CANARY + b"xxx")
-        forms[f"base64 after {before}"] = whole[before + (before > 0) : (before + len(CANARY)) * 8 // 6]
-    for content, name in itertools.product(KNOWN, ("md5", "sha1", "sha256", "blake2b", "blake2s")):
-        for written in (content, canonical(content.decode())):
-            digest = hashlib.new(name, written).digest()[:8]
-            forms |= {f"{name} of {written!r}": digest, f"{name} of {written!r}, hex": digest.hex().encode()}
-    for content in KNOWN:
-        forms[f"xxh3 of {content!r}"] = xxhash.xxh3_64_digest(content)
-        forms[f"xxh3 of {content!r}, hex"] = xxhash.xxh3_64_hexdigest(content).encode()
-    return forms
+FORMS = forms_of(whole=KNOWN) | {"failing": b"boom"}
 
 
-def leaks(backend: running.Backend) -> list[str]:
+def leaks_to(backend: running.Backend) -> list[str]:
     """Return the names of all forms of content that a backend was sent, in whatever letters."""
     requests = (*backend.traces, *backend.metrics, *backend.logs)
     sent = b"".join(request.SerializeToString() for request in requests) + str(backend.headers).encode()
-    return [name for name, form in forms_of_content().items() if form in sent or form.lower() in sent.lower()]
+    return leaks(sent, FORMS)
 
 
 def export_of_the_service(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -85,7 +63,7 @@ def test_no_canary_leaves_the_process(exported: Exported) -> None:
     """Inputs, outputs, exceptions, headers, paths, queries, bodies, client names and keys stay where they are."""
     backend, _ = exported
 
-    assert leaks(backend) == []
+    assert leaks_to(backend) == []
     assert backend.metrics
     assert backend.logs == []
 
@@ -95,28 +73,28 @@ def test_the_search_finds_what_leaks() -> None:
     with running.backend() as (backend, port):
         export_of_the_service(port, "--leak")
 
-    assert leaks(backend) == ["text"]
+    assert leaks_to(backend) == ["text"]
 
 
-@pytest.mark.parametrize("name", forms_of_content())
+@pytest.mark.parametrize("name", FORMS)
 def test_the_search_knows_every_form(name: str) -> None:
     """Content in each of the forms would be found in the middle of a span's name and in that of a metric."""
-    form = forms_of_content()[name]
+    form = FORMS[name]
     attribute = Span(trace_id=b"before" + form + b"after")
     request = ExportTraceServiceRequest()
     request.resource_spans.add().scope_spans.add().spans.append(attribute)
     backend = running.Backend()
     backend.traces.append(request)
 
-    assert name in leaks(backend)
+    assert name in leaks_to(backend)
 
 
 def test_base64_is_searched_at_each_place() -> None:
     """Wherever content stands in what is encoded, one of the three forms is in it."""
-    forms = [form for name, form in forms_of_content().items() if name.startswith("base64")]
+    forms = [form for name, form in FORMS.items() if name.startswith("base64")]
     rng = random.Random(1)
     for _ in range(100):
-        whole = base64.b64encode(rng.randbytes(rng.randrange(9)) + CANARY + rng.randbytes(rng.randrange(9)))
+        whole = base64.b64encode(rng.randbytes(rng.randrange(9)) + CANARY.encode() + rng.randbytes(rng.randrange(9)))
         assert any(form in whole for form in forms)
 
 
