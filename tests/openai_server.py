@@ -1,8 +1,8 @@
 """A server that speaks the wire format of OpenAI's API, as others speak it too: whole answers, streamed ones, and errors.
 
 The model's name says how it behaves: `fails` answers 500, `limited` 429, `breaks` drops the connection in the middle of a stream,
-`complains` sends an error as an event, `waits` never ends. Of responses `failed`, `filtered` and `errs` come to an end that is none, as
-their status or an event says, and `rambles` puts a message where a code belongs. Any other one answers.
+`complains` sends an error as an event, `waits` never ends. Of responses `failed` and `errs` come to an end that is none, as their status or
+an event says, `rambles` puts a message where a code belongs, and `filtered` and `cut` are incomplete. Any other one answers.
 Source: OpenAI API reference: chat completions, responses, completions, embeddings, and their streaming events.
 """
 
@@ -38,6 +38,7 @@ _ENDS = {
     "failed": {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "hidden-message"}},
     "rambles": {"status": "failed", "error": {"code": "hidden message", "message": "hidden-message"}},
     "filtered": {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
+    "cut": {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "usage": RESPONSE_USAGE},
 }
 _ERRORS = {"fails": (500, "server_error"), "limited": (429, "rate_limit_exceeded")}
 

@@ -248,17 +248,16 @@ def _reader(call: Call, asked: Mapping[str, Any]) -> Callable[[object], Outcome]
 
 
 def _error_in(response: Any) -> str | None:
-    """Return what went wrong where it is not raised: Responses tell of it by their status, their streams by events too."""
+    """Return what went wrong where it is not raised: Responses tell of it by their status, their streams by events too.
+
+    One that is incomplete went as it was asked: to a limit of tokens, or into a filter. That is a reason to finish, as it is for a chat.
+    """
     if getattr(response, "type", None) == "error":
         return _kind(getattr(response, "code", None), "error")
     whole = getattr(response, "response", response)
     if getattr(whole, "object", None) != "response":
         return None
-    if whole.status == "failed":
-        return _kind(getattr(whole.error, "code", None), "failed")
-    if whole.status == "incomplete":
-        return _kind(getattr(whole.incomplete_details, "reason", None), "incomplete")
-    return None
+    return _kind(getattr(whole.error, "code", None), "failed") if whole.status == "failed" else None
 
 
 def _kind(given: object, otherwise: str) -> str:

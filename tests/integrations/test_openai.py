@@ -373,7 +373,7 @@ def test_responses_and_their_streams_tell_usage(client: OpenAI, spans: CapturedS
     assert first[semconv.FEATURES_HASH] == second[semconv.FEATURES_HASH]
 
 
-UNHAPPY = {"failed": "rate_limit_exceeded", "filtered": "content_filter", "rambles": "failed", "errs": "server_error"}
+UNHAPPY = {"failed": "rate_limit_exceeded", "rambles": "failed", "errs": "server_error"}
 """Models whose responses come to an end that is none, and what they name as its cause."""
 
 
@@ -384,7 +384,7 @@ def test_a_stream_that_tells_of_an_error_is_a_call_that_failed(
     """Events of failure mark the span with their code, though the client raises nothing; a message is no code."""
     events = list(client.responses.create(model=model, input=SECRET, stream=True))
 
-    assert events[-1].type in {"response.failed", "response.incomplete", "error"}
+    assert events[-1].type in {"response.failed", "error"}
     assert told(spans)[semconv.ERROR_TYPE] == UNHAPPY[model]
     assert told(spans)[semconv.STREAM_END] == "failed"
     assert only(spans).status.status_code is StatusCode.ERROR
@@ -404,13 +404,29 @@ def test_an_async_stream_that_tells_of_an_error_is_a_call_that_failed(url: str, 
     assert told(spans)[semconv.ERROR_TYPE] == "rate_limit_exceeded"
 
 
-@pytest.mark.parametrize("model", ["failed", "filtered"])
-def test_a_response_that_failed_is_a_call_that_failed(client: OpenAI, spans: CapturedSpans, model: str) -> None:
+def test_a_response_that_failed_is_a_call_that_failed(client: OpenAI, spans: CapturedSpans) -> None:
     """A whole response says it by its status."""
-    client.responses.create(model=model, input=SECRET)
+    client.responses.create(model="failed", input=SECRET)
 
-    assert told(spans)[semconv.ERROR_TYPE] == UNHAPPY[model]
+    assert told(spans)[semconv.ERROR_TYPE] == "rate_limit_exceeded"
     assert only(spans).status.status_code is StatusCode.ERROR
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("model", "reason"), [("cut", "length"), ("filtered", "content_filter")])
+def test_an_incomplete_response_finished_for_a_reason_and_did_not_fail(
+    client: OpenAI, spans: CapturedSpans, model: str, reason: str, stream: bool
+) -> None:
+    """A limit of tokens and a filter are finish reasons, in the words of the conventions, as they are for a chat; no error."""
+    answer: Any = client.responses.create(model=model, input=SECRET, stream=stream)
+    if stream:
+        assert list(answer)[-1].type == "response.incomplete"
+
+    facts = told(spans)
+    assert facts[semconv.GEN_AI_RESPONSE_FINISH_REASONS] == (reason,)
+    assert semconv.ERROR_TYPE not in facts
+    assert facts.get(semconv.STREAM_END, "complete") == "complete"
+    assert only(spans).status.status_code is StatusCode.UNSET
 
 
 def test_embeddings_tell_batch_and_tokens(client: OpenAI, spans: CapturedSpans) -> None:

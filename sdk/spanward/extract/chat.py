@@ -4,6 +4,7 @@ Source: OpenAI API reference (chat completions, responses, embeddings) and Anthr
 included: usage comes in the last chunk of the first, in `response.completed` of the second, and in two parts of the third.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -12,6 +13,9 @@ from spanward.outcome import Outcome, Tokens
 _PLAIN: Final = frozenset({str, bytes, int, float, bool, list, tuple, type(None)})
 _INPUT: Final = ("input_tokens", "prompt_tokens")
 _OUTPUT: Final = ("output_tokens", "completion_tokens")
+_CODE: Final = re.compile(r"[\w.-]{1,64}")
+_CONVENTIONAL: Final[dict[Any, str]] = {"max_output_tokens": "length"}
+"""Reasons of the Responses API that the GenAI conventions have another word for."""
 
 
 def of_response(result: Any) -> Outcome | None:
@@ -22,14 +26,15 @@ def of_response(result: Any) -> Outcome | None:
     inner = _get(result, "response") or _get(result, "message") or result
     usage, choices = _get(inner, "usage") or _get(result, "usage"), cast("object", _get(inner, "choices"))
     told = cast("list[object]", choices) if isinstance(choices, list) else None
-    if usage is None and told is None:
+    reasons = _finish_reasons(inner, told)
+    if usage is None and told is None and not reasons:
         return None
     model, response_id = _get(inner, "model"), _get(inner, "id")
     return Outcome(
         tokens=_tokens(usage),
         served=model if isinstance(model, str) else None,
         response_id=response_id if isinstance(response_id, str) else None,
-        finish_reasons=_finish_reasons(inner, told),
+        finish_reasons=reasons,
     )
 
 
@@ -46,11 +51,13 @@ def _tokens(usage: object) -> Tokens | None:
 
 
 def _finish_reasons(response: object, choices: list[object] | None) -> tuple[str, ...]:
+    """Return why generating stopped, one reason for each choice; a text that is no code is none."""
     if choices is None:
-        given = [_get(response, "stop_reason")]
+        cut_off = _get(_get(response, "incomplete_details"), "reason")
+        given = [_get(response, "stop_reason") or _CONVENTIONAL.get(cut_off, cut_off)]
     else:
         given = [_get(choice, "finish_reason") for choice in choices]
-    return tuple(reason for reason in given if isinstance(reason, str))
+    return tuple(reason for reason in given if isinstance(reason, str) and _CODE.fullmatch(reason))
 
 
 def _get(holder: Any, name: str) -> Any:
