@@ -47,6 +47,8 @@ class Clients:
 
     def add(self, codes: Ints, counts: Floats) -> None:
         """Add the clients of a window; see `clients_of`."""
+        if not codes.size:
+            return
         if self._codes.size >= _MOST:
             known = np.isin(codes, self._codes)
             codes, counts = codes[known], counts[known]
@@ -56,7 +58,9 @@ class Clients:
         self._codes, self._counts = every, summed
 
     def show(self, stratum: Stratum) -> None:
-        """Add what the groups show in a stratum."""
+        """Add what the groups show in a stratum; where no client is named, nobody stays, and nobody asks."""
+        if not self._codes.size:
+            return
         every = stratum.rows.sum((1, 2))
         mean = stratum.sums.sum((1, 2)) / np.maximum(every, 1)
         self._rows += stratum.rows

@@ -69,71 +69,100 @@ class Stratum:
         return float(self.rows[ERRORS, arm].sum())
 
 
-def stratum_of(cells: Cells, arms: tuple[int, int], tails: Sequence[float], decisions: Sequence[int]) -> Stratum:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The cells of a window that are of two versions, sorted by feature.
+
+    Args:
+        places: (n,) int64 `arm * GROUPS + group` of each; arm 0 is the stable version, arm 1 the canary.
+        bins: (n,) int64.
+        counts: (n,) float64.
+        ends: Where the cells of each feature end.
+    """
+
+    places: Ints
+    bins: Ints
+    counts: Floats
+    ends: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, cells: Cells, arms: tuple[int, int]) -> "Served":
+        """Return what two slots served; a key is `slot * GROUPS + group`."""
+        keys, features = cells.keys, cells.features
+        slots = keys // GROUPS
+        (ours,) = np.nonzero(((slots == arms[0]) | (slots == arms[1])) & (cells.bins != OTHER))
+        ours = ours[np.argsort(features[ours], kind="stable")]
+        ends = np.searchsorted(features[ours], np.arange(len(Aspect)), side="right")
+        places = (slots[ours] == arms[1]) * GROUPS + keys[ours] % GROUPS
+        return cls(places, cells.bins[ours], cells.counts[ours], ends.tolist())
+
+    def only(self, feature: int) -> "Served":
+        """Return what is of one feature."""
+        part = slice(self.ends[feature - 1] if feature else 0, self.ends[feature])
+        return Served(self.places[part], self.bins[part], self.counts[part])
+
+    def where(self, chosen: Flags) -> "Served":
+        """Return the chosen cells of one feature."""
+        return Served(self.places[chosen], self.bins[chosen], self.counts[chosen])
+
+
+def stratum_of(served: Served, tails: Sequence[float], decisions: Sequence[int]) -> Stratum:
     """Return what a window holds of two versions.
 
     Args:
-        cells: The window's cells; a key is `slot * GROUPS + group`.
-        arms: Slots of the stable version and the canary.
+        served: Their cells.
         tails: Bins above which a request is slow, by quantile.
         decisions: Codes of the decisions that are compared; at most `MOST_DECISIONS`.
     """
     made = Stratum.empty()
-    slots = cells.keys // GROUPS
-    ours = cells.where((slots == arms[0]) | (slots == arms[1]))
-    arm, group = (ours.keys // GROUPS == arms[1]).astype(np.int64), ours.keys % GROUPS
-    places = arm * GROUPS + group
-    features, known = ours.features, ours.bins != OTHER
 
-    def note(column: int, chosen: Flags, values: Floats) -> None:
-        at, counts = places[chosen], ours.counts[chosen]
-        shape = (2, GROUPS)
-        made.rows[column] = np.bincount(at, counts, 2 * GROUPS).reshape(shape)
-        made.sums[column] = np.bincount(at, counts * values, 2 * GROUPS).reshape(shape)
-        made.squares[column] = float((counts * values * values).sum())
+    def note(column: int, of: Served, values: Floats) -> None:
+        weighted = of.counts * values
+        made.rows[column] = counted(of.places, of.counts, 2 * GROUPS).reshape(2, GROUPS)
+        made.sums[column] = counted(of.places, weighted, 2 * GROUPS).reshape(2, GROUPS)
+        made.squares[column] = float(weighted @ values)
 
-    for column, aspect in enumerate(_LOGS):
-        chosen = (features == aspect) & known & (ours.bins > ZERO)
-        note(column, chosen, (ours.bins[chosen].astype(float) + 0.5) * (math.log(2) / SCALE))
-    chosen = (features == Aspect.SCORE) & (ours.bins >= 0) & (ours.bins < UNIT_BINS)
-    note(SCORE, chosen, (ours.bins[chosen] + 0.5) / UNIT_BINS)
-    chosen = features == Aspect.ERROR
-    note(ERRORS, chosen, ours.bins[chosen].astype(float))
-    chosen = (features == Aspect.LATENCY) & known
+    for column, feature in enumerate(_LOGS):
+        if (of := served.only(feature)).bins.size:
+            of = of.where(of.bins > ZERO)  # nothing has no logarithm
+            note(column, of, (of.bins.astype(np.float64) + 0.5) * (math.log(2) / SCALE))
+    if (of := served.only(Aspect.SCORE)).bins.size:
+        of = of.where((of.bins >= 0) & (of.bins < UNIT_BINS))
+        note(SCORE, of, (of.bins.astype(np.float64) + 0.5) / UNIT_BINS)
+    of = served.only(Aspect.ERROR)
+    note(ERRORS, of, of.bins.astype(np.float64))
+    of = served.only(Aspect.LATENCY)
     for number, edge in enumerate(tails):
-        note(FIRST_TAIL + number, chosen, (ours.bins[chosen] > edge).astype(float))
-    chosen = features == Aspect.DECISION
+        note(FIRST_TAIL + number, of, (of.bins > edge).astype(np.float64))
+    of = served.only(Aspect.DECISION)
     for number, code in enumerate(decisions):
-        note(FIRST_DECISION + number, chosen, (ours.bins[chosen] == code).astype(float))
+        note(FIRST_DECISION + number, of, (of.bins == code).astype(np.float64))
     return made
 
 
-def clients_of(cells: Cells, arms: tuple[int, int]) -> tuple[Ints, Floats]:
+def clients_of(served: Served) -> tuple[Ints, Floats]:
     """Return (k,) int64 codes of the clients in a window, and (k, 2) float64 their rows by arm."""
-    slots = cells.keys // GROUPS
-    ours = cells.where((cells.features == Aspect.CLIENT) & np.isin(slots, arms) & (cells.bins != OTHER))
-    codes, places = np.unique(ours.bins, return_inverse=True)
-    arm = (ours.keys // GROUPS == arms[1]).astype(np.int64)
-    return codes, counted(places * 2 + arm, ours.counts, 2 * codes.size).reshape(-1, 2)
+    of = served.only(Aspect.CLIENT)
+    codes, places = np.unique(of.bins, return_inverse=True)
+    return codes, counted(places * 2 + of.places // GROUPS, of.counts, 2 * codes.size).reshape(-1, 2)
 
 
-def latency_of(cells: Cells, arms: tuple[int, int]) -> tuple[Ints, Floats]:
-    """Return (b,) int64 bins of both arms' latency in a window, in order, and (b,) float64 rows in each."""
-    slots = cells.keys // GROUPS
-    ours = cells.where((cells.features == Aspect.LATENCY) & np.isin(slots, arms) & (cells.bins != OTHER))
-    bins, places = np.unique(ours.bins, return_inverse=True)
-    return bins, counted(places, ours.counts, bins.size)
+def latency_of(served: Served) -> tuple[Ints, Floats]:
+    """Return (n,) int64 bins of both arms' latency in a window, some more than once, and (n,) float64 rows in each."""
+    of = served.only(Aspect.LATENCY)
+    return of.bins, of.counts
 
 
-def decisions_of(cells: Cells, arms: tuple[int, int]) -> list[int]:
+def decisions_of(served: Served) -> list[int]:
     """Return the codes of the decisions in a window, most frequent first."""
-    slots = cells.keys // GROUPS
-    ours = cells.where((cells.features == Aspect.DECISION) & np.isin(slots, arms) & (cells.bins != OTHER))
-    codes, places = np.unique(ours.bins, return_inverse=True)
-    counts = counted(places, ours.counts, codes.size)
+    of = served.only(Aspect.DECISION)
+    if not of.bins.size:
+        return []
+    codes, places = np.unique(of.bins, return_inverse=True)
+    counts = counted(places, of.counts, codes.size)
     return [int(code) for code in codes[np.argsort(-counts, kind="stable")]]
 
 
 def counted(places: Ints, counts: Floats, size: int) -> Floats:
     """Return (size,) float64 the sum of the counts at each place."""
-    return np.bincount(places, counts, size).astype(np.float64)
+    return np.bincount(places, counts, size).astype(np.float64, copy=False)

@@ -13,6 +13,7 @@ from spanward_processor.kernels.jit import Floats
 
 _EVERY: Final = 32  # beginnings of the newest blocks are all kept, older ones ever more sparsely
 _KNOWN: Final = 10.0  # blocks' worth of belief that versions scatter as chance has it
+_AS_CHANCE: Final = np.array([[1.0], [1.0], [3.0]])  # moments of the squares of a normal variable
 _LARGEST: Final = 9.0  # one wild block must not hide a regression
 
 
@@ -35,9 +36,10 @@ class Sums:
         self.likelihood = np.zeros((EVENTS.size, ODDS.size))
         self.rows, self.totals = np.zeros((COLUMNS, 2)), np.zeros((COLUMNS, 2))
         self._starts: dict[int, dict[str, Floats]] = {}
+        self._before: dict[str, Floats] = {}  # the same, all beginnings in one array
         self._block = -1
         self._last = np.zeros((2, COLUMNS))  # effect of the newest block that had one, and its variance
-        self._scatter = np.zeros((2, COLUMNS))  # sum of squared differences by their variance, and how many
+        self._scatter = np.zeros((3, COLUMNS))  # see `_note_scatter`
 
     def add(self, stratum: Stratum) -> None:
         """Add what happened in one stretch of time."""
@@ -67,6 +69,10 @@ class Sums:
         for start in list(self._starts):  # number 0 is a multiple of everything
             if start % (1 << ((block - start) // _EVERY).bit_length()):
                 del self._starts[start]
+        self._stack()
+
+    def _stack(self) -> None:
+        self._before = {name: np.stack([start[name] for start in self._starts.values()]) for name in self._FIELDS}
 
     @property
     def block(self) -> int:
@@ -80,14 +86,16 @@ class Sums:
     def since(self, name: str) -> Floats:
         """Return (s, ...) float64 what was added to a sum since each beginning."""
         now: Floats = getattr(self, name)
-        before: Floats = np.stack([start[name] for start in self._starts.values()])
-        added: Floats = np.subtract(now, before)
+        added: Floats = np.subtract(now, self._before[name])
         return added
 
     # --- scatter -------------------------------------------------------------------------------------------------------
 
     def _note_scatter(self) -> None:
-        """See by how much the newest block's effect differs from that of the one before."""
+        """See by how much the newest block's effect differs from that of the one before.
+
+        Added up are how many differences there were, their squares by their variance, and the squares of those.
+        """
         start = self._starts[self._block]
         weight, variance = self.weight - start["weight"], self.variance - start["variance"]
         seen = (weight > 0) & (variance > 0)
@@ -100,14 +108,20 @@ class Sums:
             of_block = np.maximum((self.rows - start["rows"])[EVENTS], 1.0)
             scatter[EVENTS] = np.where(seen[EVENTS], (rates / of_block).sum(1), 0.0)
         twice = seen & (self._last[1] > 0)
-        square = (effect - self._last[0]) ** 2 / np.maximum(scatter + self._last[1], 1e-30)
-        self._scatter += np.where(twice, np.stack((np.minimum(square, _LARGEST), np.ones(COLUMNS))), 0.0)
+        square = np.minimum((effect - self._last[0]) ** 2 / np.maximum(scatter + self._last[1], 1e-30), _LARGEST)
+        self._scatter += np.where(twice, np.stack((np.ones(COLUMNS), square, square * square)), 0.0)
         self._last = np.where(seen, np.stack((effect, scatter)), self._last)
 
     def dispersion(self) -> Floats:
-        """Return (c,) float64 how much more blocks differ than chance has it; 1 where they do not clearly."""
-        squares, blocks = self._scatter + _KNOWN
-        found: Floats = np.maximum(squares / blocks - np.sqrt(2 / blocks), 1.0)
+        """Return (c,) float64 how much more blocks differ than chance has it; 1 where they do not clearly.
+
+        What is clear follows from how much the squared differences themselves scatter: those of seldom events do so far more
+        than those of many. A block stands in two differences, which makes their mean half as uncertain again.
+        """
+        blocks, squares, fourth = self._scatter + _KNOWN * _AS_CHANCE
+        mean = squares / blocks
+        unsure = np.sqrt(1.5 * np.maximum(fourth / blocks - mean * mean, 0.0) / blocks)
+        found: Floats = np.maximum(mean - unsure, 1.0)
         return found
 
     # --- over a restart ------------------------------------------------------------------------------------------------
@@ -115,7 +129,7 @@ class Sums:
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
         kept = {name: getattr(self, name) for name in self._FIELDS}
-        kept |= {f"start.{name}": self.since(name) for name in self._FIELDS if self._starts}
+        kept |= {f"start.{name}": self.since(name) for name in self._before}
         blocks = np.array([self._block, *self._starts], np.int64)
         return copies(kept | {"last": self._last, "scatter": self._scatter, "blocks": blocks})
 
@@ -129,3 +143,5 @@ class Sums:
             start: {name: arrays[name] - arrays[f"start.{name}"][place] for name in self._FIELDS}
             for place, start in enumerate(starts)
         }
+        if starts:
+            self._stack()

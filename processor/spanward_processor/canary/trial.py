@@ -15,6 +15,7 @@ from spanward_processor.canary.columns import (
     LATENCY,
     MOST_DECISIONS,
     TAILS,
+    Served,
     Stratum,
     clients_of,
     counted,
@@ -76,7 +77,8 @@ class Trial:
     def hear(self, window: Window, settings: Canary) -> None:
         """Take in one window."""
         self.at_ns = window.end_ns
-        made = stratum_of(window.cells, self.arms, self._tails or [math.inf] * len(TAILS), self._decisions)
+        served = Served.of(window.cells, self.arms)
+        made = stratum_of(served, self._tails or [math.inf] * len(TAILS), self._decisions)
         for arm in (0, 1):
             rows = made.arm_rows(arm)
             self._without[arm] = 0.0 if rows else self._without[arm] + made.arm_rows(1 - arm)
@@ -86,9 +88,10 @@ class Trial:
                 self._seen[arm] += rows
         if not self._first_ns[1]:
             return
-        self._clients.add(*clients_of(window.cells, self.arms))
+        self._clients.add(*clients_of(served))
         block = (window.start_ns - self._first_ns[1]) // _BLOCK_NS
-        self._pending += made.only(ERRORS) if self._is_cold(window, settings) else made
+        made = made.only(ERRORS) if self._is_cold(window, settings) else made
+        self._pending = self._pending + made if self._pending_from_ns else made
         self._pending_from_ns = self._pending_from_ns or window.start_ns
         enough = min(self._pending.arm_rows(0), self._pending.arm_rows(1)) >= _FEWEST
         if enough or window.end_ns - self._pending_from_ns >= _LONGEST_NS:
@@ -97,17 +100,21 @@ class Trial:
             self._sums.add(self._pending)
             self._clients.show(self._pending)
             self._pending, self._pending_from_ns = Stratum.empty(), 0
-        self._look_ahead(window)
+        self._look_ahead(served)
 
     def _is_cold(self, window: Window, settings: Canary) -> bool:
         return window.start_ns - self._first_ns[1] < settings.warmup_s * _SECOND_NS
 
-    def _look_ahead(self, window: Window) -> None:
+    def _look_ahead(self, served: Served) -> None:
         """Choose from what both arms have shown which requests the following windows call slow, and which decisions count."""
-        bins, counts = latency_of(window.cells, self.arms)
-        before, faded = self._latency[0], _FADE * self._latency[1]
-        every, places = np.unique(np.concatenate((before, bins)), return_inverse=True)
-        summed = counted(places, np.concatenate((faded, counts)), every.size)
+        bins, counts = latency_of(served)
+        every, summed = self._latency[0], _FADE * self._latency[1]
+        places = np.searchsorted(every, bins)
+        if bins.size and (not every.size or not np.array_equal(every[places % every.size], bins)):
+            wider = np.union1d(every, bins)
+            every, summed = wider, counted(np.searchsorted(wider, every), summed, wider.size)
+            places = np.searchsorted(every, bins)
+        summed = summed + counted(places, counts, every.size)
         self._latency = every, summed
         running = np.cumsum(summed)
         if running.size and running[-1] >= _FEWEST_FOR_TAILS and not self._pending_from_ns:
@@ -115,7 +122,7 @@ class Trial:
             self._tails = [float(edge) for edge in edges]
         room = MOST_DECISIONS - len(self._decisions)
         known = set(self._decisions)
-        self._decisions += [code for code in decisions_of(window.cells, self.arms) if code not in known][:room]
+        self._decisions += [code for code in decisions_of(served) if code not in known][:room]
 
     # --- judge ---------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,59 @@
+"""How much more versions scatter than chance has it is believed only where it is clear."""
+
+import numpy as np
+
+from spanward_processor.canary.columns import COLUMNS, ERRORS, GROUPS, LATENCY, Stratum
+from spanward_processor.canary.sums import Sums
+
+SEED = 20_261_126
+SECONDS, BLOCK = 1200, 10
+
+
+def strata(rng: np.random.Generator, rate: float, burst: int = 1, scatter: float = 0.0) -> Sums:
+    """Return the sums of twenty minutes, 90 requests a second of the stable version and 10 of the canary.
+
+    Args:
+        rng: Source of chance.
+        rate: Errors per request.
+        burst: Errors that come at once, in one version.
+        scatter: sd of the log latency that each version has of its own for ten seconds.
+    """
+    sums, own = Sums(), np.zeros(2)
+    for second in range(SECONDS):
+        if second % BLOCK == 0:
+            own = rng.normal(0, scatter, 2)
+            sums.begin_block(second // BLOCK)
+        rows, totals, squares = np.zeros((COLUMNS, 2, GROUPS)), np.zeros((COLUMNS, 2, GROUPS)), np.zeros(COLUMNS)
+        for arm, count in enumerate((90, 10)):
+            rows[:, arm, 0] = count
+            totals[ERRORS, arm, 0] = burst * rng.poisson(count * rate / burst)
+            logs = rng.normal(own[arm], 0.5, count)
+            totals[LATENCY, arm, 0] = logs.sum()
+            squares[LATENCY] += (logs**2).sum()
+        squares[ERRORS] = totals[ERRORS].sum()
+        sums.add(Stratum(rows, totals, squares))
+    return sums
+
+
+def test_seldom_errors_are_not_taken_for_scatter() -> None:
+    """Counts of seldom events are skewed; most trials must not weaken the evidence."""
+    print(f"seed {SEED}")
+    rng = np.random.default_rng(SEED)
+
+    found = [float(strata(rng, 0.002).dispersion()[ERRORS]) for _ in range(5)]
+
+    assert np.mean(found) < 1.1
+
+
+def test_errors_that_come_in_bursts_count_less() -> None:
+    """Retries of one request are no evidence of their own each."""
+    print(f"seed {SEED}")
+
+    assert strata(np.random.default_rng(SEED), 0.01, burst=8).dispersion()[ERRORS] > 2.0
+
+
+def test_a_version_that_is_slow_now_and_then_counts_less() -> None:
+    """What comes and goes in ten seconds is not the version's doing."""
+    print(f"seed {SEED}")
+
+    assert strata(np.random.default_rng(SEED), 0.01, scatter=0.5).dispersion()[LATENCY] > 2.0
