@@ -6,9 +6,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.canary.clumps import Clumps
 from spanward_processor.canary.columns import COLUMNS, EVENTS, Stratum
 from spanward_processor.canary.sequential import ODDS, likelihood_of_odds
-from spanward_processor.kept import Arrays, copies
+from spanward_processor.kept import Arrays, copies, part, under
 from spanward_processor.kernels.jit import Floats
 
 _EVERY: Final = 32  # beginnings of the newest blocks are all kept, older ones ever more sparsely
@@ -27,6 +28,7 @@ class Sums:
         likelihood: (e, o) log likelihood of ratios of odds.
         rows: (c, 2) rows by arm.
         totals: (c, 2) sums by arm.
+        clumps: Whether events come in clumps.
     """
 
     _FIELDS: Final = ("excess", "variance", "weight", "likelihood", "rows", "totals")
@@ -35,6 +37,7 @@ class Sums:
         self.excess, self.variance, self.weight = np.zeros((3, COLUMNS))
         self.likelihood = np.zeros((EVENTS.size, ODDS.size))
         self.rows, self.totals = np.zeros((COLUMNS, 2)), np.zeros((COLUMNS, 2))
+        self.clumps = Clumps()
         self._starts: dict[int, dict[str, Floats]] = {}
         self._before: dict[str, Floats] = {}  # the same, all beginnings in one array
         self._block = -1
@@ -54,6 +57,7 @@ class Sums:
         self.variance += weight * spread
         self.weight += weight
         events = np.where(both, totals.sum(1), 0.0)[EVENTS]
+        self.clumps.add(rows[EVENTS], totals[EVENTS])
         self.likelihood += likelihood_of_odds(events, np.where(both, totals[:, 1], 0.0)[EVENTS], share[EVENTS])
         self.rows += rows
         self.totals += totals
@@ -64,6 +68,7 @@ class Sums:
         """Keep the sums as they are now, as those of a possible beginning; the trial's first block is number 0."""
         if self._starts:
             self._note_scatter()
+        self.clumps.end_block()
         self._block = block
         self._starts[block] = copies({name: getattr(self, name) for name in self._FIELDS})
         for start in list(self._starts):  # number 0 is a multiple of everything
@@ -122,6 +127,7 @@ class Sums:
         mean = squares / blocks
         unsure = np.sqrt(1.5 * np.maximum(fourth / blocks - mean * mean, 0.0) / blocks)
         found: Floats = np.maximum(mean - unsure, 1.0)
+        found[EVENTS] = np.maximum(found[EVENTS], self.clumps.factor())
         return found
 
     # --- over a restart ------------------------------------------------------------------------------------------------
@@ -131,12 +137,15 @@ class Sums:
         kept = {name: getattr(self, name) for name in self._FIELDS}
         kept |= {f"start.{name}": self.since(name) for name in self._before}
         blocks = np.array([self._block, *self._starts], np.int64)
-        return copies(kept | {"last": self._last, "scatter": self._scatter, "blocks": blocks})
+        return under("clumps", self.clumps.arrays()) | copies(
+            kept | {"last": self._last, "scatter": self._scatter, "blocks": blocks}
+        )
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
         for name in self._FIELDS:
             setattr(self, name, arrays[name])
+        self.clumps.restore(part("clumps", arrays))
         self._last, self._scatter = arrays["last"], arrays["scatter"]
         self._block, *starts = arrays["blocks"].tolist()
         self._starts = {

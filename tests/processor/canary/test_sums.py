@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from spanward_processor.canary.columns import COLUMNS, ERRORS, GROUPS, LATENCY, Stratum
+from spanward_processor.canary.clumps import Clumps
+from spanward_processor.canary.columns import COLUMNS, ERRORS, EVENTS, GROUPS, LATENCY, Stratum
 from spanward_processor.canary.sums import Sums
 
 SEED = 20_261_126
@@ -57,3 +58,38 @@ def test_a_version_that_is_slow_now_and_then_counts_less() -> None:
     print(f"seed {SEED}")
 
     assert strata(np.random.default_rng(SEED), 0.01, scatter=0.5).dispersion()[LATENCY] > 2.0
+
+
+def test_an_outage_of_both_versions_is_no_clump_of_one() -> None:
+    """What befalls both at once says that errors come together, not that a version's errors do."""
+    rng, clumps = np.random.default_rng(SEED), Clumps()
+    print(f"seed {SEED}")
+    rows = np.broadcast_to([90.0, 10.0], (EVENTS.size, 2))
+    for second in range(1200):
+        if second % BLOCK == 0:
+            clumps.end_block()
+        failing = 0.9 if 300 <= second < 304 else 0.002
+        clumps.add(rows, np.broadcast_to(rng.binomial([90, 10], failing), (EVENTS.size, 2)).astype(float))
+
+    assert clumps.factor()[0] < 2.0
+
+
+def test_errors_of_the_canary_alone_are_no_clump() -> None:
+    """A canary that fails all the time has many errors in each second, as its own ten seconds have it."""
+    rng, clumps = np.random.default_rng(SEED), Clumps()
+    print(f"seed {SEED}")
+    rows = np.broadcast_to([90.0, 10.0], (EVENTS.size, 2))
+    for _ in range(BLOCK):
+        clumps.add(rows, np.broadcast_to([0.0, rng.binomial(10, 0.5)], (EVENTS.size, 2)).astype(float))
+
+    assert clumps.factor()[0] < 1.2
+
+
+def test_the_first_clump_is_recognised() -> None:
+    """Five errors of one second, and none else, count as one."""
+    clumps = Clumps()
+    rows = np.broadcast_to([90.0, 10.0], (EVENTS.size, 2))
+    for second in range(BLOCK):
+        clumps.add(rows, np.broadcast_to([0.0, 5.0 * (second == 3)], (EVENTS.size, 2)))
+
+    assert 4.0 < clumps.factor()[0] <= 5.0
