@@ -74,10 +74,7 @@ class Sums:
         for start in list(self._starts):  # number 0 is a multiple of everything
             if start % (1 << ((block - start) // _EVERY).bit_length()):
                 del self._starts[start]
-        self._stack()
-
-    def _stack(self) -> None:
-        self._before = {name: np.stack([start[name] for start in self._starts.values()]) for name in self._FIELDS}
+        self._before = {}
 
     @property
     def block(self) -> int:
@@ -90,6 +87,8 @@ class Sums:
 
     def since(self, name: str) -> Floats:
         """Return (s, ...) float64 what was added to a sum since each beginning."""
+        if name not in self._before:
+            self._before[name] = np.stack([start[name] for start in self._starts.values()])
         now: Floats = getattr(self, name)
         added: Floats = np.subtract(now, self._before[name])
         return added
@@ -135,7 +134,7 @@ class Sums:
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
         kept = {name: getattr(self, name) for name in self._FIELDS}
-        kept |= {f"start.{name}": self.since(name) for name in self._before}
+        kept |= {f"start.{name}": self.since(name) for name in self._FIELDS if self._starts}
         blocks = np.array([self._block, *self._starts], np.int64)
         return under("clumps", self.clumps.arrays()) | copies(
             kept | {"last": self._last, "scatter": self._scatter, "blocks": blocks}
@@ -152,5 +151,4 @@ class Sums:
             start: {name: arrays[name] - arrays[f"start.{name}"][place] for name in self._FIELDS}
             for place, start in enumerate(starts)
         }
-        if starts:
-            self._stack()
+        self._before = {}

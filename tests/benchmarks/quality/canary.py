@@ -1,6 +1,6 @@
 """A canary beside the stable version: how often one that is as good is rolled back, and how soon one that is worse.
 
-Run as `PYTHONPATH=tests python tests/benchmarks/quality/canary.py [--nulls N] [--runs N] [--minutes M] [--only NAME]`. What happens
+Run as `PYTHONPATH=tests python tests/benchmarks/quality/canary.py [--nulls N] [--runs N] [--minutes M] [--only NAME] [--peers N] [--from N]`. What happens
 is in `canary_traffic.py`. Looks are once a minute for nulls, as asked, and once a second for regressions, as the processor has it.
 Beside it Kayenta's judge (`kayenta.py`), which looks once a minute from the fifth on and has a baseline of the canary's size.
 Nulls are added up an hour at once (`canary_hours.py`); the first run of each is also heard window by window by a real trial,
@@ -106,8 +106,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--only", default="")
+    parser.add_argument("--peers", type=int, default=1_000, help="runs that Kayenta judges too")
+    parser.add_argument(
+        "--from", dest="begin", type=int, default=0, help="runs to leave out, of seeds that were used before"
+    )
     asked = parser.parse_args()
-    print(f"seeds from {FIRST_SEED}; {asked.minutes} minutes; ours {Canary()}")
+    print(f"seeds from {FIRST_SEED + asked.begin}; {asked.minutes} minutes; ours {Canary()}")
     print("| story | ours: found | median / p90 min | Kayenta: found | median / p90 min |\n|---|---|---|---|---|")
     for stories, runs in ((NULLS, asked.nulls), (REGRESSIONS, asked.runs)):
         for name, story in stories.items():
@@ -115,14 +119,15 @@ def main() -> None:
                 continue
             tally, began_s = Tally(), time.perf_counter()
             settings = Canary(warmup_s=0.0 if stories is REGRESSIONS else 120.0)
-            for run in range(runs):
+            for run in range(asked.begin, asked.begin + runs):
                 rng = np.random.default_rng(FIRST_SEED + run)
                 traffic = traffic_of(story, asked.minutes * 60, rng)
                 if stories is NULLS:
-                    tally.ours.append(at_once(traffic, 60, settings, compare=run == 0))
+                    tally.ours.append(at_once(traffic, 60, settings, compare=run == asked.begin))
                 else:
                     tally.ours.append(heard(traffic, 1, settings)[1])
-                tally.kayenta.append(kayenta(traffic, rng))
+                if run < asked.begin + asked.peers:
+                    tally.kayenta.append(kayenta(traffic, rng))
             print(
                 f"| {name} | {_rate(tally.ours)} | {quantiles(tally.ours)} | {_rate(tally.kayenta)} | "
                 f"{quantiles(tally.kayenta)} | {time.perf_counter() - began_s:.0f} s",

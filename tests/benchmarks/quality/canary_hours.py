@@ -62,7 +62,8 @@ def strata_of(rows: Ints) -> Strata:
 
 def edges_of(bins: Ints, second: Ints, strata: Strata) -> Floats:
     """Return (s, t) float64 above which bin a request of a window is slow, chosen from the windows before."""
-    every, places = np.unique(bins, return_inverse=True)
+    every = np.arange(bins.min(), bins.max() + 1)
+    places = bins - every[0]
     seconds = strata.pending.size
     counts = np.bincount(second * every.size + places, minlength=seconds * every.size).reshape(seconds, -1)
     running = np.cumsum(_filtered([1.0], [1.0, -_FADE], counts.astype(np.float64), axis=0), axis=1)
