@@ -17,6 +17,7 @@ from spanward_processor.detectors.isolation_forest import IsolationForest
 from spanward_processor.detectors.mahalanobis import Mahalanobis
 from spanward_processor.detectors.novelty import Novelty
 from spanward_processor.detectors.one_class_svm import OneClassSVM
+from spanward_processor.detectors.surge import Surge
 
 __all__ = ["DETECTORS", "FITTED", "Baseline", "BaselineGuard", "Change", "Detector", "DominantClient", "panel"]
 
@@ -28,6 +29,7 @@ FITTED: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
 DETECTORS: Final[tuple[Callable[[Learning, float], Detector], ...]] = (
     Baseline,
     Change,
+    Surge,
     DominantClient,
     BaselineGuard,
     Drift,
@@ -52,6 +54,7 @@ def panel(learning: Learning, decay: float, *, fitted: bool = True) -> tuple[Det
     readers: dict[Callable[[Learning, float], Detector], Detector] = {
         Baseline: baseline,
         Change: Change(learning, decay, baseline),
+        Surge: Surge(learning, decay, baseline),
         BaselineGuard: BaselineGuard(learning, decay, drift.lessons),
         Drift: drift,
     }

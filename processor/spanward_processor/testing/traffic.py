@@ -24,6 +24,7 @@ from spanward_processor.windows.window import Window
 SECOND_NS: Final = 1_000_000_000
 START_NS: Final = 1_700_000_000 * SECOND_NS
 DECISIONS: Final = ("billing", "delivery", "technical", "account")
+RARE: Final = "escalation"
 CHANNELS: Final = ("web", "mobile", "email", "partner-feed")
 
 _CHANNEL_SHARES: Final = (0.35, 0.25, 0.2, 0.2)
@@ -45,6 +46,7 @@ class Behaviour:
         surer: Below one the score falls: it is raised to the power of one by this.
         strangers_per_s: Requests per second of clients that come once and never again.
         contrary: Whether latency falls with the input's length instead of following it.
+        surging: Share of all rows whose decision becomes one that was never seen.
     """
 
     rate_per_s: float = 50.0
@@ -56,6 +58,7 @@ class Behaviour:
     surer: float = 1.0
     strangers_per_s: float = 0.0
     contrary: bool = False
+    surging: float = 0.0
 
 
 QUIET: Final = Behaviour()
@@ -65,6 +68,7 @@ DISTURBANCES: Final[dict[str, Behaviour]] = {
     "poisoned channel": replace(QUIET, flipped=1.0),
     "flood": replace(QUIET, flood_per_s=200.0),
     "strangers": replace(QUIET, strangers_per_s=10.0),
+    "surge": replace(QUIET, surging=0.2),
     "contrary latency": replace(QUIET, contrary=True),
     "silence": replace(QUIET, rate_per_s=0.5),
 }
@@ -92,7 +96,7 @@ class Traffic:
         self.directory = KeyDirectory(roles, texts, most_keys=100_000, most_slices=64)
         self.text = texts.__getitem__
         self._keys = self.directory.assign(batch).reshape(2, models, len(CHANNELS), -1)
-        self._decisions = batch.codes[roles.text("decision")].astype(np.int64)[: len(DECISIONS)]
+        self._decisions = batch.codes[roles.text("decision")].astype(np.int64)[: len(DECISIONS) + 1]
 
     def rows(self, behaviour: Behaviour) -> Rows:
         """Return the rows of the next window's time."""
@@ -107,6 +111,8 @@ class Traffic:
         decisions = self._rng.choice(len(DECISIONS), count, p=(0.4, 0.3, 0.2, 0.1))
         flips = (channels == len(CHANNELS) - 1) & (decisions == 0) & (self._rng.random(count) < behaviour.flipped)
         decisions[flips] = 1
+        if behaviour.surging:
+            decisions[self._rng.random(count) < behaviour.surging] = len(DECISIONS)
         clients = self._rng.choice(_CLIENTS, count) + 1
         clients[:flood] = _CLIENTS + 1
         clients[flood : flood + strangers] = self._strangers + np.arange(strangers)
@@ -180,7 +186,7 @@ def _registration(models: int) -> bytes:
     scope = resource.scope_spans.add()
     for model in range(models):
         for channel in CHANNELS:
-            for decision in DECISIONS:
+            for decision in (*DECISIONS, RARE):
                 span = scope.spans.add(end_time_unix_nano=START_NS)
                 span.attributes.add(key=semconv.MODEL_NAME).value.string_value = f"router-{model}"
                 span.attributes.add(key=semconv.MODEL_VERSION).value.string_value = "1.0"
@@ -189,4 +195,4 @@ def _registration(models: int) -> bytes:
     return request.SerializeToString()
 
 
-__all__ = ["CHANNELS", "DECISIONS", "DISTURBANCES", "QUIET", "START_NS", "Behaviour", "Traffic"]
+__all__ = ["CHANNELS", "DECISIONS", "DISTURBANCES", "QUIET", "RARE", "START_NS", "Behaviour", "Traffic"]

@@ -31,6 +31,7 @@ LASTS_S: Final = 900.0
 CASES: Final = 4
 NAMED: Final = 0.95
 _RATE_PER_S: Final = 40.0
+_RECOMMENDER: Final = recommender(_RATE_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Story:
         aspect: Aspect of the findings about it.
         incident: Channel, -1 for all, to what goes wrong there.
         alike: Whether all channels suffer alike, and nobody is to be named.
+        item: Item to which outputs move, which the finding is to name too; -1 where none do.
     """
 
     name: str
@@ -50,14 +52,16 @@ class Story:
     aspect: str
     incident: Callable[[int], Incident]
     alike: bool = False
+    item: int = -1
 
 
 STORIES: Final = (
     Story(
         "30 % of the outputs of one of 16 channels moved",
-        recommender(_RATE_PER_S),
+        _RECOMMENDER,
         "decision",
         lambda channel: Incident(BEGINS_S, channel, moved=0.3),
+        item=_RECOMMENDER.decisions - 1,
     ),
     Story(
         "one of 4 channels takes half as long again",
@@ -80,10 +84,11 @@ STORIES: Final = (
     ),
     Story(
         "5 % of the outputs of all channels moved",
-        recommender(_RATE_PER_S),
+        _RECOMMENDER,
         "decision",
         lambda channel: Incident(BEGINS_S, channel, moved=0.05),
         alike=True,
+        item=_RECOMMENDER.decisions - 1,
     ),
 )
 
@@ -122,11 +127,14 @@ def measure(effort: Effort) -> Iterator[Line]:
         yield stated(f"{story.name}: found after", over_seeds(waited), "{:.0f} s".format)
         verdict = "nobody named" if story.alike else "the channel named first"
         yield at_least(f"{story.name}: {verdict}, once found", share(right, len(found)), NAMED, percent)
+        if story.item >= 0:
+            told_of = sum(text_of(story.item) in finding.observed for finding, _ in found)
+            yield at_least(f"{story.name}: the item named, once found", share(told_of, len(found)), NAMED, percent)
 
 
 EVALUATION: Final = Evaluation(
     name="attributed_findings",
-    shows="Incidents through the real pipeline: is the channel behind a finding named, and nobody where all suffer alike?",
+    shows="Incidents through the real pipeline: are they found, is the channel behind them named, and nobody where all suffer alike?",
     measure=measure,
     first_seed=900,
 )
