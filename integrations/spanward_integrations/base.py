@@ -14,8 +14,8 @@ ENTRY_POINTS: Final = "opentelemetry_instrumentor"
 __all__ = ["ENTRY_POINTS", "BaseInstrumentor", "DidNotEnableError", "Integration", "missing", "require"]
 
 
-class DidNotEnableError(RuntimeError):
-    """An integration was asked for whose framework is not installed."""
+class DidNotEnableError(ModuleNotFoundError):
+    """An integration was asked for whose framework is not installed; `opentelemetry-instrument` passes over such ones."""
 
 
 @dataclass(frozen=True, slots=True)

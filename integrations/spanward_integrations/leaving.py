@@ -10,7 +10,7 @@ import struct
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import grpc
 import xxhash
@@ -69,24 +69,47 @@ def leaks(sent: bytes, forms: dict[str, bytes]) -> list[str]:
     return [name for name, form in forms.items() if form in sent or form.lower() in lower]
 
 
-class _Receiver(grpc.GenericRpcHandler):
-    """An OTLP server over gRPC that takes anything and keeps the bytes.
+class Received(NamedTuple):
+    """One request that an exporter sent.
 
     Args:
-        sent: The body of every request, and its headers.
+        method: Full name of what was called, which tells the signal.
+        body: As it came.
+        headers: As text.
     """
 
+    method: str
+    body: bytes
+    headers: str
+
+
+class _Receiver(grpc.GenericRpcHandler):
+    """Takes anything and keeps it."""
+
     def __init__(self) -> None:
-        self.sent: list[bytes] = []
+        self.received: list[Received] = []
 
     def service(self, handler_call_details: Any) -> Any:
         """Return what takes a request of any method."""
 
         def keep(body: bytes, context: Any) -> bytes:
-            self.sent.append(body + f"{handler_call_details.method} {context.invocation_metadata()}".encode())
+            self.received.append(Received(handler_call_details.method, body, str(context.invocation_metadata())))
             return b""
 
         return cast("Any", grpc).unary_unary_rpc_method_handler(keep)
+
+
+@contextmanager
+def receiving() -> Generator[tuple[str, list[Received]]]:
+    """Run an OTLP server over gRPC; yield its address, as `http://127.0.0.1:4317`, and what has come so far."""
+    receiver = _Receiver()
+    server: Any = grpc.server(ThreadPoolExecutor(2), handlers=[receiver])
+    address = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        yield address, receiver.received
+    finally:
+        server.stop(None).wait()
 
 
 class Sent:
@@ -105,18 +128,14 @@ class Sent:
 @contextmanager
 def exported() -> Generator[Sent]:
     """Send spans, metrics and log records of Spanward's to a real server as OTLP's exporters do, and keep what it got."""
-    receiver, sent = _Receiver(), Sent()
-    server: Any = grpc.server(ThreadPoolExecutor(2), handlers=[receiver])
-    address = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    try:
+    sent = Sent()
+    with receiving() as (address, received):
         with _logs(address), _measured(address), capture_spans() as spans:
             yield sent
             ours = [one for one in spans.finished if _is_ours(one.instrumentation_scope)]
             _send(OTLPSpanExporter(address, insecure=True), ours)
-        sent.bodies, sent.spans = b"".join(receiver.sent), len(ours)
-    finally:
-        server.stop(None).wait()
+        sent.bodies = b"".join(one.body + f"{one.method} {one.headers}".encode() for one in received)
+        sent.spans = len(ours)
 
 
 def _send(exporter: Any, what: object) -> None:

@@ -117,9 +117,9 @@ def test_one_trace_goes_from_the_client_through_triton_to_the_model(
     served: Served, spans: CapturedSpans, transport: str, model: str
 ) -> None:
     """The client's span is above Triton's own, and these above the one of what answers; all arrive through the processor."""
-    for _ in range(
-        5
-    ):  # this Triton now and then begins a trace of its own, over gRPC too: seen in one of some twenty requests
+    # Triton 2.51 takes some requests over gRPC for the first of a trace, whoever sends them: 5 of 100 of a client without Spanward
+    # that sends a `traceparent` with each, and the same one later goes on. Over HTTP it never does.
+    for _ in range(5 if transport == "grpc" else 1):
         with spanward.inference("caller"):
             call, inside = served.ask(spans, transport, model, 0.25)
         caller = spans.finished[-1].context
