@@ -56,7 +56,7 @@ def test_the_command_tells_a_person(page_url: str) -> None:
 
     assert told.startswith("Why did the latency of test / m rise?")
     assert "garbage collection" in told
-    assert "WITH calls AS (" in told
+    assert "WITH asked AS (" in told
     assert json.loads(as_json)["model"] == "m"
 
 

@@ -12,7 +12,7 @@ _SECOND_NS: Final = 1_000_000_000
 def query(service: str, model: str, before: tuple[int, int], now: tuple[int, int], driver: str | None) -> str:
     """Return a query in the dialect of DuckDB over a table `spans` with a column for each attribute, by its name.
 
-    It gives the mean and p99 of latency in both times, the mean of everything that may have moved, and what the driver adds by
+    Attributes of which the table has no column are taken for empty: nobody told them. The query gives the mean and p99 of latency in both times, the mean of everything that may have moved, and what the driver adds by
     its price of before.
 
     Args:
@@ -27,14 +27,23 @@ def query(service: str, model: str, before: tuple[int, int], now: tuple[int, int
     picked = ",\n".join(f"    {column} AS {role}" for role, column in numbers.items() if role in DATA)
     told = ",\n".join(f"    {column} AS {role}" for role, column in seconds.items())
     means = ",\n".join(f"  avg({role}) AS {role}" for role in (*DATA, *RUNTIME))
+    asked = [f"    NULL::VARCHAR AS {_column(name)}" for name in (semconv.SERVICE_NAME, *_named())]
+    asked += [f"    NULL::DOUBLE AS {column}" for column in numbers.values()]
+    needed = ",\n".join(asked)
     lines = [
-        "WITH calls AS (",
+        "WITH asked AS (",
+        "  SELECT",
+        needed,
+        "  LIMIT 0",
+        "),",
+        "every AS (SELECT * FROM asked UNION ALL BY NAME SELECT * FROM spans),",
+        "calls AS (",
         "  SELECT",
         f"    end_time_unix_nano >= {now[0]} AS is_now,",
         f"    (end_time_unix_nano - start_time_unix_nano) / 1e9 + {seconds['wait_s']} AS latency_s,",
         f"{picked},",
         f"{told}",
-        "  FROM spans",
+        "  FROM every",
         f"  WHERE {_column(semconv.SERVICE_NAME)} = {_text(service)}",
         f"    AND coalesce({', '.join(_column(name) for name in _named())}) = {_text(model)}",
         f"    AND end_time_unix_nano >= {before[0]} AND end_time_unix_nano < {now[1]}",

@@ -124,7 +124,11 @@ class Why:
     def _form(self, told: Explanation, service: str, model: str, asked: Question) -> dict[str, Any]:
         oldest_ns, _ = self.recent.ends_ns
         begins_ns = min(max(asked.before[0], oldest_ns), asked.before[1])
-        shown = f"{show_time(asked.now[0])} to {show_time(asked.now[1])} beside {show_time(begins_ns)} to {show_time(asked.now[0])}"
+        of_now = f"{show_time(asked.now[0])} to {show_time(asked.now[1])}"
+        if oldest_ns < asked.before[1]:
+            shown = f"{of_now} beside {show_time(begins_ns)} to {show_time(asked.now[0])}"
+        else:
+            shown = f"{of_now}, with nothing before to hold it against: the oldest row is of {show_time(oldest_ns)}"
         costly = [one.name for one in told.drivers if one.seconds > 0]
         return form_of(told) | {
             "service": service,

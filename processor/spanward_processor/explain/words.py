@@ -40,6 +40,19 @@ _WHAT: Final = {
     Part.UNEXPLAINED: "Nothing that was measured",
 }
 
+_LESS: Final = {
+    Part.DATA: "what data cost",
+    Part.GC: "garbage collection",
+    Part.WAIT: "waiting for a worker",
+    Part.LOAD: "loading models",
+    Part.QUEUE: "waiting off the CPU",
+    Part.MACHINE: "what the machine cost",
+    Part.VERSION: "what version or route cost",
+    Part.UNEXPLAINED: "what nobody measured",
+}
+_WORTH_TELLING: Final = 0.1  # share of the rise that fell
+_MOST_FELL: Final = 2
+
 _MOST_SHARE: Final = 1.5
 _WORTH_A_LINE: Final = 0.005
 _NOTHING_S: Final = 5e-7  # less is shown as nothing
@@ -63,7 +76,8 @@ def sentence(told: Explanation) -> str:
     causes = told.causes
     if not causes:
         return f"Latency rose ({_of_both(told)}), and no single part of it by a tenth of that beyond chance."
-    return f"Latency rose ({_of_both(told)}). {' '.join(_because(told, part) for part in causes)}"
+    said = " ".join(_because(told, part) for part in causes)
+    return f"Latency rose ({_of_both(told)}). {said}{_offset(told)}"
 
 
 def show_time(time_ns: int) -> str:
@@ -143,6 +157,20 @@ def _because(told: Explanation, part: Part) -> str:
     return f"{_WHAT[part]} makes {' and '.join(shares)}{f' ({evidence})' if evidence else ''}."
 
 
+def _offset(told: Explanation) -> str:
+    """Say what fell meanwhile, where the causes make more than the whole rise; nothing where they do not."""
+    found: list[str] = []
+    for name, rise in (("the mean's rise", told.mean), ("that of p99", told.tail)):
+        if rise is None or rise.answer is not Answer.ROSE:
+            continue
+        shares = {part: rise.share(part).value for part in PARTS}
+        fell = sorted((share, part) for part, share in shares.items() if share <= -_WORTH_TELLING)
+        if fell and sum(shares[part] for part in told.causes) > 1 + _WORTH_TELLING:
+            less = _list_of([f"{_LESS[part]} fell by {_percent(-share)} %" for share, part in fell[:_MOST_FELL]])
+            found.append(f"{less} of {name}")
+    return f" Together that is more than 100 %, because {'; '.join(found)}." if found else ""
+
+
 def _part_of(share: float) -> str:
     """Return a share in words; one far beyond the whole only says that other parts fell."""
     return "more than all" if share > _MOST_SHARE else f"{_percent(share)} %"
@@ -195,7 +223,11 @@ def _few(told: Explanation) -> str:
 
 
 def _list(names: tuple[str, ...]) -> str:
-    return " and ".join(_NOUNS[name] for name in names)
+    return _list_of([_NOUNS[name] for name in names])
+
+
+def _list_of(words: list[str]) -> str:
+    return " and ".join(words)
 
 
 def _signed(rise: Interval) -> str:

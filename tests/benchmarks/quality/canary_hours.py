@@ -62,7 +62,7 @@ def strata_of(rows: Ints) -> Strata:
 
 def edges_of(bins: Ints, second: Ints, strata: Strata) -> Floats:
     """Return (s, t) float64 above which bin a request of a window is slow, chosen from the windows before."""
-    every = np.arange(bins.min(), bins.max() + 1)
+    every: Ints = np.arange(int(bins.min()), int(bins.max()) + 1)
     places = bins - every[0]
     seconds = strata.pending.size
     counts = np.bincount(second * every.size + places, minlength=seconds * every.size).reshape(seconds, -1)

@@ -10,6 +10,7 @@ from spanward_processor.explain.explanation import FEWEST_FOR_TAIL, FEWEST_ROWS,
 from spanward_processor.explain.machine import NOTHING_KNOWN, Gauge, Machine, Resource
 from spanward_processor.explain.measured import Measured
 from spanward_processor.explain.parts import PARTS, Layer, Part
+from spanward_processor.explain.words import sentence
 
 SEED = 20_261_126
 ROWS = 2_000
@@ -352,3 +353,13 @@ def test_impossible_numbers_do_no_harm() -> None:
 def test_the_same_seed_gives_the_same_answer() -> None:
     """Randomness is passed in, and there is no other."""
     assert told(USUAL.but(tokens=900)) == told(USUAL.but(tokens=900))
+
+
+def test_causes_that_make_more_than_the_rise_are_told_with_what_fell() -> None:
+    """A person who adds the shares up is told at once why they are more than all."""
+    before = USUAL.but(lock_ratio=0.5, lock_s=0.03)
+
+    said = sentence(told(USUAL.but(tokens=900, lock_ratio=0.0), before=before))
+
+    assert said.count("Together that is more than 100 %, because waiting off the CPU fell by ") == 1
+    assert "Together" not in sentence(told(USUAL.but(tokens=900)))

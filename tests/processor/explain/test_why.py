@@ -70,7 +70,7 @@ def test_a_model_that_slowed_down_is_explained_when_asked(slowed: tuple[Pipeline
     assert told["mean"]["parts_s"]["garbage collection"]["value"] == pytest.approx(0.6 * 0.1, rel=0.2)
     assert told["mean"]["rise_s"]["value"] == pytest.approx(sum(told["mean"]["layers_s"].values()))
     assert "garbage collection" in told["report"]
-    assert told["sql"].startswith("WITH calls AS (")
+    assert told["sql"].startswith("WITH asked AS (")
 
 
 def test_what_is_known_outlives_a_restart(slowed: tuple[Pipeline, list[Finding]]) -> None:
@@ -98,4 +98,5 @@ def test_nothing_is_told_of_a_time_before_the_first_row(slowed: tuple[Pipeline, 
     told = slowed[0].why.of_model("test", "m", 3_600.0)
 
     assert (told["answer"], told["mean"]) == ("too few rows", None)
+    assert "with nothing before to hold it against: the oldest row is of 14 Nov 22:13" in told["report"]
     assert told["rows"]["before"] == 0
