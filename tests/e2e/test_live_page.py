@@ -6,18 +6,25 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 import running
+from causes import USUAL
 from requiring import require_peer
 from spanward import semconv
 from spanward_processor.dora.deployment import Deployment
 from spanward_processor.dora.report import Measured
 from spanward_processor.dora.subjects import Part, Subject
+from spanward_processor.explain.explanation import explain
+from spanward_processor.explain.machine import NOTHING_KNOWN
+from spanward_processor.explain.plain import form_of
+from spanward_processor.explain.words import sentence
 from spanward_processor.findings import Finding, Series, Severity, State
 from spanward_processor.live.testing import NOTHING, ScriptedSource, served
 from spanward_processor.live.view import BudgetView, BurnView, CanaryView, DoraView, GuardView, History, SeriesView
@@ -232,6 +239,37 @@ def test_findings_of_one_incident_stand_together(watch: Callable[..., Watched]) 
         expect(beside.locator("article")).to_be_hidden()
         beside.locator("summary").click()
         expect(beside.locator("article")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_latency_finding_shows_what_the_rise_is_made_of(watch: Callable[..., Watched], width: int) -> None:
+    """The layers stand as a bar with their shares, as soon as somebody asks; a hostile name stays text."""
+    print(f"seed {_SEED}")
+    rng = np.random.default_rng(_SEED)
+    told = explain(USUAL.calls(600, rng), USUAL.but(tokens=900, lock_ratio=0).calls(600, rng), rng, NOTHING_KNOWN, 8)
+    name = "<img src=x>/" + "m" * 400
+    asked = list[tuple[str, str]]()
+
+    def ask_why(service: str, model: str, since_s: float) -> dict[str, Any]:
+        assert since_s > 0
+        asked.append((service, model))
+        return form_of(told) | {"sentence": f"{sentence(told)} {name}"}
+
+    finding = replace(_FINDING, id="d" * 32, aspect="latency", series=Series("support-desk", name, "1.0"))
+    shown = replace(NOTHING, findings=(finding,), watermark_ns=30 * 10**9)
+    with served(ScriptedSource(shown), ask_why=ask_why) as url:
+        watched = watch(url, width=width)
+        why = watched.page.locator("article.finding details.why")
+        why.locator("summary").click()
+
+        expect(why.locator("p").first).to_contain_text("Other data makes")
+        expect(why.locator("figure").first).to_contain_text("of the mean's rise")
+        expect(why.locator("figure").first.locator("li").first).to_contain_text("data")
+        expect(why.locator("figure").first.locator(".mix-bar span").first).to_be_visible()
+        assert asked == [("support-desk", name)]
+        assert watched.page.locator('img[src="x"]').count() == 0
+        assert watched.width() == width
+        assert watched.complaints == []
 
 
 @pytest.mark.parametrize("width", [1280, 390])

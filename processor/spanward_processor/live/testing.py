@@ -11,6 +11,7 @@ import uvicorn
 
 from spanward_processor.findings import Finding
 from spanward_processor.live.app import MOST_STREAMS, live_app
+from spanward_processor.live.explain import AskWhy
 from spanward_processor.live.view import Counts, LiveSource, Snapshot
 
 NOTHING: Final = Snapshot(
@@ -64,7 +65,12 @@ class ScriptedSource:
 
 @contextmanager
 def served(
-    source: LiveSource, *, ready: bool = True, allowed_hosts: Sequence[str] = (), most_streams: int = MOST_STREAMS
+    source: LiveSource,
+    *,
+    ready: bool = True,
+    allowed_hosts: Sequence[str] = (),
+    most_streams: int = MOST_STREAMS,
+    ask_why: AskWhy | None = None,
 ) -> Generator[str]:
     """Serve the page on a free loopback port, in a thread of its own; yield its address.
 
@@ -73,6 +79,7 @@ def served(
         ready: What `/readyz` says.
         allowed_hosts: Host names beside the loopback ones.
         most_streams: Event streams that may be open at once.
+        ask_why: Who knows why a model is slow.
     """
     app = live_app(
         source,
@@ -80,6 +87,7 @@ def served(
         closing=lambda: server.should_exit,
         allowed_hosts=allowed_hosts,
         most_streams=most_streams,
+        ask_why=ask_why,
     )
     server = uvicorn.Server(
         uvicorn.Config(app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=2)

@@ -2,6 +2,7 @@
 
 import { html } from "./vendor/htm-preact.js";
 import { attribute, count, duration, iso, moment, plural } from "./format.js";
+import { Why } from "./why.js";
 import { incidentsOf, isOpen, sameSeries } from "./model.js";
 
 const MOST_RESOLVED = 4; // more are folded away
@@ -70,6 +71,7 @@ function Finding({ finding, families, now }) {
         <dd>identity ${finding.client_trust}</dd>`}
     </dl>
     ${finding.slices.length > 0 && html`<${Slices} slices=${finding.slices} />`}
+    ${open && finding.aspect === "latency" && html`<${Why} finding=${finding} now=${now} />`}
     <${Origin} finding=${finding} families=${families} />
   </article>`;
 }
