@@ -51,11 +51,13 @@ class Labelled:
         name: Folder and file.
         values: (n,) float64.
         windows: (w, 2) int64 first and last place of each labelled window.
+        times_s: (n,) int64 when each value was measured, Unix seconds.
     """
 
     name: str
     values: Floats
     windows: Ints
+    times_s: Ints
 
     @property
     def probation(self) -> int:

@@ -8,13 +8,19 @@ import pytest
 
 from spanward_processor.evaluate.evaluations.nab import frozen, read, surprises
 from spanward_processor.evaluate.nab_score import LOW_FALSE_ALARMS, LOW_MISSED, STANDARD, Corpus, Labelled, Profile
+from spanward_processor.kernels.jit import Floats
 
 SEED = 4
 
 
 def labelled(size: int, *windows: tuple[int, int]) -> Labelled:
     """Return a series with these windows."""
-    return Labelled("made", np.zeros(size), np.array(windows, np.int64).reshape(-1, 2))
+    return made(np.zeros(size), *windows)
+
+
+def made(values: Floats, *windows: tuple[int, int]) -> Labelled:
+    """Return a series of values five minutes apart."""
+    return Labelled("made", values, np.array(windows, np.int64).reshape(-1, 2), 300 * np.arange(values.size))
 
 
 def slow_score(series: Labelled, detected: list[int], profile: Profile) -> float:
@@ -77,10 +83,22 @@ def test_a_jump_is_one_alarm_at_its_first_place() -> None:
     values = np.random.default_rng(SEED).normal(0.0, 1.0, 2_000)
     values[1_200:] += 20.0
 
-    found = surprises(Labelled("made", values, np.empty((0, 2), np.int64)), 360.0)
+    found = surprises(made(values))
 
     assert 300 + int(np.argmax(found[300:])) == 1_200  # behind probation
     assert np.count_nonzero(found[1_201:1_240] > found[1_200] / 2) == 0
+
+
+def test_the_hour_of_the_day_is_expected() -> None:
+    """A swing that comes every day is no surprise; a day without it is, though no value of it is unusual by itself."""
+    print(f"seed {SEED}")
+    swing = 10.0 * np.sin(2 * np.pi * np.arange(288) / 288)
+    values = np.tile(swing, 8) + np.random.default_rng(SEED).normal(0.0, 0.5, 8 * 288)
+    values[6 * 288 : 7 * 288] = values[0]
+
+    found = surprises(made(values))
+
+    assert 6 * 288 <= 576 + int(np.argmax(found[576:])) < 7 * 288
 
 
 def test_series_and_their_windows_are_read(tmp_path: Path) -> None:
@@ -102,4 +120,5 @@ def test_series_and_their_windows_are_read(tmp_path: Path) -> None:
         ("kind/two.csv", [[30, 31]]),
     ]
     assert every[0].values[:2].tolist() == [0.5, 1.5]
+    assert np.diff(every[0].times_s).tolist() == [60] * 49
     assert frozen(every, [np.arange(50.0), np.arange(50.0)], STANDARD, SEED) < 100.0
