@@ -74,7 +74,7 @@ class Association:
             "times": self._times,
             "windows": self._windows,
             "aside": self._aside,
-            "under": self._under,
+            "under": self._under.astype(np.uint8),
         }
         return gathered(self._parts()) | copies(own)
 
@@ -82,7 +82,8 @@ class Association:
         """Take back what was kept; see `Kept`."""
         scattered(self._parts(), arrays)
         self._usual, self._waiting, self._aside = arrays["usual"], arrays["waiting"], arrays["aside"]
-        self._times, self._windows, self._under = arrays["times"], arrays["windows"], arrays["under"]
+        self._times, self._windows = arrays["times"], arrays["windows"]
+        self._under = arrays["under"].astype(bool)
 
     def _parts(self) -> dict[str, Kept]:
         return {"tables": self._tables, "dispersion": self._dispersion}
