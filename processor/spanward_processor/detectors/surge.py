@@ -52,7 +52,7 @@ class Surge:
         interpretation of information rate", Bell System Technical Journal 35, 1956 (stakes by share).
 
     Cost:
-        Per row nothing beyond counting; per window and key with decisions about 4 us; per such key 480 bytes.
+        Per row nothing beyond counting; per window and key with decisions about 3 us; per such key 480 bytes.
     """
 
     name: ClassVar[str] = "surge"
