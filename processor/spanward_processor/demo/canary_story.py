@@ -148,7 +148,7 @@ class _Story:
             screen.say(f"  A good canary was judged: {times.reason}", "red")
             return False
         screen.say("  nothing is held against it", "green")
-        screen.chapter("version 2.1 regresses: it reads every text twice.")
+        screen.chapter("version 2.1 regresses: it reads every text three times, and takes about twice as long.")
         async with httpx.AsyncClient() as http:
             (await http.post(self._tickets.replace("/route", "/regress"))).raise_for_status()
         times.regressed_s = times.last_canary_s = self._clock()
@@ -173,7 +173,7 @@ class _Story:
         decided_s = min((one for one in (times.decided_s, times.rolled_back_s) if one is not None), default=None)
         out_s = None if times.rolled_back_s is None else max(times.last_canary_s, times.rolled_back_s)
         steps = [
-            (times.regressed_s, "regression begins", "2.1 reads every text twice"),
+            (times.regressed_s, "regression begins", "2.1 reads every text three times"),
             (decided_s, "decided", times.reason),
             (times.rolled_back_s, "rolled back", f"by the processor, in the file of flags: {times.action}"),
             (out_s, "recovered", "2.1 answers for the last time; from here on 2.0 answers everybody"),
