@@ -90,12 +90,16 @@ class Tally:
 
 def quantiles(found: Sequence[float | None]) -> str:
     """Return median and 90th percentile of the delay, runs without a finding counted as later than any."""
+    if not found:
+        return "not asked"
     ordered = sorted(math.inf if one is None else one for one in found)
     median, late = (ordered[min(int(part * len(ordered)), len(ordered) - 1)] for part in (0.5, 0.9))
     return " / ".join("never" if math.isinf(one) else f"{one:.1f}" for one in (median, late))
 
 
 def _rate(found: Sequence[float | None]) -> str:
+    if not found:
+        return "not asked"
     return share(sum(one is not None for one in found), len(found)).shown("{:.1%}".format) + f" of {len(found)}"
 
 
