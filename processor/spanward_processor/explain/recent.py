@@ -90,6 +90,11 @@ class Stretch:
             weights=self.weights[chosen],
         )
 
+    def fullest(self) -> int:
+        """Return how many rows the series with the most of them has."""
+        ends = np.flatnonzero(np.diff(self.keys, append=-1))
+        return int(np.diff(ends, prepend=-1).max(initial=0))
+
     def thinned(self, most: int, rng: np.random.Generator) -> "Stretch":
         """Return at most so many rows of each series, which stand for all.
 
@@ -97,8 +102,6 @@ class Stretch:
             most: Rows of a series.
             rng: Source of randomness.
         """
-        if not len(self) or np.unique(self.keys, return_counts=True)[1].max() <= most:
-            return self
         inverse = rng.random(len(self)) / self.weights  # one by a row's priority
         order = np.lexsort((inverse, self.keys))
         keys, inverse = self.keys[order], inverse[order]
@@ -182,8 +185,10 @@ class Recent:
         self._stretches = tuple(self._bounded(made))
 
     def _thinned(self, stretch: Stretch, level: int) -> Stretch:
-        rng = np.random.default_rng((self._seed, stretch.start_ns % (1 << 63)))
-        return stretch.thinned(max(round(_STRETCHES[level][2] * self._scale), 1), rng)
+        most = max(round(_STRETCHES[level][2] * self._scale), 1)
+        if stretch.fullest() <= most:
+            return stretch
+        return stretch.thinned(most, np.random.default_rng((self._seed, stretch.start_ns % (1 << 63))))
 
     def _bounded(self, stretches: list[Stretch]) -> list[Stretch]:
         while (rows := sum(map(len, stretches))) > self.most_rows and self._scale > _FEWEST_SCALE:
