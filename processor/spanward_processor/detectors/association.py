@@ -45,7 +45,7 @@ class Association:
         "Generalized Linear Models", 2nd ed., 1989, section 4.5 (learned dispersion).
 
     Cost:
-        Per row nothing beyond counting; per window, series and attribute some 13 us; per series and attribute 1 kB, of 4096 at
+        Per row nothing beyond counting; per window, series and attribute some 13 us; per series and attribute 1.3 kB, of 4096 at
         most; per key 8 bytes.
     """
 
