@@ -286,7 +286,18 @@ def test_budgets_canaries_and_deployments_are_shown(watch: Callable[..., Watched
         series=(_SERIES,),
         budgets=(
             BudgetView(
-                "answered", name, "99.9 %", 86_400.0, -0.25, 9000, 12, None, (BurnView(3600.0, 20.0, 14.4),), "critical"
+                "answered",
+                name,
+                "99.9 %",
+                "1 d",
+                None,
+                86_400.0,
+                -0.25,
+                9000,
+                12,
+                None,
+                (BurnView(3600.0, 20.0, 14.4),),
+                "critical",
             ),
         ),
         canaries=(

@@ -12,7 +12,7 @@ from spanward_processor.lengths import show_length
 from spanward_processor.slo.objective import Objective
 from spanward_processor.slo.openslo import OpenSloError, read
 from spanward_processor.slo.prometheus import rules_of
-from spanward_processor.slo.words import show_goal
+from spanward_processor.slo.words import show_goal, show_period
 
 
 def slo(
@@ -37,7 +37,7 @@ def slo(
 def _table(objectives: tuple[Objective, ...]) -> Table:
     table = Table("objective", "of", "asks for", "budget", "alert while it burns")
     for one in objectives:
-        allowed = f"{100 * one.budget:.6g} % in {show_length(one.period_s)}"
+        allowed = f"{100 * one.budget:.6g} % in {show_period(one)}"
         rules = "\n".join(
             f"{burn.factor:.4g}x in {show_length(burn.long_s)} and {show_length(burn.short_s)}: {burn.severity}"
             for burn in one.burns

@@ -9,7 +9,7 @@ from spanward_processor.findings import Finding, State
 from spanward_processor.live.view import BudgetView, BurnView, CanaryView, GuardView
 from spanward_processor.slo.burning import Standing
 from spanward_processor.slo.watch import DETECTOR as SLO
-from spanward_processor.slo.words import show_goal
+from spanward_processor.slo.words import show_goal, show_period
 
 
 def budget_view(standing: Standing, findings: Sequence[Finding]) -> BudgetView:
@@ -33,6 +33,8 @@ def budget_view(standing: Standing, findings: Sequence[Finding]) -> BudgetView:
         name=objective.name,
         of=str(objective.selector),
         asks=show_goal(objective),
+        period=show_period(objective),
+        ends_in_s=standing.ends_in_s,
         period_s=objective.period_s,
         left=standing.budget_left,
         rows=standing.period.rows,

@@ -83,7 +83,9 @@ class BudgetView:
         name: Its name.
         of: Whose rows count, in words.
         asks: What it asks for, in words.
-        period_s: Period of the budget, seconds.
+        period: Period of the budget, in words.
+        ends_in_s: Time until it ends, seconds; None for a rolling one.
+        period_s: How long it is, or usually is, in seconds.
         left: Share of the budget that is left, negative once it is overdrawn.
         rows: Rows of the period so far.
         bad: Bad ones among them.
@@ -95,6 +97,8 @@ class BudgetView:
     name: str
     of: str
     asks: str
+    period: str
+    ends_in_s: float | None
     period_s: float
     left: float
     rows: int

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spanward_processor.kernels.tails import f_tail
-from spanward_processor.slo.ledger import Ledger
+from spanward_processor.slo.ledger import LONGEST_S, SECOND_NS, Ledger
 from spanward_processor.slo.objective import HOUR_S, Burn, Objective, Severity
 
 SIGNIFICANT_P: Final = 1e-3
@@ -40,6 +40,7 @@ class Standing:
     Args:
         objective: The objective.
         period: Rows in its period so far.
+        ends_in_s: Time until its period ends, seconds; None for a rolling one.
         hour: Rows in the last hour.
         windows: Rows in each window of its rules, shortest first.
         burning: The rules whose alert holds, most urgent first, each with its long window and the probability of as many
@@ -48,6 +49,7 @@ class Standing:
 
     objective: Objective
     period: Counted
+    ends_in_s: float | None
     hour: Counted
     windows: tuple[Counted, ...]
     burning: tuple[tuple[Burn, Counted, float], ...]
@@ -59,11 +61,18 @@ class Standing:
 
     @property
     def exhausted_in_s(self) -> float | None:
-        """Seconds until nothing is left at the pace of the last hour; None while that pace uses nothing up."""
-        pace = self.burn_rate(self.hour)
-        if pace <= 0.0:
-            return None
-        return max(0.0, self.budget_left) * self.objective.period_s / pace
+        """Seconds until nothing is left at the pace of the last hour; None while that pace uses nothing up.
+
+        A period of the calendar begins with nothing, and what it allows grows with its rows: only what burns faster than that
+        uses it up, and None is also said where it lasts to the period's end.
+        """
+        pace, left = self.burn_rate(self.hour), max(0.0, self.budget_left)
+        if self.ends_in_s is None:
+            return left * self.objective.period_s / pace if pace > 0.0 else None
+        if left <= 0.0:
+            return 0.0
+        lasts_s = left * self.period.window_s / (pace - 1.0) if pace > 1.0 else self.ends_in_s
+        return lasts_s if lasts_s < self.ends_in_s else None
 
     def burn_rate(self, counted: Counted) -> float:
         """Return the pace in a window; at 1 the budget lasts exactly its period."""
@@ -91,7 +100,12 @@ def standing_of(objective: Objective, index: int, ledger: Ledger, now_ns: int) -
         if (p := _chance(objective, burn, windows[burn.long_s], windows[burn.short_s])) <= SIGNIFICANT_P
     ]
     burning.sort(key=lambda one: (one[0].severity is not Severity.PAGE, -one[0].factor))
-    return Standing(objective, counted(objective.period_s), counted(HOUR_S), tuple(windows.values()), tuple(burning))
+    period_s, ends_in_s = objective.period_s, None
+    if objective.calendar:
+        begin_ns, end_ns = objective.calendar.period_ns(now_ns)
+        period_s, ends_in_s = (now_ns - begin_ns) / SECOND_NS, (end_ns - now_ns) / SECOND_NS
+    period = counted(min(period_s, LONGEST_S))
+    return Standing(objective, period, ends_in_s, counted(HOUR_S), tuple(windows.values()), tuple(burning))
 
 
 def _chance(objective: Objective, burn: Burn, long: Counted, short: Counted) -> float:

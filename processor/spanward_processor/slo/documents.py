@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, NaiveDatetime, Tag, model_validator
 from pydantic.alias_generators import to_camel
 
 from spanward_processor.lengths import length_s
+from spanward_processor.slo.calendar import Calendar, calendar_of
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _DIGITS: Final = 12  # of a share that was written in percent: 99.99 is 0.9999, and not a little less
@@ -203,11 +204,42 @@ AnyPolicy = Annotated[
 ]
 
 
-class TimeWindow(Part):
-    """The period of the budget; only rolling ones are kept."""
+class Start(Part):
+    """When a period of the calendar begins, and where."""
 
-    duration: Length
-    is_rolling: Literal[True] = True
+    start_time: NaiveDatetime
+    time_zone: str
+
+
+class TimeWindow(Part):
+    """The period of the budget: the time until now, or one that follows the calendar."""
+
+    duration: str
+    is_rolling: bool = True
+    calendar: Start | None = None
+
+    @model_validator(mode="after")
+    def _kept(self) -> "TimeWindow":
+        if self.is_rolling == (self.calendar is not None):
+            raise ValueError("must have a calendar where isRolling is false, and only there")
+        _ = self.usual_s  # which raises where it has none
+        return self
+
+    @property
+    def period(self) -> Calendar | None:
+        """The calendar that it follows; None for a rolling one."""
+        at = self.calendar
+        return calendar_of(self.duration, at.start_time, at.time_zone) if at else None
+
+    @property
+    def usual_s(self) -> float:
+        """How long it is, or usually is, in seconds."""
+        if self.period:
+            return self.period.usual_s
+        try:
+            return length_s(self.duration)
+        except ValueError as error:
+            raise ValueError(f"duration {error}, got {self.duration}") from error
 
 
 class Goal(Part):

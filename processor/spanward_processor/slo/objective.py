@@ -6,6 +6,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from spanward_processor.findings import Series
+from spanward_processor.slo.calendar import Calendar
 
 HOUR_S: Final = 3600.0
 DAY_S: Final = 24 * HOUR_S
@@ -114,8 +115,9 @@ class Objective:
         op: How it must stand to the limit; without meaning for errors.
         limit: The limit, in the source's own unit: seconds for latency; without meaning for errors.
         target: Share of good rows that is asked for, above 0 and below 1.
-        period_s: Rolling period of the budget, seconds.
+        period_s: Period of the budget, seconds; of a calendar its usual length.
         burns: The rules.
+        calendar: The calendar that the period follows; None for the time until now.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Objective:
     target: float
     period_s: float = PERIOD_S
     burns: Sequence[Burn] = DEFAULT_BURNS
+    calendar: Calendar | None = None
 
     @property
     def budget(self) -> float:

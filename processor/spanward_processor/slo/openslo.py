@@ -5,7 +5,7 @@ which of their values (`value`). Rows of the SLO's own service count.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -188,10 +188,11 @@ def _objectives(place: str, slo: Slo, shelf: _Shelf, alerts: Sequence[Alert]) ->
         if slo.indicator
         else shelf.find(f"{place}.spec.indicatorRef", "SLI", slo.indicator_ref or "")
     )
-    period_s = length_s(slo.time_window[0].duration) if slo.time_window else PERIOD_S
+    window = slo.time_window[0] if slo.time_window else None
+    period_s = window.usual_s if window else PERIOD_S
     if period_s > LONGEST_S:
         shelf.errors.append(
-            f"{place}.spec.timeWindow[0].duration: must be at most {LONGEST_S // 86_400}d, got {slo.time_window[0].duration}"
+            f"{place}.spec.timeWindow[0].duration: must be at most {LONGEST_S // 86_400}d, got {window.duration if window else ''}"
         )
         return
     asked = tuple(Burn.of_budget(alert.severity, alert.share, alert.within_s, period_s) for alert in alerts)
@@ -206,7 +207,8 @@ def _objectives(place: str, slo: Slo, shelf: _Shelf, alerts: Sequence[Alert]) ->
         ):
             shelf.errors.append(f"{at}: must have op and value with a thresholdMetric, and only with one")
             continue
-        yield _objective(own, slo.service, indicator, goal, period_s, rules)
+        one = _objective(own, slo.service, indicator, goal, period_s, rules)
+        yield replace(one, calendar=window.period) if window else one
 
 
 def _objective(

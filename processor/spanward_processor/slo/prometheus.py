@@ -3,6 +3,8 @@
 For teams whose alerts live in Prometheus: the same budgets there, by the same multi-window rules. Without the guard for few
 requests, which PromQL cannot say.
 
+Rules about the period of a budget are left out where that follows the calendar: PromQL has no window that begins with the month.
+
 Source: Sloth v0.11, https://sloth.dev/, its names of rules and labels.
 """
 
@@ -57,7 +59,7 @@ def _recordings(objective: Objective) -> Iterable[Rule]:
             "expr": f"({bad})\n/\n(sum(rate({_EVENTS}{{{who}}}[{window}])))",
             "labels": _labels(objective) | {"sloth_window": window},
         }
-    if objective.period_s not in lengths:
+    if objective.period_s not in lengths and not objective.calendar:
         shortest = prometheus_length(lengths[0]) if lengths else "5m"
         series = f"slo:sli_error:ratio_rate{shortest}{_matching(objective)}"
         yield {
@@ -77,10 +79,12 @@ def _facts(objective: Objective) -> Iterable[Rule]:
         "slo:error_budget:ratio": f"vector(1-{objective.target:.12g})",
         "slo:time_period:days": f"vector({objective.period_s / DAY_S:g})",
         "slo:current_burn_rate:ratio": f"slo:sli_error:ratio_rate{shortest}{who}\n/ {on}\nslo:error_budget:ratio{who}",
+    }
+    of_period = {
         "slo:period_burn_rate:ratio": f"slo:sli_error:ratio_rate{period}{who}\n/ {on}\nslo:error_budget:ratio{who}",
         "slo:period_error_budget_remaining:ratio": f"1 - slo:period_burn_rate:ratio{who}",
     }
-    for name, expression in expressions.items():
+    for name, expression in (expressions | ({} if objective.calendar else of_period)).items():
         yield {"record": name, "expr": expression, "labels": labels}
     told = {
         "sloth_mode": "cli-gen-spanward",

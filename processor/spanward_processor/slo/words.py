@@ -27,6 +27,11 @@ def show_goal(objective: Objective) -> str:
     return f"{share} with {_NOUNS[objective.source]} {_OPS[objective.op]} {limit}"
 
 
+def show_period(objective: Objective) -> str:
+    """Return the period of the budget."""
+    return str(objective.calendar) if objective.calendar else show_length(objective.period_s)
+
+
 def show_bad(counted: Counted) -> str:
     """Return the bad rows of a window."""
     return f"{show_count(counted.bad)} of {show_count(counted.rows)} ({show_share(counted.ratio)})"
@@ -45,5 +50,5 @@ def reason_of(standing: Standing, burn: Burn, long: Counted) -> str:
     return (
         f"Objective {objective.name} of {objective.selector} ({show_goal(objective)}): in the last {show_length(long.window_s)} "
         f"{show_bad(long)} were bad, {pace:.3g} times what its budget allows; an alert is due at {burn.factor:.3g}. That is "
-        f"{show_share(spent)} of the budget of {show_length(objective.period_s)}; {remains}{until}."
+        f"{show_share(spent)} of the budget of {show_period(objective)}; {remains}{until}."
     )

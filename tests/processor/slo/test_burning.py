@@ -1,5 +1,7 @@
 """When a budget burns too fast: held beside exact arithmetic."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from spanward_processor.slo.burning import SIGNIFICANT_P, binomial_tail, standing_of
+from spanward_processor.slo.calendar import calendar_of
 from spanward_processor.slo.ledger import SECOND_NS, Ledger
 from spanward_processor.slo.objective import DAY_S, HOUR_S, Burn, Objective, Op, Selector, Severity, Source
 
@@ -77,6 +80,32 @@ def test_budget_and_its_end_follow_from_what_was_counted() -> None:
     standing = standing_of(objective(), 0, ledger, NOW_S * SECOND_NS)
     assert standing.budget_left == pytest.approx(0.5)
     assert standing.exhausted_in_s == pytest.approx(0.5 * 30 * DAY_S / 2)
+
+
+def test_a_new_month_begins_with_nothing() -> None:
+    """Rows of the month before count no more; what burns faster than its rows allow is gone at a time that is told."""
+    calendar = calendar_of("1M", datetime.fromtimestamp(NOW_S - 36_000, UTC).replace(tzinfo=None), "UTC")
+    monthly = replace(objective(), calendar=calendar)
+    calm, fast = (
+        standing_of(
+            monthly, 0, ledger_of((20 * DAY_S, 1000, 900), (18_000, 90_000, 0), (60, 10_000, bad)), NOW_S * SECOND_NS
+        )
+        for bad in (5, 20)
+    )
+
+    assert (calm.period.rows, calm.period.bad) == (100_000, 5)
+    assert calm.budget_left == pytest.approx(0.95)
+    assert calm.exhausted_in_s is None  # half the pace: it lasts to the end of the month
+    assert fast.exhausted_in_s == pytest.approx(0.8 * 36_000 / (2 - 1))
+
+
+def test_a_calendar_month_lasts_to_its_end_at_most() -> None:
+    """What would be gone after the month has ended lasts."""
+    began = datetime.fromtimestamp(NOW_S - 27 * DAY_S, UTC).replace(tzinfo=None)
+    monthly = replace(objective(), calendar=calendar_of("4w", began, "UTC"))
+    standing = standing_of(monthly, 0, ledger_of((20 * DAY_S, 90_000, 0), (60, 10_000, 20)), NOW_S * SECOND_NS)
+
+    assert (standing.ends_in_s, standing.exhausted_in_s) == (DAY_S, None)
 
 
 def test_a_share_of_the_budget_is_a_pace() -> None:

@@ -42,6 +42,7 @@ spec:
   severity: page
   condition: {kind: burnrate, threshold: 2, lookbackWindow: 1h, alertAfter: 5m}
 """
+MONTH = "{duration: 1M, isRolling: false, calendar: {startTime: 2026-01-01 00:00:00, timeZone: Europe/Paris}}"
 WRONG = """
 apiVersion: openslo/v2
 kind: SLO
@@ -117,6 +118,16 @@ def test_rules_may_be_shares_of_the_budget() -> None:
     assert found.burns == (Burn(Severity.PAGE, 14.4, 3600.0, 300.0),)
 
 
+def test_a_budget_may_follow_the_calendar() -> None:
+    """The month in Paris is kept as such; shares of its budget are shares of thirty days."""
+    (found,) = read_text(
+        SUCCESS.replace("  objectives:", f"  timeWindow: [{MONTH}]\n  objectives:"), Alert(Severity.PAGE, 0.02, 3600.0)
+    )
+
+    assert str(found.calendar) == "a calendar month"
+    assert [burn.factor for burn in found.burns] == [pytest.approx(14.4)]
+
+
 def test_one_slice_may_be_meant() -> None:
     """A metric source names an attribute and its value."""
     sliced = "spec: {model: classifier, slice: {spanward.channel: web}"
@@ -130,7 +141,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert errors_of(WRONG) == (
         "d[0].apiVersion: must be openslo/v1, got 'openslo/v2'",
         "d[0].metadata.name: must be lower-case letters, digits, '-' and '.', at most 253, got 'Bad_Name'",
-        "d[0].spec.timeWindow[0].duration: must be a number and one of m, h, d, w, such as 5m or 30d; only those are kept, got '1M'",
+        "d[0].spec.timeWindow[0]: duration must be a number and one of m, h, d, w, such as 5m or 30d; only those are kept, got 1M",
         "d[0].spec.objectives[0].target: must be less than 1, got 1.5",
         "d[0].spec.extra: must be a known key",
         "d[1].apiVersion: must be openslo/v1, got None",
@@ -159,6 +170,14 @@ def test_all_mistakes_are_told_at_once() -> None:
             "must count the same rows in total, apart from their status",
         ),
         ("  objectives:", "  timeWindow: [{duration: 20w}]\n  objectives:", "must be at most 92d, got 20w"),
+        ("  objectives:", f"  timeWindow: [{MONTH}]\n  objectives:".replace("1M", "2Q"), "must be at most 92d, got 2Q"),
+        ("  objectives:", f"  timeWindow: [{MONTH}]\n  objectives:".replace("1M", "1X"), "such as 1M, got 1X"),
+        ("  objectives:", f"  timeWindow: [{MONTH}]\n  objectives:".replace("Paris", "Troy"), "got Europe/Troy"),
+        (
+            "  objectives:",
+            "  timeWindow: [{duration: 1d, isRolling: false}]\n  objectives:",
+            "must have a calendar where isRolling is false, and only there",
+        ),
         ("  objectives:", "  budgetingMethod: Timeslices\n  objectives:", "must be 'Occurrences', got 'Timeslices'"),
         ("name: ratio}", "name: ratio}\nmore: {}", ""),
     ],

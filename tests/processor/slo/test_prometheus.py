@@ -3,12 +3,14 @@
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
 from requiring import require_peer
+from spanward_processor.slo.calendar import calendar_of
 from spanward_processor.slo.openslo import read
 from spanward_processor.slo.prometheus import rules_of
 
@@ -28,6 +30,17 @@ def test_each_objective_has_recordings_facts_and_alerts() -> None:
     page = groups[2]["rules"][0]
     assert page["labels"] == {"sloth_severity": "page"}
     assert page["expr"].count("slo:sli_error:ratio_rate5m") == page["expr"].count("slo:sli_error:ratio_rate1h") == 1
+
+
+def test_a_period_of_the_calendar_has_no_rules() -> None:
+    """PromQL has no window that begins with the month; alerts and the pace of now are there all the same."""
+    (objective, *_) = read((), [EXAMPLE])
+    monthly = replace(objective, calendar=calendar_of("1M", datetime.fromisoformat("2026-01-01"), "UTC"))
+
+    recorded = [rule.get("record", "") for group in rules_of([monthly])["groups"] for rule in group["rules"]]
+
+    assert not [name for name in recorded if "period_" in name or name.endswith("rate30d")]
+    assert "slo:current_burn_rate:ratio" in recorded
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ export function Budgets({ budgets }) {
 const urgency = (budget) => ["critical", "warning", ""].indexOf(budget.severity);
 
 function Budget({ budget }) {
-  const { name, of, asks, period_s, left, rows, bad, severity } = budget;
+  const { name, of, asks, period, left, rows, bad, severity } = budget;
   const tone = severity || (left <= 0 ? "critical" : "");
   const filled = Math.min(Math.max(left, 0), 1);
   return html`<article class=${`budget ${tone}`}>
@@ -28,7 +28,7 @@ function Budget({ budget }) {
       <span style=${{ width: `${100 * filled}%` }}></span>
     </div>
     <p class="budget-facts">
-      <span><strong>${signedShare(left)}</strong> of the budget of ${duration(period_s)} left</span>
+      <span><strong>${signedShare(left)}</strong> of the budget of ${period} left</span>
       <span>${lasting(budget)}</span>
       <span class="faint">${count(bad)} bad of ${count(rows)}</span>
     </p>
@@ -38,9 +38,10 @@ function Budget({ budget }) {
   </article>`;
 }
 
-function lasting({ left, exhausted_in_s, period_s, rows }) {
+function lasting({ left, exhausted_in_s, ends_in_s, period_s, rows }) {
   if (!rows) return "no request counts yet";
   if (left <= 0) return "nothing of it is left";
+  if (exhausted_in_s == null && ends_in_s != null) return `lasts to its end in ${duration(ends_in_s)}`;
   if (exhausted_in_s == null) return "nothing burned in the last hour";
   if (exhausted_in_s > period_s) return "lasts longer than that at the pace of the last hour";
   return `gone in ${duration(exhausted_in_s)} at the pace of the last hour`;
