@@ -35,7 +35,7 @@ class Traffic:
         self.now_ns = BEGIN_NS
         self.found: list[Finding] = []
         self.pipeline = Pipeline(
-            Detection(objectives=objectives, false_alarms_per_day=1e-6),
+            Detection(objectives=objectives, false_alarms_per_day=1e-6, window_s=60.0),
             Limits(),
             clock_ns=lambda: self.now_ns,
             monotonic_ns=lambda: self.now_ns,
