@@ -5,21 +5,26 @@ from typing import Final
 _UNITS: Final = (("w", "w", 604_800), ("d", "d", 86_400), ("h", "h", 3600), ("m", "min", 60), ("s", "s", 1))
 """How a unit is written, how it is said, and its seconds."""
 
-_WRITTEN_S: Final = {written: size for written, _, size in _UNITS if size >= 60}
+_WRITTEN_S: Final = {written: size for written, _, size in _UNITS}
 
 
-def length_s(text: str) -> float:
+def length_s(text: str, *, least_s: int = 60) -> float:
     """Return the seconds of a length of time such as 5m or 30d.
+
+    Args:
+        text: A number and a unit.
+        least_s: The smallest unit that is taken, seconds.
 
     Raises:
         ValueError: It is none; says what it must be.
     """
     number, unit = text[:-1], text[-1:]
-    if not (number.isascii() and number.isdigit() and len(number) <= 9 and unit in _WRITTEN_S and int(number) > 0):
+    units = {written: size for written, size in _WRITTEN_S.items() if size >= least_s}
+    if not (number.isascii() and number.isdigit() and len(number) <= 9 and unit in units and int(number) > 0):
         raise ValueError(
-            f"must be a number and one of {', '.join(reversed(_WRITTEN_S))}, such as 5m or 30d; only those are kept"
+            f"must be a number and one of {', '.join(reversed(units))}, such as 5m or 30d; only those are kept"
         )
-    return float(int(number) * _WRITTEN_S[unit])
+    return float(int(number) * units[unit])
 
 
 def prometheus_length(seconds: float) -> str:

@@ -37,7 +37,7 @@ def since_of(asked: Mapping[str, str], usual_s: float, most_s: float) -> float:
         return usual_s
     text = asked["since"]
     try:
-        since_s = length_s(text)
+        since_s = length_s(text, least_s=1)
     except ValueError as error:
         raise ValueError(f"since: {error}, got {text[:40]!r}") from error
     if since_s > most_s:

@@ -5,7 +5,7 @@ import { seconds, signedShare } from "./format.js";
 
 const WINDOWS = 2; // before a finding opened, in which what it speaks of was there
 const WORTH_A_LINE = 0.01; // share of the rise
-const MOST_MINUTES = 1_440;
+const MOST_S = 86_400;
 const LAYERS = ["data", "application", "infrastructure", "version", "unexplained"]; // in the order of their colours
 const TONES = ["mix-0", "mix-1", "mix-3", "mix-4", "mix-rest"];
 
@@ -23,10 +23,10 @@ export function Why({ finding, now }) {
 }
 
 async function answer({ series, opened_ns, window_ns }, now) {
-  const minutes = Math.min(MOST_MINUTES, Math.ceil((now - opened_ns + WINDOWS * window_ns) / 60e9));
+  const since = Math.min(MOST_S, Math.ceil((now - opened_ns + WINDOWS * window_ns) / 1e9));
   const place = [series.service, series.model].map(encodeURIComponent).join("/");
   try {
-    const response = await fetch(`/v1/explain/${place}?since=${Math.max(1, minutes)}m`);
+    const response = await fetch(`/v1/explain/${place}?since=${Math.max(1, since)}s`);
     const told = await response.json();
     return response.ok ? told : { failed: told.errors?.join("; ") ?? "The processor did not answer." };
   } catch {
