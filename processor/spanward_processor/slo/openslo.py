@@ -5,14 +5,14 @@ which of their values (`value`). Rows of the SLO's own service count.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from spanward_processor.lengths import length_s
+from spanward_processor.lengths import length_s, prometheus_length
 from spanward_processor.slo.documents import (
     INLINE,
     KINDS,
@@ -27,6 +27,7 @@ from spanward_processor.slo.documents import (
     Policy,
     Rows,
     Slo,
+    TimeWindow,
 )
 from spanward_processor.slo.ledger import LEVELS, LONGEST_S
 from spanward_processor.slo.objective import (
@@ -42,6 +43,7 @@ from spanward_processor.slo.objective import (
 )
 
 _SHORTEST_S: Final = 12.0 * LEVELS[0][0]  # of a window: its short one, a twelfth, must still be a stretch long
+_ROLLING: Final = TimeWindow(duration=prometheus_length(PERIOD_S))  # of an SLO that names none
 _PAGING: Final = {"page", "critical", "sev1", "sev2", "high"}
 _RULES: Final = {"missing": "must be given", "extra_forbidden": "must be a known key"}
 
@@ -188,14 +190,13 @@ def _objectives(place: str, slo: Slo, shelf: _Shelf, alerts: Sequence[Alert]) ->
         if slo.indicator
         else shelf.find(f"{place}.spec.indicatorRef", "SLI", slo.indicator_ref or "")
     )
-    window = slo.time_window[0] if slo.time_window else None
-    period_s = window.usual_s if window else PERIOD_S
-    if period_s > LONGEST_S:
+    window = slo.time_window[0] if slo.time_window else _ROLLING
+    if window.usual_s > LONGEST_S:
         shelf.errors.append(
-            f"{place}.spec.timeWindow[0].duration: must be at most {LONGEST_S // 86_400}d, got {window.duration if window else ''}"
+            f"{place}.spec.timeWindow[0].duration: must be at most {LONGEST_S // 86_400}d, got {window.duration}"
         )
         return
-    asked = tuple(Burn.of_budget(alert.severity, alert.share, alert.within_s, period_s) for alert in alerts)
+    asked = tuple(Burn.of_budget(alert.severity, alert.share, alert.within_s, window.usual_s) for alert in alerts)
     rules = _burns(place, slo, shelf) or asked or DEFAULT_BURNS
     if not isinstance(indicator, Indicator):
         return
@@ -207,12 +208,11 @@ def _objectives(place: str, slo: Slo, shelf: _Shelf, alerts: Sequence[Alert]) ->
         ):
             shelf.errors.append(f"{at}: must have op and value with a thresholdMetric, and only with one")
             continue
-        one = _objective(own, slo.service, indicator, goal, period_s, rules)
-        yield replace(one, calendar=window.period) if window else one
+        yield _objective(own, slo.service, indicator, goal, window, rules)
 
 
 def _objective(
-    name: str, service: str, indicator: Indicator, goal: Goal, period_s: float, burns: Sequence[Burn]
+    name: str, service: str, indicator: Indicator, goal: Goal, window: TimeWindow, burns: Sequence[Burn]
 ) -> Objective:
     metric = indicator.threshold_metric or (indicator.ratio_metric.total if indicator.ratio_metric else None)
     rows = metric.metric_source.spec if metric else Rows()
@@ -224,8 +224,9 @@ def _objective(
         op=Op[(goal.op or "lte").upper()],
         limit=goal.value or 0.0,
         target=goal.share,
-        period_s=period_s,
+        period_s=window.usual_s,
         burns=burns,
+        calendar=window.period,
     )
 
 
