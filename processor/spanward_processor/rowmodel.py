@@ -7,7 +7,7 @@ import numpy as np
 
 from spanward_processor.features import FEATURES, Rows, Shape
 from spanward_processor.kernels.cells import Packed
-from spanward_processor.kernels.jit import Floats, Ints, Narrow
+from spanward_processor.kernels.jit import Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
 from spanward_processor.kernels.tails import Tails, fill_tails, score_rows
 from spanward_processor.windows.cells import room_for
@@ -58,7 +58,7 @@ class RowModel:
         tails, weights = self.tails, self.tails.weights[owners].astype(np.float64)
         cells = tails.spans[owners, 0] + within
         tails.below[cells] = 0.0
-        rarity = _rarity(owners, counts.astype(np.float64)) / weights
+        rarity = _rarity(owners, counts) / weights
         tails.p[cells] = np.maximum(rarity, 1.0 / (weights + 1.0))
 
     def score(self, rows: Rows) -> Floats:
@@ -96,17 +96,31 @@ def _room(places: Narrow, streams: Ints, usual: Packed, ready: Ints, firsts: Int
     return tails
 
 
-def _running_before(streams: Ints, counts: Floats) -> Floats:
-    """Return, for each cell, the sum of the cells before it in its stream."""
-    before = np.cumsum(counts) - counts
-    first = np.concatenate(([True], np.diff(streams) != 0)) if streams.size else np.empty(0, bool)
-    base = np.maximum.accumulate(np.where(first, before, -np.inf)) if streams.size else before
-    return before - base
+def _rarity(streams: Ints, counts: Singles) -> Floats:
+    """Return, for each category, the rows in categories of its stream that are no more frequent than it.
 
-
-def _rarity(streams: Ints, counts: Floats) -> Floats:
-    """Return, for each category, the rows in categories no more frequent than it."""
-    order = np.lexsort((counts, streams))
+    Args:
+        streams: (c,) int64, below 2^31.
+        counts: (c,) float32, none negative, so that they sort as their bits do: one integer sorts quicker than two keys.
+    """
+    ranks = streams << 32 | counts.view(np.int32)
+    order = np.argsort(ranks)
+    ranks = ranks[order]
+    running = np.cumsum(counts[order], dtype=np.float64)
+    last = _last_alike(ranks)  # what is equally frequent is no more frequent
+    before = np.concatenate(([0.0], running))[_first_alike(ranks >> 32)]
     rows = np.empty(counts.size)
-    rows[order] = _running_before(streams[order], counts[order]) + counts[order]
+    rows[order] = running[last] - before
     return rows
+
+
+def _first_alike(numbers: Ints) -> Ints:
+    """Return, for each of some sorted numbers, where the first one equal to it is."""
+    begins = np.flatnonzero(np.diff(numbers, prepend=-1))
+    return np.repeat(begins, np.diff(begins, append=numbers.size))
+
+
+def _last_alike(numbers: Ints) -> Ints:
+    """Return, for each of some sorted numbers, where the last one equal to it is."""
+    ends = np.append(np.flatnonzero(np.diff(numbers)), numbers.size - 1)[: numbers.size]
+    return np.repeat(ends, np.diff(ends, prepend=-1))

@@ -43,6 +43,26 @@ def test_a_rare_category_is_as_surprising_as_it_is_rare() -> None:
     assert model().score(row(decision=9))[0] == pytest.approx(0.01, rel=1e-6)
 
 
+def test_equally_rare_categories_are_equally_surprising() -> None:
+    """Of ten decisions with one row each none is rarer than another, in whatever order they are kept."""
+    decision = stream_of(1, Aspect.DECISION)
+    scorer = model_of([(decision, 0, 990.0), *((decision, number, 1.0) for number in range(1, 11))])
+
+    assert [scorer.score(row(decision=number))[0] for number in (1, 5, 10)] == pytest.approx([0.01] * 3, rel=1e-6)
+
+
+def test_categories_rank_as_counted_one_by_one() -> None:
+    """The share of rows in decisions no more frequent is the sum over them, with ties and with faded counts."""
+    counts = np.float32([5, 1, 0.25, 3, 1, 0.25, 0.7])
+    decision = stream_of(1, Aspect.DECISION)
+    scorer = model_of([(decision, number, count * 100) for number, count in enumerate(counts.tolist())])
+    expected = [counts[counts <= count].sum() / counts.sum() for count in counts]
+
+    found = [scorer.score(row(decision=number))[0] for number in range(counts.size)]
+
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_several_features_pay_for_being_looked_at() -> None:
     """The smallest p-value counts times the number of features tested."""
     assert model().score(row(latency=5, decision=9))[0] == pytest.approx(0.02, rel=1e-6)
