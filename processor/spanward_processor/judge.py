@@ -90,6 +90,7 @@ class Judge:
         self._contributions = contributions
         self._why = why
         self._detectors = tuple(detectors)
+        self._heralds = tuple(detector for detector in self._detectors if isinstance(detector, Herald))
         self.spent = Spent(detector.name for detector in self._detectors)
         self._slots = Slots()  # of streams ever under test, by whomever
         self._evidence = tuple(Evidence() for _ in self._detectors)  # by slot
@@ -170,8 +171,7 @@ class Judge:
             else:
                 evidence.take(of_streams, surprise.p, surprise.log10_e, threshold)
         changes = [*self._update(window, threshold), *self._open_new(tested, slots, window, threshold)]
-        for detector in self._detectors:
-            changes += detector.news(window, self._directory) if isinstance(detector, Herald) else ()
+        changes += [news for herald in self._heralds for news in herald.news(window, self._directory)]
         held = self._with_suspicious(self._held(), threshold)
         for detector in self._detectors:
             began_s = time.perf_counter()

@@ -8,7 +8,7 @@ Source:
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final, Self
 
@@ -49,6 +49,9 @@ class Stretch:
         routes: (r,) int32 key of the row's first slice, -1 for none.
         measured: (r, 1 + TOLD) float32 as in `Sample`.
         weights: (r,) float32 how many rows each stands for.
+
+    Attributes:
+        fullest: How many rows the series with the most of them has.
     """
 
     start_ns: int
@@ -57,6 +60,12 @@ class Stretch:
     routes: Narrow
     measured: Singles
     weights: Singles
+    fullest: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count once; it is asked after every window."""
+        ends = np.flatnonzero(np.diff(self.keys, append=-1))
+        object.__setattr__(self, "fullest", int(np.diff(ends, prepend=-1).max(initial=0)))
 
     @classmethod
     def of(cls, window: Window) -> Self:
@@ -89,11 +98,6 @@ class Stretch:
             measured=self.measured[chosen],
             weights=self.weights[chosen],
         )
-
-    def fullest(self) -> int:
-        """Return how many rows the series with the most of them has."""
-        ends = np.flatnonzero(np.diff(self.keys, append=-1))
-        return int(np.diff(ends, prepend=-1).max(initial=0))
 
     def thinned(self, most: int, rng: np.random.Generator) -> "Stretch":
         """Return at most so many rows of each series, which stand for all.
@@ -186,7 +190,7 @@ class Recent:
 
     def _thinned(self, stretch: Stretch, level: int) -> Stretch:
         most = max(round(_STRETCHES[level][2] * self._scale), 1)
-        if stretch.fullest() <= most:
+        if stretch.fullest <= most:
             return stretch
         return stretch.thinned(most, np.random.default_rng((self._seed, stretch.start_ns % (1 << 63))))
 
