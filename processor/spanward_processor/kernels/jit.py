@@ -1,7 +1,9 @@
 """How every kernel is compiled: natively, without the GIL, cached, and never reading out of bounds."""
 
 import hashlib
+import importlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -47,6 +49,21 @@ def _cache_folder() -> Path:
     return Path(base) / "spanward" / f"kernels-{_source_digest(Path(__file__).parent)}"
 
 
+def _without_blas() -> None:
+    """Let numba find no BLAS for kernels that multiply matrices, since none does: looking for one loads all of scipy.linalg.
+
+    Resident memory is 10 MB less. Nothing is hidden that was loaded before, nor from whoever imports scipy afterwards.
+    """
+    hidden = {} if "scipy.linalg" in sys.modules else {"scipy.linalg": None}
+    sys.modules.update(cast("Any", hidden))  # None makes an import fail
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+_without_blas()
 CACHE_FOLDER: Final = _cache_folder()
 _config = cast("Any", numba).config  # numba ships no types for its configuration
 _config.CACHE_DIR = str(CACHE_FOLDER)
