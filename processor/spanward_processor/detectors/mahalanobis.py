@@ -37,6 +37,7 @@ WHOLE_ROW: Final = (1 << FEATURE_BITS) - 1
 _FEWEST_ROWS: Final = 20  # sampled rows from which a window is judged; fewer wait for the next
 _FEWEST_FITTED: Final = 60.0  # rows from which distances mean something
 _FEWEST_SEEN: Final = 200.0  # distances from which their tail does
+_FITTED_TOGETHER: Final = 128  # series, each of which takes 12 kB on the way
 
 
 class Mahalanobis:
@@ -145,9 +146,11 @@ class Mahalanobis:
         count_rows(starts, answer.distance[rows], answer.sides[rows], slots, self._distances, self._sides)
 
     def _fit(self, slots: Ints) -> None:
-        fitted = fitted_scatter(self._moments.sums[slots], self._sides[slots], self._distances[slots])
-        for array, part in zip(self._usual, fitted, strict=True):
-            array[slots] = part
+        for first in range(0, slots.size, _FITTED_TOGETHER):
+            some = slots[first : first + _FITTED_TOGETHER]
+            fitted = fitted_scatter(self._moments.sums[some], self._sides[some], self._distances[some])
+            for array, part in zip(self._usual, fitted, strict=True):
+                array[some] = part
 
     def _model_now(self) -> "_Model":
         """Return what is usual for the series that are ready, shared with nobody."""
