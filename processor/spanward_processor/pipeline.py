@@ -28,7 +28,7 @@ from spanward_processor.dora.traffic import Versions
 from spanward_processor.explain.why import Why
 from spanward_processor.features import Rows, empty_memory, rows_of
 from spanward_processor.findings import Finding
-from spanward_processor.judge import Judge
+from spanward_processor.judging.judge import Judge
 from spanward_processor.kept import Arrays, Kept, copies, gathered, part, scattered, under
 from spanward_processor.kernels.jit import Floats
 from spanward_processor.kernels.repeats import Memory

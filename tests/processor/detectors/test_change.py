@@ -10,7 +10,7 @@ from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import Baseline, Change, panel
 from spanward_processor.features import Aspect
 from spanward_processor.findings import Finding, State
-from spanward_processor.judge import Judge
+from spanward_processor.judging.judge import Judge
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.testing.traffic import QUIET, Behaviour, Traffic
 from spanward_processor.windows.cells import stream_of

@@ -12,7 +12,7 @@ from spanward_processor.detectors.base import Account
 from spanward_processor.detectors.novelty import Novelty
 from spanward_processor.features import Rows
 from spanward_processor.findings import Finding, Series, Severity, State
-from spanward_processor.judge import Judge
+from spanward_processor.judging.judge import Judge
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.pipeline import Pipeline

@@ -10,7 +10,7 @@ import pytest
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import panel
 from spanward_processor.findings import State
-from spanward_processor.judge import Judge
+from spanward_processor.judging.judge import Judge
 from spanward_processor.testing.traffic import QUIET, Traffic
 from spanward_processor.usual.season import Season
 

@@ -18,7 +18,7 @@ from spanward_processor.detectors import panel
 from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least, percent
 from spanward_processor.evaluate.intervals import share
 from spanward_processor.findings import State
-from spanward_processor.judge import Judge
+from spanward_processor.judging.judge import Judge
 from spanward_processor.testing.traffic import QUIET, Behaviour, Traffic
 
 SETTINGS: Final = Detection()

@@ -22,7 +22,7 @@ from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least,
 from spanward_processor.evaluate.intervals import over_seeds, share
 from spanward_processor.features import FEATURES, Aspect, Rows, empty_memory, rows_of
 from spanward_processor.findings import State
-from spanward_processor.judge import Judge
+from spanward_processor.judging.judge import Judge
 from spanward_processor.kernels.binning import SCALE
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS

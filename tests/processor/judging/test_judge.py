@@ -12,7 +12,7 @@ from spanward_processor.detectors import DETECTORS, Baseline, panel
 from spanward_processor.detectors.base import Account, Surprise
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import TOGETHER_WINDOWS, Finding, Severity, State
-from spanward_processor.judge import Judge
+from spanward_processor.judging.judge import Judge
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Ints
 from spanward_processor.keys import KeyDirectory

@@ -1,0 +1,118 @@
+"""What all detectors hold against each stream, window after window."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from spanward_processor.detectors.base import Surprise
+from spanward_processor.evidence import Evidence, together
+from spanward_processor.kept import Kept
+from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.usual.slots import ABSENT, Slots
+
+_CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a stream is as usual again
+
+
+class Dossier:
+    """The evidence of each detector by stream; what several hold against one stream is averaged.
+
+    Args:
+        detectors: Their names, in the order in which their numbers count.
+    """
+
+    def __init__(self, detectors: Sequence[str]) -> None:
+        self._detectors = tuple(detectors)
+        self._slots = Slots()  # of streams ever under test, by whomever
+        self._evidence = tuple(Evidence() for _ in self._detectors)  # by slot
+
+    def parts(self) -> dict[str, Kept]:
+        """Return what is kept, by name."""
+        parts: dict[str, Kept] = {"slots": self._slots}
+        return parts | {f"evidence.{name}": one for name, one in zip(self._detectors, self._evidence, strict=True)}
+
+    def __len__(self) -> int:
+        """Return how many streams are under test, or were."""
+        return len(self._slots)
+
+    def admit(self, surprises: Sequence[Surprise]) -> Ints:
+        """Make room for the streams of one window.
+
+        Args:
+            surprises: What each detector says of it.
+
+        Returns:
+            (s,) int64 the streams that any of them tested, ascending.
+        """
+        tested = np.unique(np.concatenate([np.empty(0, np.int64), *(surprise.streams for surprise in surprises)]))
+        self._slots.admit(tested)
+        for evidence in self._evidence:
+            evidence.grow(len(self._slots))
+        return tested
+
+    def add(self, surprises: Sequence[Surprise], threshold: float) -> None:
+        """Add one window, whose streams were admitted.
+
+        Args:
+            surprises: What each detector says of it.
+            threshold: Evidence at which a stream alarms, log10.
+        """
+        for evidence, surprise in zip(self._evidence, surprises, strict=True):
+            slots = self._slots.find(surprise.streams)
+            if surprise.log10_e is None:
+                evidence.add(slots, surprise.p, threshold)
+            else:
+                evidence.take(slots, surprise.p, surprise.log10_e, threshold)
+
+    def log10_e(self, streams: Ints) -> Floats:
+        """Return (s,) float64 what all detectors together hold against streams under test, log10."""
+        return together(self._evidence, self._slots.find(streams))
+
+    def p(self, number: int, stream: int) -> float:
+        """Return a detector's p-value of a stream in the newest window, 1 where it did not test it."""
+        return self._evidence[number].p(self._slots.of(stream))
+
+    def speaker(self, stream: int) -> int:
+        """Return the detector with the strongest evidence among those that tested a stream in this window."""
+        slot = self._slots.find(np.array([stream]))
+        strength = [
+            float(evidence.log10_e(slot)[0]) if evidence.tested(slot)[0] else -np.inf for evidence in self._evidence
+        ]
+        return int(np.argmax(strength))
+
+    def known_to(self, number: int, streams: Ints) -> Flags:
+        """Return (s,) bool which streams a detector has ever tested."""
+        slots = self._slots.find(streams)
+        known: Flags = slots != ABSENT
+        known[known] = np.isfinite(self._evidence[number].log10_e(slots[known]))
+        return known
+
+    def tested_by(self, number: int, streams: Ints) -> Flags:
+        """Return (s,) bool which streams a detector tested in the newest window."""
+        slots = self._slots.find(streams)
+        tested: Flags = (slots != ABSENT) & self._evidence[number].tested(slots)
+        return tested
+
+    def shown_by(self, number: int, stream: int) -> bool:
+        """Return whether a detector tested a stream in the newest window and did not find it as usual."""
+        slot = self._slots.find(np.array([stream]))
+        evidence = self._evidence[number]
+        return bool(evidence.tested(slot)[0] and not evidence.calm_windows(slot)[0])
+
+    def is_calm(self, streams: Ints) -> bool:
+        """Return whether streams under test have been as usual for some windows, for every detector."""
+        slots = self._slots.find(streams)
+        return all((evidence.calm_windows(slots) >= _CALM_WINDOWS).all() for evidence in self._evidence)
+
+    def suspicious(self, threshold: float) -> Ints:
+        """Return (s,) the streams that nobody is to learn from for now, since one detector objects."""
+        seen = np.zeros(len(self._slots), bool)
+        for evidence in self._evidence:
+            seen |= evidence.suspicious(threshold)[: seen.size]
+        return self._slots.streams[seen].astype(np.int64)
+
+    def forget(self, streams: Ints) -> None:
+        """Begin anew with streams, those among them that are under test."""
+        slots = self._slots.find(streams)
+        for evidence in self._evidence:
+            evidence.forget(slots[slots != ABSENT])
