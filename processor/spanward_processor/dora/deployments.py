@@ -76,7 +76,7 @@ class Deployments:
         with self._lock:
             set_back = window.end_ns < self._until_ns  # clocks were
             self._until_ns = window.end_ns
-            for subject, rows in sorted(self._traffic.close(window).items()):
+            for subject, rows in self._traffic.close(window).items():
                 line = self._lines.get(subject)
                 if line is None and len(self._lines) < MOST_SUBJECTS:
                     line = self._lines[subject] = Line(subject, window.start_ns)

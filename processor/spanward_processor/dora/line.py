@@ -78,6 +78,8 @@ class Line:
         shares.add(start_ns, end_ns, rows, settings.settle_ns, settings.min_requests)
         if shares.total < settings.min_requests or shares.length_ns < settings.settle_ns:
             return None
+        if shares.is_only(self._current):
+            return None
         by_version = shares.by_version()
         version = max(by_version, key=lambda one: (by_version[one], one != self._current))
         change = self._change_to(version, by_version[version], settings)

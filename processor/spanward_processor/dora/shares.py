@@ -27,9 +27,12 @@ class Step:
 
     def with_more(self, end_ns: int, rows: Mapping[str, float]) -> "Step":
         """Return it with the requests of a window that follows."""
-        both = Counter(self.rows)
-        both.update(rows)
-        return Step(self.start_ns, end_ns, dict(both.most_common(_MOST_VERSIONS)), self.total + sum(rows.values()))
+        both = dict(self.rows)
+        for version, count in rows.items():
+            both[version] = both.get(version, 0.0) + count
+        if len(both) > _MOST_VERSIONS:
+            both = dict(Counter(both).most_common(_MOST_VERSIONS))
+        return Step(self.start_ns, end_ns, both, self.total + sum(rows.values()))
 
 
 class Shares:
@@ -38,7 +41,7 @@ class Shares:
     def __init__(self) -> None:
         self.steps: deque[Step] = deque()
         self.total = 0.0
-        self._rows: Counter[str] = Counter()
+        self._rows: dict[str, float] = {}
 
     def add(self, start_ns: int, end_ns: int, rows: Mapping[str, float], settle_ns: int, fewest: int) -> None:
         """Take in a window, and forget what is not looked at any more.
@@ -68,18 +71,25 @@ class Shares:
     def put(self, step: Step) -> None:
         """Take in a step that follows."""
         self.steps.append(step)
-        self._rows.update(step.rows)
         self.total += step.total
+        for version, count in step.rows.items():
+            self._rows[version] = self._rows.get(version, 0.0) + count
 
     def _take(self, step: Step) -> None:
-        self._rows.subtract(step.rows)
-        self._rows = +self._rows
         self.total -= step.total
+        for version, count in step.rows.items():
+            left = self._rows.pop(version, 0.0) - count
+            if left > 0:
+                self._rows[version] = left
 
     @property
     def length_ns(self) -> int:
         """Time that is looked at, nanoseconds."""
         return end_of(self.steps) - self.steps[0].start_ns if self.steps else 0
+
+    def is_only(self, version: str) -> bool:
+        """Return whether no other version has requests: in most windows of most subjects."""
+        return len(self._rows) == 1 and version in self._rows
 
     def by_version(self) -> dict[str, float]:
         """Return each version's share."""
