@@ -193,7 +193,6 @@ def test_a_file_that_does_not_know_the_flag_stays_as_it_is(tmp_path: Path, flags
 
 def test_a_real_provider_serves_the_stable_version_afterwards(tmp_path: Path) -> None:
     """OpenFeature's flagd provider reads the file: ten per cent before, nobody after."""
-    pytest.importorskip("openfeature.contrib.provider.flagd")
     script = """
 import sys
 from openfeature import api
