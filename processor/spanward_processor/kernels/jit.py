@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
@@ -56,11 +57,10 @@ def _without_blas() -> None:
     """
     hidden = {} if "scipy.linalg" in sys.modules else {"scipy.linalg": None}
     sys.modules.update(cast("Any", hidden))  # None makes an import fail
-    try:
+    with suppress(ImportError):  # another version may look elsewhere, and load it
         importlib.import_module("numba.np.arraymath")
-    finally:
-        for name in hidden:
-            del sys.modules[name]
+    for name in hidden:
+        del sys.modules[name]
 
 
 _without_blas()
