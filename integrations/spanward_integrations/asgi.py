@@ -9,11 +9,11 @@ from typing import Any, Final
 from opentelemetry import propagate, trace
 from opentelemetry.context import attach
 from opentelemetry.propagators.textmap import Getter
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.trace import Span, SpanKind, TracerProvider
 
 from spanward import semconv
 from spanward._guard import Guard
-from spanward.call import error_type
+from spanward.failure import FAILURE, error_type
 from spanward.items import Attributes
 from spanward.tracing import Tracing, detach, tracing_of
 
@@ -26,7 +26,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _OTHER: Final = "_OTHER"
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 _FIRST_SERVER_ERROR: Final = 500
-_FAILED: Final = Status(StatusCode.ERROR)  # without a description: it would hold the message
 
 _starting: Final = Guard("starting a server span")
 _naming: Final = Guard("naming a server span")
@@ -171,7 +170,7 @@ class _Exchange:
 
     def _tell(self, span: Span) -> None:
         if self._failed:
-            span.set_status(_FAILED)
+            span.set_status(FAILURE)
         try:
             if route := self._route_of(self._scope):
                 span.update_name(f"{_verb(self._scope)} {route}")

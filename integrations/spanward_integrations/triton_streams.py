@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from spanward._guard import Guard
-from spanward.call import error_type
+from spanward.failure import error_type
 from spanward.progress import CANCELLED, COMPLETE, FAILED
 from spanward_integrations.pushed import Pushed
 from spanward_integrations.triton_requests import Models, answer_of, arguments_of, with_trace

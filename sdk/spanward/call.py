@@ -8,13 +8,14 @@ from typing import Any, Final, TypeVar, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, get_current
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span
 
 from spanward import semconv
 from spanward._guard import Guard
 from spanward.api import metrics_mode
 from spanward.config import ALL, OFF
 from spanward.extract import outcome_of
+from spanward.failure import FAILURE, error_type
 from spanward.items import MOST_EVENTS, Attributes, Items, attributes_of_item
 from spanward.merging import add_missing, add_part, constants_of_part, is_same_model, names_of
 from spanward.metrics import global_instruments
@@ -22,16 +23,12 @@ from spanward.observation import Observation, tell_client, tell_dimensions
 from spanward.outcome import Outcome, Tokens, kind_of, real
 from spanward.request import CLAIMED, current_request
 from spanward.results import LONGEST_TEXT, tell_form, tell_outcome, tell_tokens
-from spanward.runtime import PAUSES, take_wait_ns
+from spanward.runtime import NS_PER_S, PAUSES, take_wait_ns
 from spanward.tracing import CALL, SPAN, SUPPRESSED, detach, global_tracing
-
-__all__ = ["LONGEST_TEXT", "Call", "begin", "error_type"]
 
 AnyIterable = TypeVar("AnyIterable", bound=Iterable[Any] | AsyncIterable[Any])
 
-_FAILED: Final = Status(StatusCode.ERROR)  # without a description: it would hold the message
 _NONE: Final = object()
-NS_PER_S: Final = 1e9
 _NO_ARGUMENTS: Final[Mapping[str, Any]] = {}
 
 _hashing: Final = Guard("hashing an input")
@@ -335,7 +332,7 @@ class Call:
         if self.load_ns:
             facts[semconv.RUNTIME_MODEL_LOAD_S] = self.load_ns / NS_PER_S
         if semconv.ERROR_TYPE in facts:
-            self.span.set_status(_FAILED)
+            self.span.set_status(FAILURE)
         self.span.set_attributes(facts)
 
     def _read(self, result: object) -> None:
@@ -390,9 +387,3 @@ def begin(
     if call.recording:
         call.ask(args, kwargs, asked=asked)
     return call
-
-
-def error_type(error: BaseException) -> str:
-    """Return the qualified name of an exception's class, as `error.type` asks."""
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -5,22 +5,25 @@ import inspect
 from collections.abc import Callable
 from time import perf_counter_ns
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, get_current
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind
 
 from spanward import semconv
 from spanward._guard import Guard
-from spanward.call import NS_PER_S, Call, error_type
+from spanward.failure import FAILURE, error_type
 from spanward.results import LONGEST_TEXT
+from spanward.runtime import NS_PER_S
 from spanward.tracing import CALL, SPAN, detach, global_tracing
+
+if TYPE_CHECKING:
+    from spanward.call import Call
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_FAILED: Final = Status(StatusCode.ERROR)  # without a description: it would hold the message
 _starting: Final = Guard("starting the span of a model's loading")
 _ending: Final = Guard("ending the span of a model's loading")
 
@@ -76,7 +79,7 @@ class ModelLoading:
                 self._span.set_attribute(semconv.RUNTIME_MODEL_LOAD_S, took_ns / NS_PER_S)
                 if error is not None:
                     self._span.set_attribute(semconv.ERROR_TYPE, error_type(error))
-                    self._span.set_status(_FAILED)
+                    self._span.set_status(FAILURE)
             if (call := cast("Call | None", get_current().get(CALL))) is not None:
                 call.add_loading(took_ns)
         with _ending:

@@ -8,6 +8,7 @@ from spanward import semconv
 from spanward.extract import outcome_of
 from spanward.outcome import NOTHING, Outcome, shape_of
 from spanward.results import tell_outcome
+from spanward.runtime import NS_PER_S
 
 if TYPE_CHECKING:
     from spanward.call import Call
@@ -17,7 +18,6 @@ ABANDONED: Final = "abandoned"
 CANCELLED: Final = "cancelled"
 FAILED: Final = "failed"
 
-NS_PER_S: Final = 1e9
 BRIEF_NS: Final = 100_000
 """CPU time of what takes less is not measured: reading the clock twice costs a tenth of a span, and tells nothing."""
 _SILENT: Final = frozenset({str, bytes, int, float, bool, type(None)})  # pieces of an answer, which say nothing alone

@@ -17,6 +17,8 @@ from spanward.request import RequestContext
 P = ParamSpec("P")
 R = TypeVar("R")
 
+NS_PER_S: Final = 1e9
+
 
 class GarbagePauses:
     """How long collections of garbage have taken since `watch` was called first."""

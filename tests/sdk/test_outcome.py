@@ -12,8 +12,8 @@ from pydantic import BaseModel
 import spanward
 from captured import attributes_of
 from spanward import semconv
-from spanward.call import LONGEST_TEXT
 from spanward.extract import EXTRACTORS, chat, distribution, labelled
+from spanward.results import LONGEST_TEXT
 from spanward.testing import CapturedSpans
 
 
