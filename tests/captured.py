@@ -6,6 +6,8 @@ from spanward import semconv
 from spanward.testing import CapturedSpans
 
 KEY: Final = b"0123456789abcdef0123456789abcdef"
+OF_THE_MOMENT: Final = frozenset({semconv.RUNTIME_CPU_S, semconv.RUNTIME_GC_PAUSE_S})
+"""What equal calls need not have in common: it is measured, and a collection of garbage comes when it comes."""
 
 
 def attributes_of(spans: CapturedSpans) -> dict[str, object]:
