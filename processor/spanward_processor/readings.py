@@ -13,7 +13,8 @@ from spanward_processor.dora.deployments import Deployments
 from spanward_processor.dora.report import Measured, measure
 from spanward_processor.dora.subjects import Subject
 from spanward_processor.forward.backends import Backend, Sent
-from spanward_processor.forward.delivery import Delivery, Journalled
+from spanward_processor.forward.delivery import Delivery
+from spanward_processor.forward.journalled import Journalled
 from spanward_processor.lengths import prometheus_length
 from spanward_processor.metrics import Metric
 from spanward_processor.panorama import Panorama, Standing

@@ -22,7 +22,9 @@ from spanward_processor.configuration.reloading import Attempt, settle
 from spanward_processor.counts import Counts
 from spanward_processor.emit import Emitter
 from spanward_processor.findings import Finding
-from spanward_processor.forward.delivery import Delivery, Destination, Direct, Journalled
+from spanward_processor.forward.delivery import Delivery, Destination
+from spanward_processor.forward.direct import Direct
+from spanward_processor.forward.journalled import Journalled
 from spanward_processor.journal.log import Fsync, Journal
 from spanward_processor.live.app import live_app
 from spanward_processor.live.source import PipelineSource

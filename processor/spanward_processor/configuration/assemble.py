@@ -12,7 +12,9 @@ from spanward_processor.exporters.base import Exporter
 from spanward_processor.exporters.grpc import GrpcExporter
 from spanward_processor.features import FEATURES
 from spanward_processor.forward.backends import Backend
-from spanward_processor.forward.delivery import Delivery, Destination, Direct, Journalled
+from spanward_processor.forward.delivery import Delivery, Destination
+from spanward_processor.forward.direct import Direct
+from spanward_processor.forward.journalled import Journalled
 from spanward_processor.h2.client import GrpcChannel
 from spanward_processor.h2.limits import Limits
 from spanward_processor.journal.log import Fsync, Journal

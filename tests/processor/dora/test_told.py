@@ -17,7 +17,7 @@ from spanward_processor.counts import Counts
 from spanward_processor.dora.forms import form_of
 from spanward_processor.dora.settings import Dora
 from spanward_processor.findings import State
-from spanward_processor.forward.delivery import Direct
+from spanward_processor.forward.direct import Direct
 from spanward_processor.kept import Arrays
 from spanward_processor.metrics import DORA_CHANGE_FAIL_RATE, DORA_DEPLOYMENTS, DORA_RECOVERY_TIME, Metric
 from spanward_processor.pipeline import Pipeline
