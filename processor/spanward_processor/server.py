@@ -25,7 +25,8 @@ from spanward_processor.findings import Finding
 from spanward_processor.forward.delivery import Delivery, Destination
 from spanward_processor.forward.direct import Direct
 from spanward_processor.forward.journalled import Journalled
-from spanward_processor.journal.log import Fsync, Journal
+from spanward_processor.journal.log import Journal
+from spanward_processor.journal.settings import Fsync
 from spanward_processor.live.app import live_app
 from spanward_processor.live.source import PipelineSource
 from spanward_processor.pipeline import Pipeline

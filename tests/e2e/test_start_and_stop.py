@@ -123,7 +123,7 @@ def test_a_stop_that_fails_midway_takes_every_other_step(tmp_path: Path, caplog:
         await processor.start()
         parts = cast("Any", processor)
         parts.pipeline.arrays = _broken("state")
-        segment = parts.delivery.journal._segments[-1]
+        segment = parts.delivery.journal._chain.last
         os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), segment.descriptor, inheritable=False)  # no fdatasync
         with pytest.raises(ExceptionGroup) as raised:
             await processor.drain()

@@ -17,7 +17,8 @@ from spanward_processor.forward.direct import Direct
 from spanward_processor.forward.journalled import Journalled
 from spanward_processor.h2.client import GrpcChannel
 from spanward_processor.h2.limits import Limits
-from spanward_processor.journal.log import Fsync, Journal
+from spanward_processor.journal.log import Journal
+from spanward_processor.journal.settings import Fsync
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.receive.gate import Gate
 from spanward_processor.receive.rates import PeerRates

@@ -34,7 +34,7 @@ from spanward_processor.configuration.sections import (
 )
 from spanward_processor.configuration.yamltree import Filling, UnreadableError, read_tree
 from spanward_processor.dora.section import DoraConfig
-from spanward_processor.journal.log import Fsync, JournalSettings
+from spanward_processor.journal.settings import Fsync, JournalSettings
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES, attribute_conflicts
 from spanward_processor.slo.openslo import OpenSloError
 from spanward_processor.slo.section import SloConfig

@@ -12,7 +12,7 @@ from typing import Final
 from spanward_processor.configuration.settings import Forwarding, PermanentCodes
 from spanward_processor.exporters.base import Refusal, Verdict
 from spanward_processor.forward.backends import Backend
-from spanward_processor.journal.log import Reader
+from spanward_processor.journal.reader import Reader
 from spanward_processor.journal.record import Record
 
 _log = logging.getLogger(__name__)

@@ -5,19 +5,18 @@ import logging
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from enum import StrEnum
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from spanward_processor.journal.ages import Ages
+from spanward_processor.journal.chain import Chain
 from spanward_processor.journal.cursor import Cursor, strangers
+from spanward_processor.journal.reader import Reader
+from spanward_processor.journal.recent import Recent
 from spanward_processor.journal.record import LARGEST, Record, TornError, header_of, size_of
-from spanward_processor.journal.segment import SUFFIX, Segment
+from spanward_processor.journal.settings import Fsync, JournalSettings
 from spanward_processor.signals import Encoded, Signal
 
 _log = logging.getLogger(__name__)
@@ -32,31 +31,6 @@ class JournalError(Exception):
 
 class JournalFullError(Exception):
     """Nothing more can be taken until a backend has taken some."""
-
-
-class Fsync(StrEnum):
-    """When written records are forced to the medium; a killed process loses nothing under any of them."""
-
-    ALWAYS = "always"
-    INTERVAL = "interval"
-    OFF = "off"
-
-
-@dataclass(frozen=True, slots=True)
-class JournalSettings:
-    """How the journal is kept.
-
-    Args:
-        folder: Where; made when absent.
-        most_bytes: Size on disk, bytes, beyond which requests are refused.
-        recent_bytes: Bytes of records kept in memory for backends that are up to date.
-        fsync: When records are forced to the medium.
-    """
-
-    folder: Path
-    most_bytes: int
-    recent_bytes: int
-    fsync: Fsync
 
 
 class Journal:
@@ -74,19 +48,17 @@ class Journal:
     def __init__(
         self, settings: JournalSettings, readers: Sequence[str], clock_s: Callable[[], float] = time.time
     ) -> None:
+        self._recent = Recent(settings.recent_bytes)
         self.adopt(settings)
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
-        self._recent: OrderedDict[int, Record] = OrderedDict()
-        self._recent_bytes = 0
-        self._spare: Segment | None = None  # a delivered file, kept to be written over
         self._readers: dict[str, Reader] = {}
         with ExitStack() as opened:
             self._lock_file = _claim(settings.folder)
             opened.callback(os.close, self._lock_file)
-            self._segments = _open_segments(settings.folder, opened)
+            self._chain = Chain(settings.folder, opened)
             self._ages = Ages(clock_s)
-            for segment in self._segments:
+            for segment in self._chain:
                 self._ages.note(segment.end, segment.written_s)
             self._synced = self.end
             for name in readers:
@@ -99,10 +71,11 @@ class Journal:
     def adopt(self, settings: JournalSettings) -> None:
         """Keep to other bounds and another policy from now on; the folder stays."""
         self._settings = settings
+        self._recent.most_bytes = settings.recent_bytes
         self._segment_bytes = min(_LARGEST_SEGMENT, settings.most_bytes // _SEGMENTS)
 
-    def _reader(self, name: str) -> "Reader":
-        start = self._segments[0].start
+    def _reader(self, name: str) -> Reader:
+        start = self._chain.start
         cursor = Cursor(self._settings.folder, name, self.end)
         at = start if cursor.at is None else min(max(cursor.at, start), self.end)
         cursor.move(at)
@@ -111,12 +84,12 @@ class Journal:
     @property
     def end(self) -> int:
         """Position after the newest record."""
-        return self._segments[-1].end
+        return self._chain.end
 
     @property
     def held_bytes(self) -> int:
         """Size on disk."""
-        return self.end - self._segments[0].start
+        return self._chain.end - self._chain.start
 
     @property
     def most_bytes(self) -> int:
@@ -128,7 +101,7 @@ class Journal:
         with self._lock:
             return self._ages.oldest_s(self._needed())
 
-    def reader(self, name: str) -> "Reader":
+    def reader(self, name: str) -> Reader:
         """Return the reader of a backend; a new one begins at the present."""
         with self._lock:
             if name not in self._readers:
@@ -164,13 +137,13 @@ class Journal:
         """
         with self._lock:
             self._make_room(size_of(payload))
-            segment = self._segments[-1]
+            segment = self._chain.last
             at = segment.end
             try:
                 segment.write(header_of(at, signal, spans, payload), payload)
             except OSError as error:
                 raise JournalFullError(f"the journal cannot be written: {error.strerror}") from error
-            self._remember(Record(at, segment.end, signal, spans, payload))
+            self._recent.add(Record(at, segment.end, signal, spans, payload))
             self._ages.note(segment.end)
         if self._settings.fsync is Fsync.ALWAYS:
             self._sync_to(at + size_of(payload))
@@ -183,12 +156,12 @@ class Journal:
                 f"the journal holds {self.held_bytes} bytes that backends have not taken; "
                 f"journal.most_bytes is {self._settings.most_bytes}"
             )
-        last = self._segments[-1]
+        last = self._chain.last
         if last.end - last.start >= self._segment_bytes:
             try:
                 if self._settings.fsync is not Fsync.OFF:
                     last.sync()
-                self._segments.append(self._new_segment(last.end))
+                self._chain.go_on()
             except OSError as error:
                 raise JournalFullError(f"the journal cannot be written: {error.strerror}") from error
             self._free()
@@ -201,26 +174,13 @@ class Journal:
         if leavers:
             self._free()
 
-    def _new_segment(self, start: int) -> Segment:
-        spare, self._spare = self._spare, None
-        if spare is None:
-            return Segment.create(self._settings.folder, start)
-        spare.begin_again(start)
-        return spare
-
-    def _remember(self, record: Record) -> None:
-        self._recent[record.at] = record
-        self._recent_bytes += len(record.payload)
-        while self._recent_bytes > self._settings.recent_bytes:
-            self._recent_bytes -= len(self._recent.popitem(last=False)[1].payload)
-
     def _sync_to(self, position: int) -> None:
         """Wait until a position is on the medium; callers that wait together share one call."""
         with self._syncing:
             if self._synced >= position:
                 return
             with self._lock:
-                segment, reached = self._segments[-1], self.end
+                segment, reached = self._chain.last, self.end
             segment.sync()
             self._synced = reached
 
@@ -233,7 +193,7 @@ class Journal:
 
     def remembers(self, at: int) -> bool:
         """Return whether the record at a position is still in memory."""
-        return at in self._recent
+        return self._recent.at(at) is not None
 
     def read(self, at: int, most_bytes: int) -> tuple[list[Record], int]:
         """Return the records of one signal from a position on, and where to go on.
@@ -245,7 +205,7 @@ class Journal:
         read: list[Record] = []
         size = 0
         with self._lock:
-            at = max(at, self._segments[0].start)  # of a backend that was just dismissed, it may be gone
+            at = max(at, self._chain.start)  # of a backend that was just dismissed, it may be gone
             while (record := self._next(at)) is not None:
                 size += len(record.payload)
                 if read and (record.signal is not read[0].signal or size > most_bytes):
@@ -262,9 +222,9 @@ class Journal:
     def _next(self, at: int) -> Record | None:
         """Return the record at a position, None at the end; damaged ones are passed over."""
         while at < self.end:
-            if found := self._recent.get(at):
+            if found := self._recent.at(at):
                 return found
-            segment = next(segment for segment in reversed(self._segments) if segment.start <= at)
+            segment = self._chain.at(at)
             try:
                 return segment.read(at)
             except TornError as damage:
@@ -279,113 +239,19 @@ class Journal:
 
     def _free(self) -> None:
         needed = self._needed()
-        while len(self._segments) > 1 and self._segments[0].end <= needed:
-            delivered = self._segments.pop(0)
-            if self._spare is None and self.held_bytes + self._segment_bytes <= self._settings.most_bytes:
-                self._spare = delivered
-            else:
-                delivered.remove()
-        while self._recent and next(iter(self._recent.values())).end <= needed:
-            self._recent_bytes -= len(self._recent.popitem(last=False)[1].payload)
+        self._chain.release(needed, self._settings.most_bytes - self._segment_bytes)
+        self._recent.forget_before(needed)
 
     def close(self) -> None:
         """Write cursors and records out and let another process have the folder; each step runs, whatever the others do."""
         with self._lock, ExitStack() as steps:
             steps.callback(os.close, self._lock_file)
-            if self._spare is not None:
-                steps.callback(self._spare.remove)
-            for segment in self._segments:
-                steps.callback(segment.close)
+            self._chain.close_by(steps)
             if self._settings.fsync is not Fsync.OFF:
-                steps.callback(self._segments[-1].sync)
+                steps.callback(self._chain.last.sync)
             for reader in self._readers.values():
                 steps.callback(reader.close)
             steps.callback(self._free)
-
-
-class Reader:
-    """One backend's way through the journal; used by one thread.
-
-    Args:
-        journal: The journal.
-        name: Whose it is.
-        cursor: Where its position is kept.
-        at: Where it begins.
-    """
-
-    def __init__(self, journal: Journal, name: str, cursor: Cursor, at: int) -> None:
-        self.name = name
-        self.confirmed = at
-        self.until: int | None = None  # where the way of a backend ends that is no longer configured
-        self.dismissed = False  # nothing is kept for it any more
-        self._journal = journal
-        self._cursor = cursor
-        self._at = at
-
-    @property
-    def at(self) -> int:
-        """Position after everything taken or passed over."""
-        return self._at
-
-    @property
-    def _end(self) -> int:
-        return self._journal.end if self.until is None else self.until
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes of records not yet delivered."""
-        return 0 if self.dismissed else self.undelivered_bytes
-
-    @property
-    def undelivered_bytes(self) -> int:
-        """Bytes of its records that were not delivered, whether they are still awaited or given up."""
-        return self._end - self.confirmed
-
-    @property
-    def untaken_bytes(self) -> int:
-        """Bytes of records not yet taken."""
-        return 0 if self.dismissed else self._end - self._at
-
-    @property
-    def behind(self) -> bool:
-        """Whether the next record must be read from the disk."""
-        return self._at < self._end and not self._journal.remembers(self._at)
-
-    def end_here(self) -> None:
-        """Take what is in the journal by now, and no more."""
-        self.until = self._journal.end
-
-    def go_on(self) -> None:
-        """Take what comes, after all."""
-        self.until = None
-
-    def take(self, most_bytes: int) -> list[Record]:
-        """Return the next records of one signal, in order; none at the end.
-
-        Args:
-            most_bytes: Bytes of requests after which no further one is added; the first is always taken.
-        """
-        if self.dismissed or (self.until is not None and self._at >= self.until):
-            return []
-        taken, at = self._journal.read(self._at, most_bytes)
-        self._at = min(at, self._end)
-        return [record for record in taken if record.end <= self._at]
-
-    def confirm(self, position: int) -> None:
-        """Note that everything before a position is delivered, and let the journal forget it."""
-        if self.dismissed:
-            return
-        self.confirmed = position
-        self._cursor.move(position)
-        self._journal.forget()
-
-    def close(self) -> None:
-        """Write the position out."""
-        self._cursor.close()
-
-    def remove(self) -> None:
-        """Forget the position, of a backend that was dismissed."""
-        self._cursor.remove()
 
 
 def _claim(folder: Path) -> int:
@@ -405,21 +271,6 @@ def _claim(folder: Path) -> int:
     return descriptor
 
 
-def _open_segments(folder: Path, opened: ExitStack) -> list[Segment]:
-    segments: list[Segment] = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        segments.append(Segment.open(path))
-        opened.callback(segments[-1].close)
-    if not segments:
-        first = Segment.create(folder, 0)
-        opened.callback(first.close)
-        return [first]
-    for segment, following in pairwise(segments):
-        segment.end = following.start
-    segments[-1].mend()
-    return segments
-
-
 def _forget_strangers(folder: Path, known: set[str], end: int) -> None:
     for name, path in strangers(folder, known):
         cursor = Cursor(folder, name, end)
@@ -427,6 +278,3 @@ def _forget_strangers(folder: Path, known: set[str], end: int) -> None:
         cursor.close()
         path.unlink()
         _log.warning("backend is no longer configured backend=%s undelivered_bytes=%d", name, undelivered)
-
-
-__all__ = ["Fsync", "Journal", "JournalError", "JournalFullError", "JournalSettings", "Reader"]

@@ -14,8 +14,9 @@ from spanward_processor.configuration.settings import Forwarding
 from spanward_processor.exporters.base import Refusal, Taken, Verdict
 from spanward_processor.forward.backends import Backend
 from spanward_processor.forward.sender import Sender
-from spanward_processor.journal.log import Fsync, Journal, JournalSettings
+from spanward_processor.journal.log import Journal
 from spanward_processor.journal.record import HEADER
+from spanward_processor.journal.settings import Fsync, JournalSettings
 from spanward_processor.signals import Encoded, Signal
 
 QUICK = Forwarding(backoff_initial_s=0.001, backoff_max_s=0.002, joined_bytes=1)  # no two requests are joined

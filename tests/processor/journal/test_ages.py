@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanward_processor.journal.ages import Ages
-from spanward_processor.journal.log import Fsync, Journal, JournalSettings
+from spanward_processor.journal.log import Journal
+from spanward_processor.journal.settings import Fsync, JournalSettings
 from spanward_processor.signals import Signal
 
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanward_processor.journal.log import Fsync, Journal, JournalError, JournalFullError, JournalSettings
+from spanward_processor.journal.log import Journal, JournalError, JournalFullError
 from spanward_processor.journal.record import HEADER
+from spanward_processor.journal.settings import Fsync, JournalSettings
 from spanward_processor.signals import Signal
 
 SMALL = 64 << 10
@@ -356,7 +357,8 @@ def test_full_disk_refuses_and_recovers(tiny_disk: Path) -> None:
 
 _WRITER = """
 import sys, pathlib
-from spanward_processor.journal.log import Fsync, Journal, JournalSettings
+from spanward_processor.journal.log import Journal
+from spanward_processor.journal.settings import Fsync, JournalSettings
 from spanward_processor.signals import Signal
 journal = Journal(JournalSettings(pathlib.Path(sys.argv[1]), 64 << 20, 0, Fsync(sys.argv[2])), ["a"])
 for number in range(10**9):
