@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from configuration import keys_of
 from spanward_processor.commands import app
-from spanward_processor.configuration.config import Config, is_loopback, load, parse
+from spanward_processor.configuration.addresses import is_loopback
+from spanward_processor.configuration.config import Config, load, parse
 
 FOLDER = Path(__file__).parents[1] / "otel-config"
 EVERY_KEY = FOLDER / "processor.yaml"

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from spanward_processor.configuration.config import ClientTls, ServerTls
+from spanward_processor.forward.section import ClientTls
+from spanward_processor.receive.section import ServerTls
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import Final
 
-from spanward_processor.configuration.config import BackendConfig, Config
+from spanward_processor.configuration.config import Config
 from spanward_processor.detectors import DETECTORS, FITTED
 from spanward_processor.exporters.base import Exporter
 from spanward_processor.exporters.grpc import GrpcExporter
@@ -15,6 +15,7 @@ from spanward_processor.forward.backends import Backend
 from spanward_processor.forward.delivery import Delivery, Destination
 from spanward_processor.forward.direct import Direct
 from spanward_processor.forward.journalled import Journalled
+from spanward_processor.forward.section import BackendConfig
 from spanward_processor.h2.client import GrpcChannel
 from spanward_processor.h2.limits import Limits
 from spanward_processor.journal.log import Journal

@@ -1,55 +1,28 @@
 """The operator's YAML file, checked at start: every error at once, each as `path: rule, got value`."""
 
-import difflib
-import ipaddress
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from spanward import semconv
 from spanward_processor.canary.section import CanaryConfig
 from spanward_processor.configuration import settings
-from spanward_processor.configuration.sections import (
-    Count,
-    NotNegative,
-    Number,
-    Positive,
-    ReadableFile,
-    Section,
-    number,
-)
+from spanward_processor.configuration.addresses import PlainAddress
+from spanward_processor.configuration.mistakes import told
+from spanward_processor.configuration.sections import Count, NotNegative, Number, Positive, Section
 from spanward_processor.configuration.yamltree import Filling, UnreadableError, read_tree
 from spanward_processor.dora.section import DoraConfig
-from spanward_processor.journal.settings import Fsync, JournalSettings
+from spanward_processor.forward.section import BackendConfig, ForwardingConfig
+from spanward_processor.journal.section import JournalConfig
+from spanward_processor.live.section import Live
+from spanward_processor.receive.section import Receiver
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES, attribute_conflicts
 from spanward_processor.slo.openslo import OpenSloError
 from spanward_processor.slo.section import SloConfig
-
-_SECRET: Final = re.compile(r"headers|key_file|token|password|secret", re.IGNORECASE)
-_USER_INFO: Final = re.compile(r"//[^/@]*@")
-_HEADER_NAME: Final = re.compile(r"(?!grpc-)[a-z0-9_.-]+(?<!-bin)", re.IGNORECASE)
-_RULES: Final = {
-    "missing": "must be given",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping",
-    "tuple_type": "must be a list",
-    "string_type": "must be a text",
-    "invalid_key": "must be a text",
-}
 
 
 class ConfigError(ValueError):
@@ -60,167 +33,10 @@ class ConfigError(ValueError):
         super().__init__("\n".join(self.errors))
 
 
-def _address(value: str) -> str:
-    if not _is_address(value):
-        raise ValueError("must be HOST:PORT, an IPv6 HOST in brackets, with a port of 0 to 65535")
-    return value
-
-
-def _is_address(value: str) -> bool:
-    host, _, port = value.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    plain = re.fullmatch(r"[^\s/@:\[\]]+", host) is not None
-    return (bracketed or plain) and re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= 65_535
-
-
-def _endpoint(value: str) -> str:
-    scheme, _, address = value.rstrip("/").partition("://")
-    if scheme not in {"http", "https"} or not _is_address(address):
-        raise ValueError("must be http://HOST:PORT, or https://HOST:PORT for TLS")
-    return value.rstrip("/")
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether HOST:PORT can be reached from this machine only."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"  # any other name may resolve to anything
-
-
 def _role(name: str) -> str:
     if name not in TEXT_ROLES | NUMBER_ROLES:
         raise ValueError(f"must be a role, which are {', '.join(TEXT_ROLES | NUMBER_ROLES)}")
     return name
-
-
-def _header_name(name: str) -> str:
-    if not _HEADER_NAME.fullmatch(name):
-        raise ValueError("must be a header name: letters, digits, '-', '_', '.'; not grpc-..., not ...-bin")
-    return name
-
-
-def _header_value(value: str) -> str:
-    if not (value.isascii() and value.isprintable()):
-        raise ValueError("must be printable ASCII")
-    return value
-
-
-Address = Annotated[str, AfterValidator(_address)]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Headers = dict[Annotated[str, AfterValidator(_header_name)], Annotated[str, AfterValidator(_header_value)]]
-
-
-class ServerTls(Section):
-    """Certificate of the receiver; with `client_ca_file` senders must show one too."""
-
-    cert_file: ReadableFile
-    key_file: ReadableFile
-    client_ca_file: ReadableFile | None = None
-
-
-class ClientTls(Section):
-    """How a backend's certificate is checked, and ours shown to it."""
-
-    ca_file: ReadableFile | None = None
-    cert_file: ReadableFile | None = None
-    key_file: ReadableFile | None = Field(default=None, validate_default=True)
-
-    @field_validator("key_file")
-    @classmethod
-    def _pair(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
-        if "cert_file" in info.data and (info.data["cert_file"] is None) != (key_file is None):
-            raise ValueError("must be given together with cert_file, or neither")
-        return key_file
-
-
-class Receiver(Section):
-    """Where senders reach us; beyond this machine only with TLS, or with `insecure_bind`."""
-
-    tls: ServerTls | None = None
-    tokens_file: ReadableFile | None = None
-    insecure_bind: bool = False
-    listen: Address = "127.0.0.1:4317"  # after what its rule looks at
-    http_listen: Address | None = "127.0.0.1:4318"
-
-    @field_validator("listen", "http_listen")
-    @classmethod
-    def _safe(cls, listen: str | None, info: ValidationInfo) -> str | None:
-        protected = info.data.get("tls", "in error") is not None or info.data.get("insecure_bind", True)
-        if listen is not None and not is_loopback(listen) and not protected:
-            raise ValueError("must be on loopback, unless tls is configured or insecure_bind is true")
-        return listen
-
-
-class Live(Section):
-    """Where the live page and the health endpoints are served."""
-
-    insecure_bind: bool = False
-    listen: Address = "127.0.0.1:8317"  # after what its rule looks at
-
-    @field_validator("listen")
-    @classmethod
-    def _safe(cls, listen: str, info: ValidationInfo) -> str:
-        if not is_loopback(listen) and not info.data.get("insecure_bind", True):
-            raise ValueError("must be on loopback, unless insecure_bind is true")
-        return listen
-
-
-class BackendConfig(Section):
-    """One OTLP endpoint to which everything is forwarded."""
-
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    protocol: Literal["grpc", "http"] = "grpc"
-    endpoint: Endpoint
-    headers: Headers = Field(default_factory=dict)
-    compression: Literal["none", "gzip"] = "none"
-    tls: ClientTls | None = None
-    timeout_s: Positive = 5.0
-
-    @field_validator("tls")
-    @classmethod
-    def _used(cls, tls: ClientTls | None, info: ValidationInfo) -> ClientTls | None:
-        if tls is not None and info.data.get("endpoint", "https").startswith("http:"):
-            raise ValueError("must stand only with an https:// endpoint; over http:// nothing is encrypted")
-        return tls
-
-
-class ForwardingConfig(Section):
-    """How patient we are with backends."""
-
-    max_wait_s: Positive = 30.0
-    backoff_initial_s: Positive = 0.2
-    backoff_max_s: Positive = 5.0
-    joined_bytes: Annotated[Count, Field(le=64 << 20)] = 512 << 10
-    in_flight: Annotated[Count, Field(le=1024)] = 4
-    drain_s: NotNegative = 10.0
-    permanent_codes: settings.PermanentCodes = settings.PermanentCodes.WAIT
-
-    def as_settings(self) -> settings.Forwarding:
-        """Return what delivery is told."""
-        return settings.Forwarding(**self.model_dump())
-
-
-def _state_folder() -> Path:
-    """Return where a user's programs keep what must survive a restart (XDG Base Directory Specification 0.8)."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "spanward"
-
-
-class JournalConfig(Section):
-    """Where acknowledged requests lie until every backend took them."""
-
-    folder: Path | None = None  # null: where the user's programs keep what must survive a restart
-    most_bytes: Annotated[Count, Field(ge=1 << 16, le=1 << 44)] = 1 << 30
-    recent_bytes: Annotated[int, BeforeValidator(number), Field(ge=0, le=1 << 40)] = 32 << 20
-    fsync: Fsync = Fsync.INTERVAL
-    fsync_interval_s: Positive = 1.0
-
-    def as_settings(self) -> JournalSettings:
-        """Return what the journal is told."""
-        kept = self.model_dump(exclude={"folder", "fsync_interval_s"})
-        return JournalSettings(folder=self.folder or _state_folder() / "journal", **kept)
 
 
 class StateConfig(Section):
@@ -302,14 +118,7 @@ class Telemetry(Section):
 
     interval_s: Positive = 10.0
     insecure_bind: bool = False
-    listen: Address | None = None  # after what its rule looks at
-
-    @field_validator("listen")
-    @classmethod
-    def _safe(cls, listen: str | None, info: ValidationInfo) -> str | None:
-        if listen is not None and not is_loopback(listen) and not info.data.get("insecure_bind", True):
-            raise ValueError("must be on loopback, unless insecure_bind is true")
-        return listen
+    listen: PlainAddress | None = None  # after what its rule looks at
 
 
 class Config(Section):
@@ -380,7 +189,7 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Config:
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        lines = (_line(mistake, filling.filled) for mistake in error.errors())
+        lines = (told(mistake, Config, filling.filled) for mistake in error.errors())
         raise ConfigError([*filling.errors, *lines]) from error
     if errors := [*filling.errors, *_slo_errors(config)]:
         raise ConfigError(errors)
@@ -398,43 +207,3 @@ def _slo_errors(config: Config) -> Iterable[str]:
         wanted = objective.selector.slice
         if wanted and wanted[0] not in config.detection.slices:
             yield f"slo, {objective.name}: must name a slice of detection.slices, got {wanted[0]}"
-
-
-def _line(error: ErrorDetails, filled: set[str]) -> str:
-    path = ""
-    for part in error["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if part != "[key]" else ""
-    path = path.lstrip(".") or "configuration"
-    if error["type"] == "extra_forbidden":
-        return f"{path}: must be a known key{_suggestion(error['loc'])}"
-    rule = error["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-    rule = _RULES.get(error["type"], f"must {rule}" if rule.startswith("be") else rule)
-    return f"{path}: {rule}{_shown(path, error, filled)}"
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    model: Any = Config
-    for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        names = list(_models(model.model_fields[part].annotation)) if part in model.model_fields else []
-        model = names[0] if names else Config
-    close = difflib.get_close_matches(str(location[-1]), list(model.model_fields), n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(model.model_fields)}"
-
-
-def _models(annotation: Any) -> Iterable[type[BaseModel]]:
-    """Yield the sections an annotation speaks of."""
-    if isinstance(annotation, type) and issubclass(cast("type[object]", annotation), BaseModel):
-        yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _models(inner)
-
-
-def _shown(path: str, error: ErrorDetails, filled: set[str]) -> str:
-    value: object = error["input"]
-    if error["type"] == "missing" or (error["type"] == "value_error" and isinstance(value, dict | list | tuple)):
-        return ""  # the rule names what it is about
-    if _SECRET.search(path) or any(place.startswith(path) for place in filled):
-        return ", got ***"
-    return ", got a mapping" if isinstance(value, dict) else f", got {_USER_INFO.sub('//***@', repr(value))}"

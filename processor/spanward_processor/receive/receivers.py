@@ -9,7 +9,7 @@ from typing import Final
 
 from spanward_processor.closing import Closing
 from spanward_processor.configuration.assemble import gate_of, limits_of
-from spanward_processor.configuration.config import Config, ServerTls
+from spanward_processor.configuration.config import Config
 from spanward_processor.configuration.reloading import Attempt
 from spanward_processor.counts import Counts
 from spanward_processor.forward.delivery import Delivery
@@ -22,6 +22,7 @@ from spanward_processor.receive.http import http_app
 from spanward_processor.receive.http1 import Patience
 from spanward_processor.receive.intake import Intake
 from spanward_processor.receive.listening import Listener, Serving, WebServer
+from spanward_processor.receive.section import ServerTls
 from spanward_processor.tls import ServerCertificate
 
 GRACE_S: Final = 10.0  # how long requests in flight are waited for when a receiver stops
