@@ -1,5 +1,6 @@
 """Captured spans for every test of the SDK."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import spanward
 from captured import KEY
 from spanward.testing import CapturedSpans, capture_spans
+from streaming import nothing_attached
 
 
 @pytest.fixture
@@ -15,3 +17,12 @@ def spans() -> Iterator[CapturedSpans]:
     with capture_spans() as captured:
         spanward.configure(hashing_key=KEY)
         yield captured
+
+
+@pytest.fixture
+def nothing_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A test that leaves no error in the log, such as one of detaching a context, and nothing attached."""
+    caplog.set_level(logging.ERROR)
+    yield
+    assert [record.getMessage() for record in caplog.records] == []
+    assert nothing_attached()
