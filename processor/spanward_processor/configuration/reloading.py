@@ -1,12 +1,13 @@
 """What of a new configuration holds at once, and what waits for a restart."""
 
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final, TypeVar
 
 from spanward_processor.configuration.config import Config
 from spanward_processor.journal.log import JournalError
-from spanward_processor.receive.listening import PortTakenError
+from spanward_processor.receive.listening import Listener, PortTakenError
 from spanward_processor.receive.tokens import TokenFileError
 from spanward_processor.tls import TlsError
 
@@ -69,3 +70,10 @@ class Attempt:
         except (PortTakenError, JournalError, TlsError, TokenFileError) as error:
             self.errors.append(error)
             return None
+
+    def reserve(self, listener: Listener, address: str) -> socket.socket | None:
+        """Return a socket that listens at an address, closed again should the attempt fail; None as for `make`."""
+        bound = self.make(lambda: listener.reserve(address))
+        if bound is not None:
+            self.opened.callback(bound.close)
+        return bound

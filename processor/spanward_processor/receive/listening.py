@@ -167,7 +167,7 @@ def _last_answer(send: Send) -> Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class Lifecycle:
     """A server on one socket.
 
     Args:
@@ -191,7 +191,7 @@ class Listener:
         self.address = ""
         self._wanted = ""
         self._bound: socket.socket | None = None
-        self._serving: Serving | None = None
+        self._life: Lifecycle | None = None
         self._handing_over: set[asyncio.Task[None]] = set()
 
     def reserve(self, wanted: str) -> socket.socket:
@@ -205,19 +205,19 @@ class Listener:
         """
         return self._bound.dup() if self._bound and wanted == self._wanted else bind(wanted)
 
-    async def serve(self, wanted: str, bound: socket.socket, serving: Serving) -> None:
+    async def serve(self, wanted: str, bound: socket.socket, life: Lifecycle) -> None:
         """Let a server begin on a reserved socket; the one before it hands over.
 
         Args:
             wanted: As given to `reserve`.
             bound: As returned by it; ours from now on.
-            serving: The server.
+            life: The server.
         """
-        before, self._serving = self._serving, serving
+        before, self._life = self._life, life
         if self._bound:
             self._bound.close()
         self._wanted, self._bound, self.address = wanted, bound, address_of(bound)
-        await serving.begin(bound.dup())
+        await life.begin(bound.dup())
         if before:
             task = asyncio.ensure_future(_awaited(before.hand_over))
             self._handing_over.add(task)
@@ -225,11 +225,11 @@ class Listener:
 
     async def end(self) -> None:
         """End the server, and wait for those that hand over."""
-        serving, self._serving = self._serving, None
+        life, self._life = self._life, None
         if self._bound:
             self._bound.close()
         self._bound, self.address, self._wanted = None, "", ""
-        ending = [*self._handing_over, *([asyncio.ensure_future(_awaited(serving.end))] if serving else [])]
+        ending = [*self._handing_over, *([asyncio.ensure_future(_awaited(life.end))] if life else [])]
         await asyncio.gather(*ending)
 
 

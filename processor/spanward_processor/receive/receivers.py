@@ -21,7 +21,7 @@ from spanward_processor.receive.grpc import BUSY_RETRY_S, ENCODINGS, GrpcReceive
 from spanward_processor.receive.http import http_app
 from spanward_processor.receive.http1 import Patience
 from spanward_processor.receive.intake import Intake
-from spanward_processor.receive.listening import Listener, Serving, WebServer
+from spanward_processor.receive.listening import Lifecycle, Listener, WebServer
 from spanward_processor.receive.section import ServerTls
 from spanward_processor.tls import ServerCertificate
 
@@ -98,9 +98,9 @@ class Receivers:
             certificates = attempt.make(lambda: _certificates(tls)) or ()
         grpc = http = None
         if before is None or _grpc_needs(before) != _grpc_needs(config):
-            grpc = self._reserve(self._grpc, config.receiver.listen, attempt)
+            grpc = attempt.reserve(self._grpc, config.receiver.listen)
         if config.receiver.http_listen and (before is None or _http_needs(before) != _http_needs(config)):
-            http = self._reserve(self._http, config.receiver.http_listen, attempt)
+            http = attempt.reserve(self._http, config.receiver.http_listen)
         return Parts(config, gate, certificates, grpc, http)
 
     def _gate(self, config: Config) -> Gate:
@@ -108,12 +108,6 @@ class Receivers:
         if self._parts and self._parts.config.limits.requests_per_s == config.limits.requests_per_s:
             return replace(gate, rates=self._parts.gate.rates)  # else each peer would have its burst again
         return gate
-
-    def _reserve(self, listener: Listener, address: str, attempt: Attempt) -> socket.socket | None:
-        bound = attempt.make(lambda: listener.reserve(address))
-        if bound is not None:
-            attempt.opened.callback(bound.close)
-        return bound
 
     # --- use ---------------------------------------------------------------------------------------------------------
 
@@ -148,8 +142,8 @@ class Receivers:
             encodings=ENCODINGS,
         )
         self._server = server
-        serving = Serving(server.start, partial(server.hand_over, GRACE_S), partial(server.stop, GRACE_S))
-        await self._grpc.serve(parts.config.receiver.listen, parts.grpc, serving)
+        life = Lifecycle(server.start, partial(server.hand_over, GRACE_S), partial(server.stop, GRACE_S))
+        await self._grpc.serve(parts.config.receiver.listen, parts.grpc, life)
 
     async def _serve_http(self, parts: Parts, intake: Intake) -> None:
         limits, wanted = parts.config.limits, parts.config.receiver.http_listen
@@ -175,7 +169,7 @@ class Receivers:
             tls = parts.certificates[1].context if parts.certificates else None
             web = WebServer(app, busy=busy, patience=patience, tls=tls)
             self._web = web
-            await self._http.serve(wanted, parts.http, Serving(web.begin, web.hand_over, web.end))
+            await self._http.serve(wanted, parts.http, Lifecycle(web.begin, web.hand_over, web.end))
 
     async def end(self) -> None:
         """Take no more, and answer what is in flight."""
