@@ -14,14 +14,20 @@ class GoneError(Exception):
     """The sender hung up."""
 
 
+class SlowError(Exception):
+    """A body takes too long to come."""
+
+
 class BodyRoom:
     """Counts the bytes of bodies that are held.
 
     Args:
         most_bytes: Bytes held before a body is refused; one body is always let in.
+        most_s: Longest time for a body to come, seconds.
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, most_s: float) -> None:
+        self.most_s = most_s
         self._most_bytes = most_bytes
         self._bytes = 0
         self._bodies = 0
@@ -65,6 +71,18 @@ class Held:
         """Count more of it; see `BodyRoom.take`."""
         self._room.take(size)
         self.size += size
+
+    async def read(self, body: "Body", most_bytes: int) -> bytes:
+        """Return all of a body, counted while it comes; see `Body.read`.
+
+        Raises:
+            SlowError: It did not come in time.
+        """
+        try:
+            async with asyncio.timeout(self._room.most_s):
+                return await body.read(most_bytes, self)
+        except TimeoutError as error:
+            raise SlowError(f"body: must come within {self._room.most_s:g} s") from error
 
 
 class Body:
