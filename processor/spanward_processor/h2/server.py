@@ -13,7 +13,8 @@ from spanward_processor.h2.frames import PREFACE
 from spanward_processor.h2.limits import Budget, Buffered, Limits, Rate
 from spanward_processor.h2.reading import MAX_FRAME
 from spanward_processor.h2.replies import Replies
-from spanward_processor.h2.serving import Service, Serving
+from spanward_processor.h2.service import Service
+from spanward_processor.h2.serving import Serving
 from spanward_processor.h2.settings import (
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,

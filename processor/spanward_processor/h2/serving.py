@@ -1,79 +1,20 @@
 """The server's side of one connection: streams to calls, answers to frames."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
-from spanward_processor.h2.call import Answer, Call, Handler, Peer, Status
+from spanward_processor.h2.call import Answer, Call, Peer, Status
 from spanward_processor.h2.connection import Connection
 from spanward_processor.h2.frames import ConnectionFault, ErrorCode, goaway, rst_stream
-from spanward_processor.h2.grpc import PREFIX, Borrowing, Incoming, MessageFault, parse_timeout
+from spanward_processor.h2.grpc import PREFIX, Borrowing, MessageFault, parse_timeout
 from spanward_processor.h2.headers import Fields
-from spanward_processor.h2.limits import Budget, Buffered, Limits
-from spanward_processor.h2.replies import Replies, http_refusal, trailers
+from spanward_processor.h2.limits import Budget, Buffered
+from spanward_processor.h2.replies import http_refusal, trailers
 from spanward_processor.h2.requests import malformed, not_grpc
+from spanward_processor.h2.service import Service
+from spanward_processor.h2.stream import Ended, Stream
 from spanward_processor.h2.windows import Body
-
-_log = logging.getLogger(__name__)
-
-_REMEMBERED: Final = 512  # streams we ended whose last frames may still be under way
-
-
-@dataclass(slots=True)
-class Service:
-    """What all connections of a server share.
-
-    Args:
-        handler: Answers calls; may be exchanged, the next call goes to the new one.
-        limits: Bounds.
-        busy: Builds the answer for a call there is no room for, from the reason.
-        replies: Encodes answers.
-        buffered: Bytes held over all connections.
-        failures: How often a failing handler is logged.
-        clock: Monotonic time, seconds.
-    """
-
-    handler: Handler
-    limits: Limits
-    busy: Callable[[str], Answer]
-    replies: Replies
-    buffered: Buffered
-    failures: Budget
-    clock: Callable[[], float]
-
-
-class _Stream:
-    """A call from its first frame until its answer is on its way and its handler is done."""
-
-    __slots__ = (
-        "answered",
-        "declared",
-        "ended",
-        "fields",
-        "held",
-        "message",
-        "number",
-        "owned",
-        "pending",
-        "received",
-        "since",
-    )
-
-    def __init__(self, number: int, fields: Fields, longest: int, since: float) -> None:
-        self.number = number
-        self.fields = fields
-        self.message = Incoming(longest)
-        self.since = since  # when the transfer began: of the message, then of the answer
-        self.declared = int(fields.headers["content-length"]) if "content-length" in fields.headers else None
-        self.received = 0
-        self.held = 0
-        self.ended = False  # the peer has sent everything
-        self.answered = False  # there is an answer, or nobody who wants one
-        self.pending: asyncio.Future[Answer] | None = None
-        self.owned = False  # `pending` is ours to cancel
 
 
 class Serving:
@@ -93,8 +34,8 @@ class Serving:
         self._identify = identify
         self._gone = gone
         self._peer = Peer("")
-        self._streams: dict[int, _Stream] = {}
-        self._ended: dict[int, None] = {}  # newest last
+        self._streams: dict[int, Stream] = {}
+        self._ended = Ended()
         self._borrowing = Borrowing()
         self._held = Buffered(service.limits.connection_bytes)
         self._resets = Budget(service.limits.resets, service.clock)
@@ -164,7 +105,7 @@ class Serving:
             return
         known = self._streams.get(stream)
         if known is None:
-            self._check_remembered(stream, "HEADERS")
+            self._ended.check(stream, "HEADERS")
         elif known.ended:
             self._refuse(stream, ErrorCode.STREAM_CLOSED)
         elif not ends or fields.fault or fields.pseudo:
@@ -176,7 +117,7 @@ class Serving:
         """Check that a DATA frame may come."""
         known = self._streams.get(stream)
         if known is None:
-            self._check_remembered(stream, "DATA")
+            self._ended.check(stream, "DATA")
         elif known.ended:
             self._refuse(stream, ErrorCode.STREAM_CLOSED)
         else:
@@ -206,7 +147,7 @@ class Serving:
         """Hand a whole call to the handler."""
         known = self._streams.get(stream)
         if known is None:
-            self._ended.pop(stream, None)
+            self._ended.forget(stream)
             return
         known.ended = True
         if known.declared is not None and known.received != known.declared:
@@ -256,7 +197,7 @@ class Serving:
 
     def _first_headers(self, number: int, fields: Fields, *, ends: bool) -> None:
         if self._leaving:
-            self._remember(number)
+            self._ended.add(number)
         elif len(self._streams) >= self._service.limits.streams_per_connection:
             self._refuse(number, ErrorCode.REFUSED_STREAM)
         elif malformed(fields):
@@ -266,7 +207,7 @@ class Serving:
 
     def _open(self, number: int, fields: Fields, *, ends: bool) -> None:
         service = self._service
-        stream = _Stream(number, fields, service.limits.message_bytes, service.clock())
+        stream = Stream(number, fields, service.limits.message_bytes, service.clock())
         stream.ended = ends
         self._streams[number] = stream
         if http := not_grpc(fields):
@@ -277,16 +218,13 @@ class Serving:
         if full := self._hold(stream, fields.size):
             self._answer(stream, service.busy(full))
             return
-        try:
-            refusal = service.handler.open(fields.pseudo[":path"], fields.headers, self._peer)
-        except Exception:  # noqa: BLE001 - whatever it is, it must not reach the connection
-            refusal = self._failure(fields.pseudo[":path"])
+        refusal = service.turn_away(fields.pseudo[":path"], fields.headers, self._peer)
         if refusal is not None:
             self._answer(stream, refusal)
         elif ends:
             self.ended(number)
 
-    def _hold(self, stream: _Stream, size: int) -> str:
+    def _hold(self, stream: Stream, size: int) -> str:
         """Count bytes as held; return the limit that is reached, if one is."""
         limits = self._service.limits
         if not self._held.take(size):
@@ -297,7 +235,7 @@ class Serving:
         stream.held += size
         return ""
 
-    def _handle(self, stream: _Stream, body: bytes) -> None:
+    def _handle(self, stream: Stream, body: bytes) -> None:
         fields = stream.fields
         path = fields.pseudo[":path"]
         timeout = fields.headers.get("grpc-timeout")
@@ -309,37 +247,24 @@ class Serving:
                 self._wait_for(outcome, stream)
                 return
         except Exception:  # noqa: BLE001 - whatever it is, it must not reach the connection
-            outcome = self._failure(path)
+            outcome = self._service.failure(path)
         self._answer(stream, outcome)
 
-    def _wait_for(self, outcome: Awaitable[Answer], stream: _Stream) -> None:
+    def _wait_for(self, outcome: Awaitable[Answer], stream: Stream) -> None:
         pending = asyncio.ensure_future(outcome)
         stream.pending = pending
         stream.owned = pending is not outcome
         pending.add_done_callback(partial(self._handled, stream))
 
-    def _handled(self, stream: _Stream, done: asyncio.Future[Answer]) -> None:
+    def _handled(self, stream: Stream, done: asyncio.Future[Answer]) -> None:
         stream.pending = None
-        answer = self._result(done, stream.fields.pseudo[":path"])
+        answer = self._service.answer_of(done, stream.fields.pseudo[":path"])
         if stream.answered:
             self._drop(stream)
         else:
             self._answer(stream, answer)
 
-    def _result(self, done: asyncio.Future[Answer], path: str) -> Answer:
-        try:
-            return _checked(done.result())
-        except asyncio.CancelledError:
-            return Answer(status=Status.UNAVAILABLE, message="the call was given up")
-        except Exception:  # noqa: BLE001 - whatever it is, it must not reach the event loop
-            return self._failure(path)
-
-    def _failure(self, path: str) -> Answer:
-        if self._service.failures.spend():
-            _log.exception("gRPC handler failed path=%r", path[:256])
-        return Answer(status=Status.INTERNAL, message="the handler failed")
-
-    def _answer(self, stream: _Stream, answer: Answer) -> None:
+    def _answer(self, stream: Stream, answer: Answer) -> None:
         stream.answered = True
         stream.since = self._service.clock()
         connection, replies, number = self.connection, self._service.replies, stream.number
@@ -354,11 +279,11 @@ class Serving:
             connection.send(replies.empty_ok(number))
         self._answer_sent(stream)
 
-    def _answer_sent(self, stream: _Stream) -> None:
+    def _answer_sent(self, stream: Stream) -> None:
         """Forget a call that is answered; a peer that still sends is asked to stop."""
         if not stream.ended:
             self.connection.send(rst_stream(stream.number, ErrorCode.NO_ERROR))
-            self._remember(stream.number)
+            self._ended.add(stream.number)
         self._drop(stream)
 
     def _refuse(self, number: int, code: ErrorCode) -> None:
@@ -368,19 +293,19 @@ class Serving:
 
     def _reset(self, number: int, code: ErrorCode) -> None:
         self.connection.send(rst_stream(number, code))
-        self._remember(number)
+        self._ended.add(number)
         known = self._streams.get(number)
         if known is not None:
             self._give_up(known)
 
-    def _give_up(self, stream: _Stream) -> None:
+    def _give_up(self, stream: Stream) -> None:
         """Send nothing more; a handler at work keeps its place among the calls, or resets would be a way to unbounded work."""
         stream.answered = True
         self.connection.outflow.forget(stream.number)
         if stream.pending is None:
             self._drop(stream)
 
-    def _drop(self, stream: _Stream) -> None:
+    def _drop(self, stream: Stream) -> None:
         self._held.give_back(stream.held)
         self._service.buffered.give_back(stream.held)
         self.connection.outflow.forget(stream.number)
@@ -394,18 +319,3 @@ class Serving:
     def _spend_reset(self) -> None:
         if not self._resets.spend():
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams reset")
-
-    def _remember(self, stream: int) -> None:
-        self._ended[stream] = None
-        if len(self._ended) > _REMEMBERED:
-            del self._ended[next(iter(self._ended))]
-
-    def _check_remembered(self, stream: int, what: str) -> None:
-        if stream not in self._ended:
-            raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"{what} on stream {stream}, which is closed")
-
-
-def _checked(answer: object) -> Answer:
-    if not isinstance(answer, Answer):
-        raise TypeError(f"a handler must return an Answer, got {type(answer).__name__}")
-    return answer

@@ -29,7 +29,8 @@ from spanward_processor.h2.frames import (
 from spanward_processor.h2.headers import encode_fields
 from spanward_processor.h2.limits import Budget, Buffered, Limits, Rate
 from spanward_processor.h2.replies import Replies
-from spanward_processor.h2.serving import Service, Serving
+from spanward_processor.h2.service import Service
+from spanward_processor.h2.serving import Serving
 
 
 class _Recorder:
