@@ -15,6 +15,7 @@ from spanward import Call, Inference, semconv
 from spanward._guard import Guard
 from spanward.items import Items
 from spanward.outcome import label, shape_of
+from spanward_integrations.asking import ask
 from spanward_integrations.base import BaseInstrumentor
 from spanward_integrations.naming import NAMES, ModelName
 from spanward_integrations.patching import Patches
@@ -72,7 +73,7 @@ class _Sessions:
         """Observe a run that returns its outputs."""
         names, feed = _asked(args, kwargs)
         call = self._begin(session, feed)
-        outputs = _current(call, wrapped, args, kwargs)
+        outputs = ask(call, wrapped, args, kwargs)
         _tell(call, session, names, outputs)
         call.end()
         return outputs
@@ -82,7 +83,7 @@ class _Sessions:
     ) -> Any:
         """Observe a run whose inputs and outputs are bound, as to a device: none of them is read."""
         call = self._begin(session, None)
-        result = _current(call, wrapped, args, kwargs)
+        result = ask(call, wrapped, args, kwargs)
         call.end()
         return result
 
@@ -121,16 +122,6 @@ class _Sessions:
         if call.recording and values and (shapes := _shapes_of(session, values[0])):
             call.facts[semconv.FEATURES_SHAPE] = shapes
         return call
-
-
-def _current(call: Call, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with call.active():
-        call.watch_cpu()
-        try:
-            return wrapped(*args, **kwargs)
-        except BaseException as error:
-            call.fail(error)
-            raise
 
 
 def _asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Sequence[str] | None, object]:

@@ -18,6 +18,7 @@ from spanward import Call, Inference, Outcome, semconv
 from spanward._guard import Guard
 from spanward.extract.chat import of_response
 from spanward.outcome import NOTHING
+from spanward_integrations.asking import ask
 from spanward_integrations.base import BaseInstrumentor
 from spanward_integrations.patching import Patches
 
@@ -126,14 +127,7 @@ class _Requests:
 
         def send(wrapped: Callable[..., Any], resource: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             call = self._begin(surface, resource, kwargs)
-            with call.active():
-                call.watch_cpu()
-                try:
-                    result = wrapped(*args, **kwargs)
-                except BaseException as error:
-                    call.fail(error)
-                    raise
-            return _finish(call, kwargs, result)
+            return _finish(call, kwargs, ask(call, wrapped, args, kwargs))
 
         return send
 

@@ -17,6 +17,7 @@ from spanward import Call, Inference, Outcome, semconv
 from spanward._guard import Guard
 from spanward.extract import outcome_of
 from spanward.stream import is_stream
+from spanward_integrations.asking import ask
 from spanward_integrations.base import BaseInstrumentor
 from spanward_integrations.patching import Patches
 from spanward_integrations.served import Asked, Tensors, begin, carried, joined, value_of_all
@@ -130,13 +131,7 @@ class _Served:
         call = self._begin(args)
         if call is None:
             return wrapped(*args, **kwargs)
-        with call.active():
-            call.watch_cpu()
-            try:
-                answers = wrapped(*args, **kwargs)
-            except BaseException as error:
-                call.fail(error)
-                raise
+        answers = ask(call, wrapped, args, kwargs)
         if is_stream(answers):
             return call.follow(answers, outcome=self._outcome_of)
         self._end(call, answers)

@@ -27,19 +27,21 @@ from spanward_integrations.testing import CHECKS, Case, Check, yield_checks
 NOT_INTEGRATIONS = {
     "base",
     "asgi",
+    "asking",
     "leaving",
     "naming",
     "patching",
     "pushed",
     "python_backend",
     "served",
+    "sklearn_parts",
+    "sklearn_reading",
     "testing",
-} | {
     "triton_requests",
     "triton_streams",
 }
-"""The contract, the plain ASGI middleware, what leaves, names that users give, patches, the kit; what integrations of Triton share, and the decorator
-for models that Triton loads itself."""
+"""The contract, the plain ASGI middleware, how models are asked, what leaves, names that users give, patches, the kit; what the one of scikit-learn is made of,
+what those of Triton share, and the decorator for models that Triton loads itself."""
 
 
 MARKS = {one: [getattr(pytest.mark, one)] for one in ("huggingface", "triton")} | {"pytriton": [pytest.mark.triton]}
