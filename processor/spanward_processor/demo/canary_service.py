@@ -4,8 +4,6 @@ Run it as any FastAPI service: `uvicorn spanward_processor.demo.canary_service:a
 """
 
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from operator import attrgetter
 
 from fastapi import FastAPI
@@ -13,9 +11,7 @@ from pydantic import BaseModel
 
 import spanward
 from spanward_integrations.fastapi import instrument_fastapi
-from spanward_processor.demo.classifier import Classifier
-from spanward_processor.demo.corpus import load_corpus
-from spanward_processor.demo.service import Ticket
+from spanward_processor.demo.service import Ticket, classifier, lifespan
 
 FLAG = "support-router"
 
@@ -27,24 +23,15 @@ class Answer(BaseModel):
     version: str
 
 
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-    """Send spans while the service runs, to where the standard OTEL_* variables say."""
-    spanward.configure(service_name="support-desk")
-    yield
-    spanward.shutdown()
-
-
 app = FastAPI(lifespan=lifespan)
 instrument_fastapi(app)
-classifier = Classifier(load_corpus())
 readings = {"2.1": 1}  # how often the canary reads each text
 
 
 @spanward.inference(model=FLAG, version="2.0", input=attrgetter("text"), client=attrgetter("client"))
 def classify_2_0(ticket: Ticket) -> dict[str, str | float]:
     """Return the most probable desk."""
-    return _best(ticket)
+    return classifier.most_probable(ticket.text)
 
 
 @spanward.inference(model=FLAG, version="2.1", input=attrgetter("text"), client=attrgetter("client"))
@@ -52,13 +39,7 @@ def classify_2_1(ticket: Ticket) -> dict[str, str | float]:
     """Return the most probable desk; once it has regressed, it reads every text several times."""
     for _ in range(readings["2.1"] - 1):
         classifier.probabilities(ticket.text)
-    return _best(ticket)
-
-
-def _best(ticket: Ticket) -> dict[str, str | float]:
-    probabilities = classifier.probabilities(ticket.text)
-    label = max(probabilities, key=lambda label: probabilities[label])
-    return {"label": label, "score": probabilities[label]}
+    return classifier.most_probable(ticket.text)
 
 
 classify = spanward.canary(

@@ -52,3 +52,9 @@ class Classifier:
             # Without the two checks of scikit-learn a sentence takes half the time.
             rows = [self._model.predict_proba([sentence])[0] for sentence in _BREAK.split(text)]
         return dict(zip(self._model.classes_.tolist(), np.mean(rows, axis=0).tolist(), strict=True))
+
+    def most_probable(self, text: str) -> dict[str, str | float]:
+        """Return the label of the highest probability, and that as its score."""
+        probabilities = self.probabilities(text)
+        label = max(probabilities, key=lambda label: probabilities[label])
+        return {"label": label, "score": probabilities[label]}

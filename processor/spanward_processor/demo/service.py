@@ -53,9 +53,7 @@ classifier = Classifier(load_corpus())
 )
 def classify(ticket: Ticket) -> dict[str, str | float]:
     """Return the most probable desk."""
-    probabilities = classifier.probabilities(ticket.text)
-    label = max(probabilities, key=lambda label: probabilities[label])
-    return {"label": label, "score": probabilities[label]}
+    return classifier.most_probable(ticket.text)
 
 
 @app.post("/route")
