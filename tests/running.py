@@ -1,6 +1,5 @@
 """Real servers for tests: a backend made of official stubs only, and a processor in a thread of its own."""
 
-import asyncio
 import threading
 from collections.abc import Generator
 from concurrent import futures
@@ -12,6 +11,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from beside import beside
 from spanward_processor.configuration.config import Config
 from spanward_processor.server import Processor
 
@@ -95,35 +95,8 @@ def processor(*backend_ports: int, **sections: Any) -> Generator[Processor]:
         }
         | sections
     )
-    running: list[Processor] = []
-    started, stop = threading.Event(), threading.Event()
-    failure: list[BaseException] = []
-
-    async def serve() -> None:
-        async with Processor(config) as served:
-            running.append(served)
-            started.set()
-            await asyncio.to_thread(stop.wait)
-
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        except BaseException as error:  # noqa: BLE001 - handed to the test
-            failure.append(error)
-            started.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    started.wait()
-    try:
-        if failure:
-            raise failure[0]
-        yield running[0]
-    finally:
-        stop.set()
-        thread.join()
-    if failure:
-        raise failure[0]
+    with beside(lambda: Processor(config)) as running:
+        yield running
 
 
 def export(address: str, request: bytes, signal: str = "trace", timeout: float = 20.0) -> bytes:

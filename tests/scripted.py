@@ -15,6 +15,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import http_servers
 import running
 
 
@@ -132,9 +133,6 @@ def http_backend(backend: HttpBackend, port: int = 0) -> Generator[int]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-            """Say nothing."""
-
     class Server(ThreadingHTTPServer):
         daemon_threads = True  # kept connections wait for requests
         block_on_close = False
@@ -142,12 +140,8 @@ def http_backend(backend: HttpBackend, port: int = 0) -> Generator[int]:
         def handle_error(self, request: Any, client_address: Any) -> None:
             """Say nothing of clients that went away."""
 
-    with Server(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with http_servers.served(Handler, port, Server) as bound:
         try:
-            yield server.server_port
+            yield bound
         finally:
             backend.answering.set()
-            server.shutdown()
-            thread.join()

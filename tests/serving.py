@@ -1,22 +1,20 @@
 """An ASGI application served by a real server, in a thread of its own."""
 
-import asyncio
-import socket
+import contextlib
 import ssl
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from starlette.types import ASGIApp
 
+from beside import beside
 from spanward_processor.receive.http1 import Patience
 from spanward_processor.receive.listening import WebServer, address_of, bind
 
 PATIENCE = Patience()
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(
     app: ASGIApp, tls: ssl.SSLContext | None = None, patience: Patience = PATIENCE, **options: Any
 ) -> Generator[str]:
@@ -28,33 +26,14 @@ def serving(
         patience: What connections may take.
         options: Of the server.
     """
-    bound = bind("127.0.0.1:0")
-    started, stop = threading.Event(), threading.Event()
-    failure: list[BaseException] = []
+    with contextlib.closing(bind("127.0.0.1:0")) as bound:
 
-    async def serve(bound: socket.socket) -> None:
-        server = WebServer(app, tls=tls, patience=patience, **options)
-        await server.begin(bound)
-        started.set()
-        await asyncio.to_thread(stop.wait)
-        await server.end()
-
-    def run() -> None:
-        try:
-            asyncio.run(serve(bound))
-        except BaseException as error:  # noqa: BLE001 - handed to the test
-            failure.append(error)
-            started.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    started.wait()
-    try:
-        if not failure:
+        @contextlib.asynccontextmanager
+        async def served() -> AsyncGenerator[str]:
+            server = WebServer(app, tls=tls, patience=patience, **options)
+            await server.begin(bound)
             yield address_of(bound)
-    finally:
-        stop.set()
-        thread.join()
-        bound.close()
-    if failure:
-        raise failure[0]
+            await server.end()
+
+        with beside(served) as address:
+            yield address

@@ -3,16 +3,16 @@
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import http_servers
 import running
 from spanward.config import Settings, resolve
 from spanward.exporters import exporters
@@ -174,15 +174,8 @@ def http_server() -> Generator[tuple[list[tuple[str, bytes]], int]]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-            """Stay silent."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield got, server.server_port
-        server.shutdown()
-        thread.join()
+    with http_servers.served(Handler) as port:
+        yield got, port
 
 
 @pytest.mark.parametrize("by", ["variable", "argument"])

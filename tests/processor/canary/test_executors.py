@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
+import http_servers
 from spanward_processor.canary.executors.base import ExecutorError, RollBack
 from spanward_processor.canary.executors.command import CommandExecutor
 from spanward_processor.canary.executors.flagd import FlagdExecutor
@@ -29,38 +29,37 @@ SECRET = "0123456789abcdef"
 
 
 class Hook:
-    """An HTTP server that answers with given codes, one after the other, and keeps what it was sent."""
+    """Answers with given codes, one after the other, and keeps what it was sent.
+
+    Args:
+        answers: The codes; the last one is given again and again.
+    """
 
     def __init__(self, answers: Sequence[int]) -> None:
+        self.url = ""
         self.got: list[tuple[dict[str, str], bytes]] = []
-        hook, left = self, list(answers)
+        self._left = list(answers)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                hook.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(left.pop(0) if len(left) > 1 else left[0])
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-                del format, args
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?token=hidden"
+    def answer(self, headers: dict[str, str], body: bytes) -> int:
+        """Keep a request and return how it is answered."""
+        self.got.append((headers, body))
+        return self._left.pop(0) if len(self._left) > 1 else self._left[0]
 
 
 @contextmanager
 def hook(*answers: int) -> Generator[Hook]:
-    """Run a hook."""
+    """Serve a hook over HTTP."""
     made = Hook(answers)
-    thread = Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(made.answer({name.lower(): value for name, value in self.headers.items()}, body))
+            self.end_headers()
+
+    with http_servers.served(Handler) as port:
+        made.url = f"http://127.0.0.1:{port}/hook?token=hidden"
         yield made
-    finally:
-        made.server.shutdown()
-        thread.join()
-        made.server.server_close()
 
 
 def webhook(url: str, attempts: int = 4) -> WebhookExecutor:

@@ -9,13 +9,13 @@ import copy
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
+import http_servers
 from spanward_processor.canary.executors.base import Executor, ExecutorError, RollBack
 from spanward_processor.canary.executors.kubernetes import JSON_PATCH, MERGE_PATCH, RolloutExecutor
 from spanward_processor.canary.executors.routes import RouteExecutor
@@ -138,18 +138,8 @@ def serving(api: Api) -> Generator[str]:
 
         do_GET = do_PATCH = _answer  # noqa: N815 - http.server's names
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-            del format, args
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_servers.served(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def config(kind: str, server: str, folder: Path, token: str = TOKEN) -> KubernetesConfig:

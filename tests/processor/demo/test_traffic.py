@@ -1,7 +1,6 @@
 """When tickets are sent, and what is counted, against a real server."""
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from collections.abc import Generator
@@ -10,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from random import Random
 
+import http_servers
 from spanward_processor.demo.customers import Customers
 from spanward_processor.demo.incidents import flooding, usual
 from spanward_processor.demo.traffic import Arrivals, Stream, Traffic
@@ -34,18 +34,8 @@ def _server(status: int) -> Generator[str]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """Say nothing."""
-
-    server = _Server(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_servers.served(Answer, kind=_Server) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 async def _send(traffic: Traffic, enough: int) -> None:

@@ -1,13 +1,11 @@
 """A backend that has no use for a signal: spans wait for a mended address, the rest is given up."""
 
 import asyncio
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+import http_servers
 from spanward_processor.exporters.base import Refusal, Verdict
 from spanward_processor.exporters.http import HttpExporter
 from spanward_processor.signals import Signal
@@ -20,21 +18,6 @@ class _Nothing(BaseHTTPRequestHandler):
         """Answer 404."""
         self.rfile.read(int(self.headers["content-length"]))
         self.send_error(404)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
-
-
-@contextmanager
-def _served() -> Generator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Nothing) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -57,5 +40,5 @@ def test_a_path_that_is_not_there_is_foreign_for_all_but_traces(signal: Signal, 
             await exporter.close()
         return raised.value
 
-    with _served() as endpoint:
-        assert asyncio.run(refusal(endpoint)).verdict is verdict
+    with http_servers.served(_Nothing) as port:
+        assert asyncio.run(refusal(f"http://127.0.0.1:{port}")).verdict is verdict
