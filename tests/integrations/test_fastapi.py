@@ -93,9 +93,8 @@ def test_waits_are_measured_no_longer_than_an_application_is_instrumented() -> N
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def application() -> FastAPI:
-    """Return an application with every kind of endpoint, not instrumented yet."""
-    app, mounted = FastAPI(), FastAPI()
+def answers(app: FastAPI) -> None:
+    """Add endpoints that answer at once."""
 
     @app.get("/sync/{name}")
     def sync(name: str) -> dict[str, object]:
@@ -105,6 +104,21 @@ def application() -> FastAPI:
     async def coroutine(name: str) -> dict[str, object]:
         return model(name)
 
+    @app.get("/background")
+    def background(tasks: BackgroundTasks) -> int:
+        tasks.add_task(model, "after")
+        return 1
+
+    @app.websocket("/socket")
+    async def socket(connection: WebSocket) -> None:
+        await connection.accept()
+        await connection.send_text("hello")
+        await connection.close()
+
+
+def streams(app: FastAPI) -> None:
+    """Add endpoints whose answers come in pieces."""
+
     @app.get("/stream")
     def stream() -> StreamingResponse:
         def chunks() -> Iterator[str]:
@@ -113,21 +127,6 @@ def application() -> FastAPI:
             model("late")
 
         return StreamingResponse(chunks())
-
-    @app.get("/background")
-    def background(tasks: BackgroundTasks) -> int:
-        tasks.add_task(model, "after")
-        return 1
-
-    @app.get("/error")
-    def error() -> None:
-        raise ValueError("secret")
-
-    @app.websocket("/socket")
-    async def socket(connection: WebSocket) -> None:
-        await connection.accept()
-        await connection.send_text("hello")
-        await connection.close()
 
     @app.get("/streamed-by-coroutine")
     async def streamed() -> StreamingResponse:
@@ -144,6 +143,14 @@ def application() -> FastAPI:
             raise ValueError("secret")
 
         return StreamingResponse(chunks())
+
+
+def failures(app: FastAPI) -> None:
+    """Add endpoints that raise, before their answer and behind it, and a handler of one kind of error."""
+
+    @app.get("/error")
+    def error() -> None:
+        raise ValueError("secret")
 
     @app.get("/handled")
     def handled() -> None:
@@ -162,6 +169,10 @@ def application() -> FastAPI:
         tasks.add_task(fail)
         return 1
 
+
+def nested(app: FastAPI) -> None:
+    """Add a router under a prefix, and another application in two places."""
+    mounted = FastAPI()
     versions = APIRouter(prefix="/v1")
 
     @versions.get("/items/{name}")
@@ -176,6 +187,13 @@ def application() -> FastAPI:
 
     app.mount("/mounted", mounted)
     app.mount("/tenants/{tenant}", mounted)
+
+
+def application() -> FastAPI:
+    """Return an application with every kind of endpoint, not instrumented yet."""
+    app = FastAPI()
+    for add in (answers, streams, failures, nested):
+        add(app)
     return app
 
 
