@@ -1,4 +1,4 @@
-"""What tests ask of the spans of streams, and the model that writes them."""
+"""What tests ask of the spans of streams, and what the models that write them share."""
 
 import time
 from collections.abc import Callable

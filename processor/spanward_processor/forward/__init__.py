@@ -1,1 +1,1 @@
-"""From the journal to every backend, until it took what was acknowledged."""
+"""What makes OK true: each backend, and the way to it from the journal or from the request itself."""

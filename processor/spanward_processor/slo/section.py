@@ -1,4 +1,4 @@
-"""The section of the configuration about objectives."""
+"""How an operator writes it: the section `slo` of the configuration."""
 
 from typing import Annotated, Any, Final
 
