@@ -140,7 +140,7 @@ class Budget:
 
 
 class Buffered:
-    """Bytes of messages that are held at the moment, over all connections.
+    """Bytes of messages that are held at the moment: of one connection, or of all.
 
     Args:
         limit: Most there may be.

@@ -5,22 +5,8 @@ from dataclasses import dataclass
 
 from spanward_processor.receive.rates import PeerRates
 from spanward_processor.receive.tokens import Tokens
+from spanward_processor.receive.turned import Turned
 from spanward_processor.status import Code
-
-
-@dataclass(frozen=True, slots=True)
-class Turned:
-    """Why a sender is turned away.
-
-    Args:
-        code: gRPC status.
-        message: In a sentence.
-        retry_s: When it may come back, seconds; None when coming back is useless.
-    """
-
-    code: Code
-    message: str
-    retry_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

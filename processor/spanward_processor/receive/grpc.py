@@ -4,26 +4,19 @@ Source: OpenTelemetry Protocol specification 1.x, "OTLP/gRPC".
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from spanward_processor.decode import UndecodableError
-from spanward_processor.forward.delivery import RefusedError
 from spanward_processor.h2.call import Answer, Call, Peer
-from spanward_processor.receive.admission import BusyError
-from spanward_processor.receive.compression import CompressionError, TooLargeError, decompress
-from spanward_processor.receive.gate import Gate, Turned
+from spanward_processor.receive.compression import decompress
+from spanward_processor.receive.gate import Gate
 from spanward_processor.receive.intake import Intake
+from spanward_processor.receive.turned import Turned, turned_of
 from spanward_processor.signals import Signal
 from spanward_processor.status import Code, encoded
 
-_log = logging.getLogger(__name__)
-
 ENCODINGS: Final = ("identity", "gzip", "deflate", "zstd")
-BUSY_RETRY_S: Final = 1.0
-BACKEND_RETRY_S: Final = 5.0
 
 _SIGNALS: Final = {f"/{signal.service}/Export": signal for signal in Signal}
 
@@ -49,7 +42,7 @@ class GrpcReceiver:
         if path not in _SIGNALS:
             return Answer(status=Code.UNIMPLEMENTED, message=f"path: must be an OTLP export method, got {path[:100]}")
         turned = self.gate.turn_away(headers, peer.address)
-        return None if turned is None else _turned(turned)
+        return None if turned is None else answer_to(turned)
 
     def __call__(self, call: Call) -> Answer | Awaitable[Answer]:
         """Take a message."""
@@ -58,7 +51,7 @@ class GrpcReceiver:
             payload = self._message(call)
             taken = self.intake.take(_SIGNALS[call.path], payload, call.timeout_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, the sender gets an answer it may come back from
-            return _answer_to(error)
+            return answer_to(turned_of(error))
         if isinstance(taken, bytes):
             return Answer(taken)
         return _translated(taken) if isinstance(taken, asyncio.Future) else _answered(taken)
@@ -76,7 +69,7 @@ def _translated(taken: asyncio.Future[bytes]) -> asyncio.Future[Answer]:
     def translate(done: asyncio.Future[bytes]) -> None:
         error = done.exception()
         if not answer.done():
-            answer.set_result(Answer(done.result()) if error is None else _answer_to(error))
+            answer.set_result(Answer(done.result()) if error is None else answer_to(turned_of(error)))
 
     taken.add_done_callback(translate)
     return answer
@@ -86,30 +79,10 @@ async def _answered(taken: Awaitable[bytes]) -> Answer:
     try:
         return Answer(await taken)
     except Exception as error:  # noqa: BLE001 - as above
-        return _answer_to(error)
+        return answer_to(turned_of(error))
 
 
-def _answer_to(error: BaseException) -> Answer:
-    message = str(error)
-    if isinstance(error, UndecodableError | CompressionError):
-        return Answer(status=Code.INVALID_ARGUMENT, message=message)
-    if isinstance(error, TooLargeError):
-        return Answer(status=Code.RESOURCE_EXHAUSTED, message=message)
-    if isinstance(error, RefusedError) and error.for_good:
-        return Answer(status=Code.INVALID_ARGUMENT, message=message)
-    if isinstance(error, BusyError):
-        return come_back(message, BUSY_RETRY_S)
-    if not isinstance(error, RefusedError):
-        _log.error("request failed", exc_info=error)
-        message = "the processor failed on this request; its log says more"
-    return come_back(message, BACKEND_RETRY_S)
-
-
-def come_back(message: str, delay_s: float) -> Answer:
-    """Return the answer that asks a sender to come back after a while, seconds."""
-    return Answer(status=Code.UNAVAILABLE, message=message, details=encoded(Code.UNAVAILABLE, message, delay_s))
-
-
-def _turned(turned: Turned) -> Answer:
+def answer_to(turned: Turned) -> Answer:
+    """Return the answer to a request that is not taken."""
     details = encoded(turned.code, turned.message, turned.retry_s) if turned.retry_s is not None else b""
     return Answer(status=turned.code, message=turned.message, details=details)

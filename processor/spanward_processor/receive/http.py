@@ -15,10 +15,10 @@ from spanward_processor.receive.announcing import Announce, Announcements
 from spanward_processor.receive.body import Body, BodyRoom, GoneError
 from spanward_processor.receive.exports import JSON, PATHS, PROTOBUF, Exports, Intake
 from spanward_processor.receive.gate import Gate
-from spanward_processor.receive.grpc import BUSY_RETRY_S
-from spanward_processor.receive.http_failures import Failure, come_back, failure_of, status_of
+from spanward_processor.receive.http_failures import Failure, come_back, failure_of, refusal_of, status_of
 from spanward_processor.receive.http_head import Head
-from spanward_processor.status import Code, as_json
+from spanward_processor.receive.turned import BUSY_RETRY_S
+from spanward_processor.status import as_json
 
 BODY_S: Final = 30.0  # longest time for a body to come
 _LINGER_S: Final = 2.0  # how long a refused body is read and thrown away, so that its sender lives to see the answer
@@ -117,11 +117,9 @@ class HttpReceiver:
         if head.method != "POST":
             raise Failure(405, f"method: must be POST, got {head.method[:20]}", headers=[("allow", "POST")])
         turned = self._gate.turn_away(head.headers, head.peer)
-        if turned is None:
-            return route
-        if turned.code is Code.UNAUTHENTICATED:
-            raise Failure(401, turned.message, headers=[("www-authenticate", "Bearer")])
-        raise come_back(turned.message, BUSY_RETRY_S if turned.retry_s is None else turned.retry_s)
+        if turned is not None:
+            raise refusal_of(turned)
+        return route
 
     async def _refuse(self, send: Send, failure: Failure, head: Head, body: Body) -> None:
         """Answer with an error; end the connection where more of the body may come than we care to read."""

@@ -3,23 +3,16 @@
 Source: OpenTelemetry Protocol specification 1.x, "OTLP/HTTP Response"; google.rpc.Status.
 """
 
-import logging
 from collections.abc import Sequence
 from typing import Final
 
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
-from spanward_processor.decode import UndecodableError
 from spanward_processor.dora.announcements import AnnouncementError
-from spanward_processor.forward.delivery import RefusedError
-from spanward_processor.receive.admission import BusyError
 from spanward_processor.receive.body import SlowError
-from spanward_processor.receive.compression import CompressionError, TooLargeError
-from spanward_processor.receive.grpc import BACKEND_RETRY_S, BUSY_RETRY_S
+from spanward_processor.receive.turned import Turned, turned_of
 from spanward_processor.status import Code, encoded
-
-_log = logging.getLogger(__name__)
 
 _CODES: Final = {
     400: Code.INVALID_ARGUMENT,
@@ -31,6 +24,12 @@ _CODES: Final = {
     415: Code.INVALID_ARGUMENT,
     431: Code.RESOURCE_EXHAUSTED,
     503: Code.UNAVAILABLE,
+}
+_STATUSES: Final = {
+    Code.INVALID_ARGUMENT: 400,
+    Code.UNAUTHENTICATED: 401,
+    Code.RESOURCE_EXHAUSTED: 413,
+    Code.UNAVAILABLE: 503,
 }
 
 
@@ -67,26 +66,20 @@ def come_back(message: str, delay_s: float) -> Failure:
 
 
 def failure_of(error: Exception) -> Failure:
-    """Return how a sender is told of an error; one that nobody foresaw is logged, and it may come back."""
-    message = str(error)
+    """Return how a sender is told of an error."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, AnnouncementError):
-        return Failure(400, message, violations=error.errors)
-    if isinstance(error, UndecodableError | CompressionError):
-        return Failure(400, message)
-    if isinstance(error, RefusedError) and error.for_good:
-        return Failure(400, message)
+        return Failure(400, str(error), violations=error.errors)
     if isinstance(error, SlowError):
-        return Failure(408, message)
-    if isinstance(error, TooLargeError):
-        return Failure(413, message)
-    if isinstance(error, BusyError):
-        return come_back(message, BUSY_RETRY_S)
-    if isinstance(error, RefusedError):
-        return come_back(message, BACKEND_RETRY_S)
-    _log.error("request failed", exc_info=error)
-    return come_back("the processor failed on this request; its log says more", BACKEND_RETRY_S)
+        return Failure(408, str(error))
+    return refusal_of(turned_of(error))
+
+
+def refusal_of(turned: Turned) -> Failure:
+    """Return how a sender is told that its request is not taken."""
+    challenge = [("www-authenticate", "Bearer")] if turned.code is Code.UNAUTHENTICATED else []
+    return Failure(_STATUSES[turned.code], turned.message, turned.retry_s, challenge)
 
 
 def status_of(failure: Failure) -> Status:

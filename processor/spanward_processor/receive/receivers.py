@@ -17,12 +17,14 @@ from spanward_processor.h2.server import GrpcServer
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.receive.admission import Admission
 from spanward_processor.receive.gate import Gate
-from spanward_processor.receive.grpc import BUSY_RETRY_S, ENCODINGS, GrpcReceiver, come_back
+from spanward_processor.receive.grpc import ENCODINGS, GrpcReceiver, answer_to
 from spanward_processor.receive.http import http_app
 from spanward_processor.receive.http1 import Patience
 from spanward_processor.receive.intake import Intake
 from spanward_processor.receive.listening import Lifecycle, Listener, WebServer
 from spanward_processor.receive.section import ServerTls
+from spanward_processor.receive.turned import BUSY_RETRY_S, Turned
+from spanward_processor.status import Code
 from spanward_processor.tls import ServerCertificate
 
 GRACE_S: Final = 10.0  # how long requests in flight are waited for when a receiver stops
@@ -136,8 +138,8 @@ class Receivers:
             receiver,
             limits_of(parts.config),
             tls=parts.certificates[0].context if parts.certificates else None,
-            busy=lambda reason: come_back(
-                f"{reason}; limits.in_flight_bytes is {limits.in_flight_bytes}", BUSY_RETRY_S
+            busy=lambda reason: answer_to(
+                Turned(Code.UNAVAILABLE, f"{reason}; limits.in_flight_bytes is {limits.in_flight_bytes}", BUSY_RETRY_S)
             ),
             encodings=ENCODINGS,
         )
