@@ -12,7 +12,7 @@ from spanward import semconv
 from spanward_processor.canary.section import CanaryConfig
 from spanward_processor.configuration import settings
 from spanward_processor.configuration.addresses import PlainAddress
-from spanward_processor.configuration.mistakes import told
+from spanward_processor.configuration.mistakes import in_words
 from spanward_processor.configuration.sections import Count, NotNegative, Number, Positive, Section
 from spanward_processor.configuration.yamltree import Filling, UnreadableError, read_tree
 from spanward_processor.dora.section import DoraConfig
@@ -189,7 +189,7 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Config:
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        lines = (told(mistake, Config, filling.filled) for mistake in error.errors())
+        lines = (in_words(mistake, Config, filling.filled) for mistake in error.errors())
         raise ConfigError([*filling.errors, *lines]) from error
     if errors := [*filling.errors, *_slo_errors(config)]:
         raise ConfigError(errors)

@@ -20,7 +20,7 @@ _RULES: Final = {
 }
 
 
-def told(error: ErrorDetails, root: type[BaseModel], filled: set[str]) -> str:
+def in_words(error: ErrorDetails, root: type[BaseModel], filled: set[str]) -> str:
     """Return the line that tells an operator of a mistake.
 
     Args:
