@@ -53,7 +53,7 @@ def test_equally_rare_categories_are_equally_surprising() -> None:
 
 def test_categories_rank_as_counted_one_by_one() -> None:
     """The share of rows in decisions no more frequent is the sum over them, with ties and with faded counts."""
-    counts = np.float32([5, 1, 0.25, 3, 1, 0.25, 0.7])
+    counts = np.array([5, 1, 0.25, 3, 1, 0.25, 0.7], np.float32)
     decision = stream_of(1, Aspect.DECISION)
     scorer = model_of([(decision, number, count * 100) for number, count in enumerate(counts.tolist())])
     expected = [counts[counts <= count].sum() / counts.sum() for count in counts]
