@@ -182,35 +182,33 @@ def test_deadline_of_the_client() -> None:
         assert _method(channel)(b"still", timeout=20) == b"still"
 
 
-def test_failing_handler_is_internal(caplog: pytest.LogCaptureFixture) -> None:
-    """An exception in a handler is the call's INTERNAL, logged, and nobody else's affair."""
-
-    def fail(call: Call) -> Answer:
-        raise RuntimeError("broken")
-
+def _fails_alone(path: str, answer: Any) -> None:
+    """Assert that a handler which answers so fails its call as INTERNAL, and no other one."""
     with h2raw.serving() as server, _channel(server.port) as channel:
-        good, server.handler.answer = server.handler.answer, fail
-        for path in (h2raw.ECHO, h2raw.LATER):
-            server.let_go()
-            with pytest.raises(grpc.RpcError) as refusal:
-                _method(channel, path)(b"", timeout=20)
-            assert cast("Any", refusal.value).code() is grpc.StatusCode.INTERNAL
-        server.handler.answer = good
-        assert _method(channel)(b"still", timeout=20) == b"still"
-    assert "gRPC handler failed path='/test.Service/Echo'" in caplog.text
-
-
-@pytest.mark.parametrize("path", [h2raw.ECHO, h2raw.LATER])
-def test_handler_that_returns_nonsense_is_internal(path: str) -> None:
-    """What is no answer is a failure of the handler, of this call alone."""
-    with h2raw.serving() as server, _channel(server.port) as channel:
-        good, server.handler.answer = server.handler.answer, cast("Any", lambda call: 17)
+        good, server.handler.answer = server.handler.answer, answer
         server.let_go()
         with pytest.raises(grpc.RpcError) as refusal:
             _method(channel, path)(b"", timeout=20)
         assert cast("Any", refusal.value).code() is grpc.StatusCode.INTERNAL
         server.handler.answer = good
         assert _method(channel)(b"still", timeout=20) == b"still"
+
+
+@pytest.mark.parametrize("path", [h2raw.ECHO, h2raw.LATER])
+def test_failing_handler_is_internal(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception in a handler is the call's INTERNAL, logged, and nobody else's affair."""
+
+    def fail(call: Call) -> Answer:
+        raise RuntimeError("broken")
+
+    _fails_alone(path, fail)
+    assert f"gRPC handler failed path='{path}'" in caplog.text
+
+
+@pytest.mark.parametrize("path", [h2raw.ECHO, h2raw.LATER])
+def test_handler_that_returns_nonsense_is_internal(path: str) -> None:
+    """What is no answer is a failure of the handler, of this call alone."""
+    _fails_alone(path, lambda _: 17)
 
 
 def test_stop_finishes_open_calls() -> None:
