@@ -1,10 +1,12 @@
 """Scripted histories of deployments, in a time that a test moves: the pipeline's own parts, without its detectors."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from findings import FINDING
 from spanward import semconv
 from spanward_processor.configuration.settings import Limits
 from spanward_processor.decode import decode
@@ -177,7 +179,8 @@ def finding(
     name: str = "f1",
 ) -> Finding:
     """Return a finding about the router."""
-    return Finding(
+    return replace(
+        FINDING,
         id=name,
         kind=kind,
         state=state,
@@ -188,11 +191,5 @@ def finding(
         opened_ns=opened_ns,
         updated_ns=updated_ns or opened_ns,
         window_ns=HOUR,
-        observed="",
-        baseline="",
-        log10_e=9.0,
-        p=1e-9,
-        n=100,
-        budget_per_day=1.0,
         reason="Objective availability burns",
     )

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 import running
 from causes import USUAL
+from findings import FINDING
 from requiring import require_peer
 from spanward import semconv
 from spanward_processor.dora.deployment import Deployment
@@ -25,7 +26,7 @@ from spanward_processor.explain.explanation import explain
 from spanward_processor.explain.machine import NOTHING_KNOWN
 from spanward_processor.explain.plain import form_of
 from spanward_processor.explain.words import sentence
-from spanward_processor.findings import Finding, Series, Severity, State
+from spanward_processor.findings import Series, Severity
 from spanward_processor.live.testing import NOTHING, ScriptedSource, served
 from spanward_processor.live.view import BudgetView, BurnView, CanaryView, DoraView, GuardView, History, SeriesView
 from spanward_processor.warmup import warm_up
@@ -50,23 +51,16 @@ _SEED = 11
 _LOST = "No connection to the processor."
 
 
-_FINDING = Finding(
-    id="",
+_FINDING = replace(
+    FINDING,
     kind="performance",
-    state=State.OPENED,
-    severity=Severity.WARNING,
     series=Series("support-desk", "router", "1.0"),
     detector="change",
     aspect="input_size",
-    opened_ns=1,
     updated_ns=10**10,
     window_ns=10**10,
     observed="median 600",
     baseline="median 100",
-    log10_e=7.0,
-    p=1e-6,
-    n=60,
-    budget_per_day=1.0,
     reason="Input size of support-desk / router 1.0 rose.",
 )
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from findings import FINDING
 from spanward_processor.configuration.settings import Detection, Learning
 from spanward_processor.detectors import Baseline
-from spanward_processor.findings import Finding, Severity, State
+from spanward_processor.findings import Finding, State
 from spanward_processor.panorama import Panorama
 from spanward_processor.testing.traffic import CHANNELS, DECISIONS, QUIET, START_NS, Traffic
 
@@ -36,25 +37,7 @@ class View:
 
 def finding(view: View, identity: str = "a", state: State = State.OPENED) -> Finding:
     """Return a finding about the only series."""
-    return Finding(
-        id=identity,
-        kind="quality",
-        state=state,
-        severity=Severity.WARNING,
-        series=view.traffic.directory[1],
-        detector="baseline",
-        aspect="score",
-        opened_ns=1,
-        updated_ns=2,
-        window_ns=1,
-        observed="",
-        baseline="",
-        log10_e=7.0,
-        p=0.1,
-        n=5,
-        budget_per_day=1.0,
-        reason="",
-    )
+    return replace(FINDING, id=identity, state=state, series=view.traffic.directory[1], aspect="score", updated_ns=2)
 
 
 def test_learning_and_ready_are_stated() -> None:

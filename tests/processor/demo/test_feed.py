@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from findings import FINDING
 from spanward_processor.demo.feed import Feed, Finding, Learning
 from spanward_processor.findings import Finding as Told
-from spanward_processor.findings import Series, Severity, SliceShare, State
+from spanward_processor.findings import Series, SliceShare, State
 from spanward_processor.live.testing import NOTHING, ScriptedSource, served
 from spanward_processor.live.view import History, SeriesView
 
@@ -15,23 +16,13 @@ _SERIES = Series("support-desk", "router", "1.0")
 
 
 def _told(**changes: object) -> Told:
-    told = Told(
-        id="f1",
-        kind="quality",
-        state=State.OPENED,
-        severity=Severity.WARNING,
+    told = replace(
+        FINDING,
         series=_SERIES,
-        detector="baseline",
-        aspect="decision",
-        opened_ns=1,
-        updated_ns=1,
-        window_ns=1,
         observed="'account' 50 %",
         baseline="'account' 15 %",
         log10_e=6.5,
-        p=1e-6,
         n=80,
-        budget_per_day=1.0,
         reason="The mix shifted.",
         slices=(
             SliceShare("spanward.channel", "partner-feed", 6.0, 30, "more"),

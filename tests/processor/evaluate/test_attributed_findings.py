@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from findings import FINDING
 from spanward_processor.evaluate.evaluations.attributed_findings import STORIES, is_right, told
-from spanward_processor.findings import Finding, Series, Severity, SliceShare, State
+from spanward_processor.findings import Finding, SliceShare
 from spanward_processor.testing.encoding import text_of
 from spanward_processor.testing.worlds import Incident
 
@@ -15,26 +16,8 @@ SEED = 6
 
 def naming(*channels: int) -> Finding:
     """Return a finding that names these channels."""
-    return Finding(
-        id="1",
-        kind="quality",
-        state=State.OPENED,
-        severity=Severity.WARNING,
-        series=Series("s", "m", "1"),
-        detector="baseline",
-        aspect="decision",
-        opened_ns=0,
-        updated_ns=0,
-        window_ns=0,
-        observed="",
-        baseline="",
-        log10_e=0.0,
-        p=1.0,
-        n=0,
-        budget_per_day=1.0,
-        reason="",
-        slices=tuple(SliceShare("spanward.channel", text_of(channel), 3.0, 10, "") for channel in channels),
-    )
+    shares = tuple(SliceShare("spanward.channel", text_of(channel), 3.0, 10, "") for channel in channels)
+    return replace(FINDING, slices=shares)
 
 
 def test_the_first_name_counts() -> None:

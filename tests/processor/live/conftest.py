@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from findings import FINDING
 from spanward_processor.findings import Finding, Series, Severity, SliceShare, State, Technique
 from spanward_processor.live.testing import NOTHING
 from spanward_processor.live.view import Counts, History, SeriesView, Snapshot
@@ -71,23 +72,20 @@ def _tickets(rng: random.Random, **slow: float) -> list[SeriesView]:
 
 
 def _finding(series: Series, aspect: str, ago_s: int, reason: str, **changes: object) -> Finding:
-    finding = Finding(
+    finding = replace(
+        FINDING,
         id=hashlib.blake2b(f"{series} {aspect} {ago_s}".encode(), digest_size=16).hexdigest(),
         kind="performance",
         state=State.UPDATED,
         severity=Severity.CRITICAL,
         series=series,
-        detector="baseline",
         aspect=aspect,
         opened_ns=(_NOW_S - ago_s) * 10**9,
         updated_ns=_NOW_S * 10**9,
         window_ns=_WINDOW_S * 10**9,
-        observed="",
-        baseline="",
         log10_e=42.3,
         p=1e-9,
         n=118,
-        budget_per_day=1.0,
         reason=reason,
     )
     return replace(finding, **changes)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - fields by name
