@@ -1,6 +1,8 @@
 """What tests ask of captured spans."""
 
-from typing import Final
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
 
 from spanward import semconv
 from spanward.testing import CapturedSpans
@@ -10,10 +12,15 @@ OF_THE_MOMENT: Final = frozenset({semconv.RUNTIME_CPU_S, semconv.RUNTIME_GC_PAUS
 """What equal calls need not have in common: it is measured, and a collection of garbage comes when it comes."""
 
 
-def attributes_of(spans: CapturedSpans) -> dict[str, object]:
-    """Return the attributes of the only span."""
+def only(spans: CapturedSpans) -> ReadableSpan:
+    """Return the one span that ended."""
     (span,) = spans.finished
-    return dict(span.attributes or {})
+    return span
+
+
+def attributes_of(spans: CapturedSpans) -> dict[str, Any]:
+    """Return the attributes of the only span."""
+    return dict(only(spans).attributes or {})
 
 
 def hashes_of(spans: CapturedSpans) -> list[object]:

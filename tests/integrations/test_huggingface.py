@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import huggingface_models as models
+import instrumenting
 import spanward
 from requiring import require_peer
 from spanward import semconv
@@ -41,10 +42,8 @@ def torch_is_there() -> None:
 @pytest.fixture(autouse=True)
 def instrumented() -> Iterator[None]:
     """Instrument pipelines for the time of a test."""
-    integration = next(one for one in INTEGRATIONS if one.name == "huggingface")
-    integration.instrument()
-    yield
-    integration.uninstrument()
+    with instrumenting.instrumented("huggingface"):
+        yield
 
 
 def of_call(pipeline: Any, *inputs: Any, **settings: Any) -> tuple[Any, ReadableSpan]:

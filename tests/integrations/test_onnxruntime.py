@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 import onnx_models as models
 import spanward
-from captured import KEY
+from captured import KEY, attributes_of, only
+from instrumenting import instrumented
 from spanward import semconv
 from spanward.testing import CapturedSpans, capture_spans
-from spanward_integrations import INTEGRATIONS
 from spanward_integrations.naming import name_model
 
 onnxruntime: Any = import_module("onnxruntime")  # it has no types
@@ -27,12 +26,9 @@ ROWS = np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 1.0]], "f4")
 @pytest.fixture(autouse=True)
 def spans() -> Iterator[CapturedSpans]:
     """Spans of a test whose sessions are instrumented."""
-    integration = next(one for one in INTEGRATIONS if one.name == "onnxruntime")
-    integration.instrument()
-    with capture_spans() as captured:
+    with instrumented("onnxruntime"), capture_spans() as captured:
         spanward.configure(hashing_key=KEY)
         yield captured
-    integration.uninstrument()
 
 
 def session_of(model: bytes) -> Any:
@@ -40,22 +36,11 @@ def session_of(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
-def only(spans: CapturedSpans) -> ReadableSpan:
-    """Return the one span that ended."""
-    (span,) = spans.finished
-    return span
-
-
-def told(spans: CapturedSpans) -> dict[str, Any]:
-    """Return what the one span says."""
-    return dict(only(spans).attributes or {})
-
-
 def test_name_and_version_are_those_of_the_models_file(spans: CapturedSpans) -> None:
     """The graph's name and the model's version are read once from what the file tells."""
     session_of(models.softmax_model(name="fraud", version=12)).run(None, {"x": ROW})
 
-    facts = told(spans)
+    facts = attributes_of(spans)
     assert only(spans).name == "inference fraud"
     assert facts[semconv.MODEL_NAME] == "fraud"
     assert facts[semconv.MODEL_VERSION] == "12"
@@ -67,7 +52,7 @@ def test_a_file_without_a_version_tells_none(spans: CapturedSpans, version: int 
     """What the runtime puts in its place is no version."""
     session_of(models.softmax_model(version=version)).run(None, {"x": ROW})
 
-    assert semconv.MODEL_VERSION not in told(spans)
+    assert semconv.MODEL_VERSION not in attributes_of(spans)
 
 
 def test_a_session_has_the_name_that_its_user_gives(spans: CapturedSpans) -> None:
@@ -85,7 +70,7 @@ def test_an_only_output_is_read_by_its_form(spans: CapturedSpans) -> None:
     """Probabilities of one row tell class, score, margin and entropy."""
     (scores,) = session_of(models.softmax_model()).run(["scores"], {"x": ROW})
 
-    facts, ordered = told(spans), sorted(scores[0], reverse=True)
+    facts, ordered = attributes_of(spans), sorted(scores[0], reverse=True)
     assert facts[semconv.DECISION] == str(scores[0].argmax())
     assert facts[semconv.SCORE] == pytest.approx(ordered[0])
     assert facts[semconv.MARGIN] == pytest.approx(ordered[0] - ordered[1])
@@ -98,16 +83,16 @@ def test_logits_are_told_as_softmax(spans: CapturedSpans) -> None:
     (logits,) = session_of(models.logits_model()).run(None, {"x": ROW})
 
     powers = np.exp(logits[0])
-    assert told(spans)[semconv.SCORE] == pytest.approx(max(powers / powers.sum()))
-    assert told(spans)[semconv.SCORE_KIND] == "softmax"
+    assert attributes_of(spans)[semconv.SCORE] == pytest.approx(max(powers / powers.sum()))
+    assert attributes_of(spans)[semconv.SCORE_KIND] == "softmax"
 
 
 def test_a_converted_classifier_tells_label_and_probability(spans: CapturedSpans) -> None:
     """Its two outputs are known by their names."""
     labels, probabilities = session_of(models.classifying_model()).run(None, {"x": ROW})
 
-    assert told(spans)[semconv.DECISION] == str(labels[0])
-    assert told(spans)[semconv.SCORE] == pytest.approx(probabilities[0].max())
+    assert attributes_of(spans)[semconv.DECISION] == str(labels[0])
+    assert attributes_of(spans)[semconv.SCORE] == pytest.approx(probabilities[0].max())
 
 
 @pytest.mark.parametrize("names", [None, ["label"]])
@@ -115,7 +100,7 @@ def test_several_rows_are_statistics(spans: CapturedSpans, names: list[str] | No
     """Of a batch the labels are counted; scores are told where they were asked for."""
     labels, *rest = session_of(models.classifying_model()).run(names, {"x": ROWS})
 
-    facts = told(spans)
+    facts = attributes_of(spans)
     counts = dict(zip(facts[semconv.BATCH_DECISIONS], facts[semconv.BATCH_DECISION_COUNTS], strict=True))
     assert counts == {str(one): labels.tolist().count(one) for one in set(labels.tolist())}
     assert facts[semconv.BATCH_SIZE] == 3
@@ -143,7 +128,7 @@ def test_values_of_the_runtime_are_not_read(spans: CapturedSpans) -> None:
     session_of(models.softmax_model()).run_with_ort_values(None, {"x": value})
 
     assert only(spans).name == "inference router"
-    assert semconv.FEATURES_HASH not in told(spans)
+    assert semconv.FEATURES_HASH not in attributes_of(spans)
 
 
 def test_a_bound_run_is_observed(spans: CapturedSpans) -> None:
@@ -155,7 +140,7 @@ def test_a_bound_run_is_observed(spans: CapturedSpans) -> None:
     session.run_with_iobinding(binding)
 
     assert binding.copy_outputs_to_cpu()[0].shape == (1, 3)
-    assert told(spans)[semconv.MODEL_NAME] == "router"
+    assert attributes_of(spans)[semconv.MODEL_NAME] == "router"
 
 
 def test_a_run_that_calls_back_ends_with_the_answer(spans: CapturedSpans) -> None:
@@ -170,7 +155,7 @@ def test_a_run_that_calls_back_ends_with_the_answer(spans: CapturedSpans) -> Non
 
     assert answered.wait(30)
     assert heard == [(1, 3), "mine", "", 1]
-    assert told(spans)[semconv.SCORE_KIND] == "probability"
+    assert attributes_of(spans)[semconv.SCORE_KIND] == "probability"
 
 
 def test_a_run_that_calls_back_with_an_error_marks_its_span(spans: CapturedSpans) -> None:
@@ -186,7 +171,7 @@ def test_a_run_that_calls_back_with_an_error_marks_its_span(spans: CapturedSpans
     assert answered.wait(30)
     assert "dimensions" in heard[0]
     assert only(spans).status.status_code is StatusCode.ERROR
-    assert told(spans)[semconv.ERROR_TYPE] == "spanward_integrations.onnxruntime.OnnxRunError"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "spanward_integrations.onnxruntime.OnnxRunError"
 
 
 def test_a_wrong_name_reaches_the_caller(spans: CapturedSpans) -> None:
@@ -194,7 +179,7 @@ def test_a_wrong_name_reaches_the_caller(spans: CapturedSpans) -> None:
     with pytest.raises(ValueError, match="Required inputs"):
         session_of(models.softmax_model()).run(None, {"y": ROW})
 
-    assert told(spans)[semconv.ERROR_TYPE] == "ValueError"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "ValueError"
 
 
 def test_a_run_inside_a_decorated_function_without_a_name_is_the_same_call(spans: CapturedSpans) -> None:
@@ -208,4 +193,4 @@ def test_a_run_inside_a_decorated_function_without_a_name_is_the_same_call(spans
     classify([1.0, 2.0])
 
     assert only(spans).name == "inference router"
-    assert told(spans)[semconv.MODEL_VERSION] == "7"
+    assert attributes_of(spans)[semconv.MODEL_VERSION] == "7"

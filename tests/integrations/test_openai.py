@@ -10,17 +10,16 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
 
 import spanward
-from captured import KEY
+from captured import KEY, attributes_of, only
+from instrumenting import instrumented
 from openai_server import CACHED, COMPLETION_TOKENS, PROMPT_TOKENS, REASONING, SERVED, WORDS, OpenAIServer
 from serving import serving
 from spanward import semconv
 from spanward.testing import CapturedSpans, capture_spans
-from spanward_integrations import INTEGRATIONS
 
 Messages = list[Any]
 
@@ -60,23 +59,9 @@ async def async_client(url: str) -> AsyncGenerator[AsyncOpenAI]:
 @pytest.fixture(autouse=True)
 def spans() -> Iterator[CapturedSpans]:
     """Spans of a test whose clients are instrumented."""
-    integration = next(one for one in INTEGRATIONS if one.name == "openai")
-    integration.instrument()
-    with capture_spans() as captured:
+    with instrumented("openai"), capture_spans() as captured:
         spanward.configure(hashing_key=KEY)
         yield captured
-    integration.uninstrument()
-
-
-def only(spans: CapturedSpans) -> ReadableSpan:
-    """Return the one span that ended."""
-    (span,) = spans.finished
-    return span
-
-
-def told(spans: CapturedSpans) -> dict[str, Any]:
-    """Return what the one span says."""
-    return dict(only(spans).attributes or {})
 
 
 def exact_usage(facts: dict[str, Any]) -> bool:
@@ -95,7 +80,7 @@ def test_a_chat_is_one_client_span_by_the_conventions(client: OpenAI, spans: Cap
     """Operation, provider, models, server, settings and reasons have the names of the GenAI conventions."""
     answer = client.chat.completions.create(model="router", messages=MESSAGES, temperature=0.5, max_tokens=9)
 
-    span, facts = only(spans), told(spans)
+    span, facts = only(spans), attributes_of(spans)
     assert answer.choices[0].message.content == "".join(WORDS)
     assert (span.name, span.kind, span.status.status_code) == ("chat router", SpanKind.CLIENT, StatusCode.UNSET)
     assert exact_usage(facts)
@@ -148,7 +133,7 @@ def test_messages_that_can_be_read_once_reach_the_server(
     client.chat.completions.create(model="router", messages=iter(MESSAGES))
 
     assert server.bodies[-1]["messages"] == MESSAGES
-    assert semconv.FEATURES_HASH not in told(spans)
+    assert semconv.FEATURES_HASH not in attributes_of(spans)
 
 
 @pytest.mark.parametrize("options", [{}, {"stream_options": USAGE}], ids=["without usage", "with usage"])
@@ -160,7 +145,7 @@ def test_the_request_is_sent_as_it_is(
         pass
 
     assert server.bodies[-1] == {"model": "router", "messages": MESSAGES, "stream": True, **options}
-    assert exact_usage(told(spans)) if options else semconv.TOKENS_SOURCE not in told(spans)
+    assert exact_usage(attributes_of(spans)) if options else semconv.TOKENS_SOURCE not in attributes_of(spans)
 
 
 def test_a_stream_is_one_span_until_its_end(client: OpenAI, spans: CapturedSpans) -> None:
@@ -169,7 +154,7 @@ def test_a_stream_is_one_span_until_its_end(client: OpenAI, spans: CapturedSpans
     assert not spans.finished
     count = len(list(stream))
 
-    facts = told(spans)
+    facts = attributes_of(spans)
     assert isinstance(stream, openai.Stream)
     assert facts[semconv.STREAM_ITEMS] == count
     assert facts[semconv.STREAM_END] == "complete"
@@ -238,8 +223,8 @@ def test_sync_streams_end_one_span(
         else:
             read(stream, how)
 
-    assert told(spans)[semconv.STREAM_END] == ENDS[how]
-    assert told(spans)[semconv.STREAM_ITEMS] >= 1
+    assert attributes_of(spans)[semconv.STREAM_END] == ENDS[how]
+    assert attributes_of(spans)[semconv.STREAM_ITEMS] >= 1
     assert not trace.get_current_span().get_span_context().is_valid
     assert not opentelemetry_errors(caplog)
 
@@ -273,8 +258,8 @@ def test_async_streams_end_one_span(
     with caplog.at_level(logging.ERROR, "opentelemetry"):
         asyncio.run(ask())
 
-    assert told(spans)[semconv.STREAM_END] == ENDS[how]
-    assert told(spans)[semconv.STREAM_ITEMS] >= 1
+    assert attributes_of(spans)[semconv.STREAM_END] == ENDS[how]
+    assert attributes_of(spans)[semconv.STREAM_ITEMS] >= 1
     assert not opentelemetry_errors(caplog)
 
 
@@ -284,7 +269,7 @@ def test_an_error_inside_a_stream_marks_its_span(client: OpenAI, spans: Captured
         list(client.chat.completions.create(model="complains", messages=MESSAGES, stream=True))
 
     assert only(spans).status.status_code is StatusCode.ERROR
-    assert told(spans)[semconv.ERROR_TYPE] == "openai.APIError"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "openai.APIError"
 
 
 @pytest.mark.parametrize("leaves", ["whole", "early", "raising"])
@@ -307,8 +292,8 @@ def test_the_stream_helper_ends_its_span_with_its_block(client: OpenAI, spans: C
     else:
         ask()
 
-    assert told(spans)[semconv.STREAM_END] == ("complete" if leaves == "whole" else "abandoned")
-    assert exact_usage(told(spans)) is (leaves == "whole")
+    assert attributes_of(spans)[semconv.STREAM_END] == ("complete" if leaves == "whole" else "abandoned")
+    assert exact_usage(attributes_of(spans)) is (leaves == "whole")
 
 
 @pytest.mark.parametrize("leaves", ["whole", "early"])
@@ -347,7 +332,7 @@ def test_refusals_reach_the_caller_and_mark_the_span(
     with pytest.raises(error):
         client.chat.completions.create(model=model, messages=MESSAGES, stream=stream)
 
-    assert told(spans)[semconv.ERROR_TYPE] == f"openai.{error.__name__}"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == f"openai.{error.__name__}"
     assert only(spans).status.status_code is StatusCode.ERROR
 
 
@@ -385,10 +370,10 @@ def test_a_stream_that_tells_of_an_error_is_a_call_that_failed(
     events = list(client.responses.create(model=model, input=SECRET, stream=True))
 
     assert events[-1].type in {"response.failed", "error"}
-    assert told(spans)[semconv.ERROR_TYPE] == UNHAPPY[model]
-    assert told(spans)[semconv.STREAM_END] == "failed"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == UNHAPPY[model]
+    assert attributes_of(spans)[semconv.STREAM_END] == "failed"
     assert only(spans).status.status_code is StatusCode.ERROR
-    assert "hidden" not in str(told(spans))
+    assert "hidden" not in str(attributes_of(spans))
 
 
 def test_an_async_stream_that_tells_of_an_error_is_a_call_that_failed(url: str, spans: CapturedSpans) -> None:
@@ -401,14 +386,14 @@ def test_an_async_stream_that_tells_of_an_error_is_a_call_that_failed(url: str, 
 
     asyncio.run(ask())
 
-    assert told(spans)[semconv.ERROR_TYPE] == "rate_limit_exceeded"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "rate_limit_exceeded"
 
 
 def test_a_response_that_failed_is_a_call_that_failed(client: OpenAI, spans: CapturedSpans) -> None:
     """A whole response says it by its status."""
     client.responses.create(model="failed", input=SECRET)
 
-    assert told(spans)[semconv.ERROR_TYPE] == "rate_limit_exceeded"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "rate_limit_exceeded"
     assert only(spans).status.status_code is StatusCode.ERROR
 
 
@@ -422,7 +407,7 @@ def test_an_incomplete_response_finished_for_a_reason_and_did_not_fail(
     if stream:
         assert list(answer)[-1].type == "response.incomplete"
 
-    facts = told(spans)
+    facts = attributes_of(spans)
     assert facts[semconv.GEN_AI_RESPONSE_FINISH_REASONS] == (reason,)
     assert semconv.ERROR_TYPE not in facts
     assert facts.get(semconv.STREAM_END, "complete") == "complete"
@@ -433,7 +418,7 @@ def test_embeddings_tell_batch_and_tokens(client: OpenAI, spans: CapturedSpans) 
     """Several texts are one call with a batch's size; there are no output tokens."""
     client.embeddings.create(model="embedder", input=["one", "two", "three"])
 
-    span, facts = only(spans), told(spans)
+    span, facts = only(spans), attributes_of(spans)
     assert span.name == "embeddings embedder"
     assert facts[semconv.BATCH_SIZE] == 3
     assert facts[semconv.GEN_AI_USAGE_INPUT_TOKENS] == PROMPT_TOKENS
@@ -445,7 +430,7 @@ def test_completions_tell_usage(client: OpenAI, spans: CapturedSpans) -> None:
     client.completions.create(model="router", prompt=SECRET)
 
     assert only(spans).name == "text_completion router"
-    assert exact_usage(told(spans))
+    assert exact_usage(attributes_of(spans))
 
 
 def test_a_parsed_answer_is_one_span(client: OpenAI, spans: CapturedSpans) -> None:
@@ -457,7 +442,7 @@ def test_a_parsed_answer_is_one_span(client: OpenAI, spans: CapturedSpans) -> No
     with pytest.raises(ValueError, match="JSON"):
         client.chat.completions.parse(model="router", messages=MESSAGES, response_format=Answer)
 
-    assert told(spans)[semconv.ERROR_TYPE].endswith("ValidationError")
+    assert attributes_of(spans)[semconv.ERROR_TYPE].endswith("ValidationError")
 
 
 def test_raw_responses_tell_usage_and_stay_raw(client: OpenAI, spans: CapturedSpans) -> None:
@@ -466,13 +451,13 @@ def test_raw_responses_tell_usage_and_stay_raw(client: OpenAI, spans: CapturedSp
 
     assert raw.headers["content-type"] == "application/json"
     assert raw.parse().usage is not None
-    assert exact_usage(told(spans))
+    assert exact_usage(attributes_of(spans))
 
 
 def test_a_streamed_raw_response_is_left_unread(client: OpenAI, spans: CapturedSpans) -> None:
     """Its body is the user's to read, so that the span ends with its headers."""
     with client.chat.completions.with_streaming_response.create(model="router", messages=MESSAGES) as raw:
-        assert told(spans)[semconv.GEN_AI_REQUEST_MODEL] == "router"
+        assert attributes_of(spans)[semconv.GEN_AI_REQUEST_MODEL] == "router"
         assert b"answer" in raw.read()
 
 
@@ -505,4 +490,4 @@ def test_a_decorated_function_without_a_name_is_the_same_call(client: OpenAI, sp
     ask(SECRET)
 
     assert only(spans).name == "chat router"
-    assert exact_usage(told(spans))
+    assert exact_usage(attributes_of(spans))

@@ -8,13 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 import backend_utils
 import spanward
 from backend_utils import InferenceRequest, InferenceResponse, Tensor, TritonError
-from captured import KEY
+from captured import KEY, attributes_of, only
 from spanward import semconv
 from spanward.testing import CapturedSpans, capture_spans
 from spanward_integrations.leaving import CANARY, NUMBER, exported, forms_of, leaks
@@ -54,22 +53,11 @@ def request_of(*rows: float, **settings: Any) -> InferenceRequest:
     return InferenceRequest([Tensor("features", np.array([[row, 1, 2] for row in rows], "f4"))], **settings)
 
 
-def only(spans: CapturedSpans) -> ReadableSpan:
-    """Return the one span that ended."""
-    (span,) = spans.finished
-    return span
-
-
-def told(spans: CapturedSpans) -> dict[str, Any]:
-    """Return what the one span says."""
-    return dict(only(spans).attributes or {})
-
-
 def test_a_call_for_one_request_tells_its_decision(spans: CapturedSpans) -> None:
     """Name and version are those of Triton; the only row's probabilities tell decision, score and margin."""
     (answer,) = loaded().execute([request_of(0.25)])
 
-    facts = told(spans)
+    facts = attributes_of(spans)
     assert answer.output_tensors()[0].as_numpy().tolist() == [[0.25, 0.75]]
     assert only(spans).name == "inference scorer"
     assert facts[semconv.MODEL_VERSION] == "3"
@@ -84,7 +72,7 @@ def test_requests_that_triton_joins_are_one_span_with_links(spans: CapturedSpans
     requests += [request_of(0.75, traced={"traceparent": one}) for one in TRACES[1:]]
     loaded().execute(requests)
 
-    span, facts = only(spans), told(spans)
+    span, facts = only(spans), attributes_of(spans)
     assert span.parent is not None
     assert span.parent.span_id == 7
     assert [link.context.trace_id for link in span.links] == [8, 9]
@@ -108,7 +96,7 @@ def test_an_error_among_the_answers_marks_the_span(spans: CapturedSpans) -> None
 
     assert not good.has_error()
     assert bad.error().message() == "secret"
-    assert told(spans)[semconv.ERROR_TYPE] == "TritonError"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "TritonError"
     assert only(spans).status.status_code is StatusCode.ERROR
     assert "secret" not in only(spans).to_json()
 
@@ -126,7 +114,7 @@ def test_what_execute_raises_reaches_triton(spans: CapturedSpans) -> None:
         loaded(Raising).execute([request_of(0.25)])
 
     assert caught.value is raised
-    assert told(spans)[semconv.ERROR_TYPE] == "backend_utils.TritonError"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "backend_utils.TritonError"
     assert "secret" not in only(spans).to_json()
 
 
@@ -142,7 +130,7 @@ def test_a_coroutine_is_observed_until_it_answers(spans: CapturedSpans) -> None:
 
     asyncio.run(loaded(Later).execute([request_of(0.25)]))
 
-    assert told(spans)[semconv.SCORE] == 0.5
+    assert attributes_of(spans)[semconv.SCORE] == 0.5
 
 
 @pytest.mark.parametrize(("count", "items"), [(3, 3), (1, 1), (0, 0)])
@@ -153,7 +141,7 @@ def test_a_decoupled_request_is_a_span_until_its_sender_says_the_end(
     request = request_of(count)
     assert loaded(decoupled=True).execute([request]) is None
 
-    facts = told(spans)
+    facts = attributes_of(spans)
     assert facts[semconv.STREAM_ITEMS] == items
     assert facts[semconv.STREAM_END] == "complete"
     assert [flags for _, flags in request.sender.sent] == [0] * items + [FINAL]
@@ -179,15 +167,15 @@ def test_a_decoupled_request_may_end_after_execute(spans: CapturedSpans) -> None
     assert not spans.finished
     kept[0].send(InferenceResponse([Tensor("score", np.array([0.5]))]), FINAL)
 
-    assert told(spans)[semconv.STREAM_ITEMS] == 1
+    assert attributes_of(spans)[semconv.STREAM_ITEMS] == 1
 
 
 def test_an_error_that_is_sent_marks_the_span(spans: CapturedSpans) -> None:
     """As one that is returned does."""
     loaded(decoupled=True).execute([request_of(-2)])
 
-    assert told(spans)[semconv.ERROR_TYPE] == "TritonError"
-    assert told(spans)[semconv.STREAM_END] == "failed"
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "TritonError"
+    assert attributes_of(spans)[semconv.STREAM_END] == "failed"
     assert "secret" not in only(spans).to_json()
 
 
@@ -202,8 +190,8 @@ def test_tensors_on_a_device_are_not_read(spans: CapturedSpans) -> None:
     answers = loaded(OnDevice).execute([InferenceRequest([Tensor("features", None, on_device=True)])])
 
     assert len(answers) == 1
-    assert semconv.FEATURES_HASH not in told(spans)
-    assert semconv.SCORE not in told(spans)
+    assert semconv.FEATURES_HASH not in attributes_of(spans)
+    assert semconv.SCORE not in attributes_of(spans)
 
 
 def test_a_model_that_is_asked_in_another_way_still_answers(
@@ -234,7 +222,7 @@ def test_what_says_what_the_answers_say_may_be_given(spans: CapturedSpans) -> No
 
     loaded(Answering).execute([request_of(0.25), request_of(0.5)])
 
-    assert told(spans)[semconv.DECISION] == "(2, 2)"
+    assert attributes_of(spans)[semconv.DECISION] == "(2, 2)"
 
 
 def test_no_content_of_tensors_parameters_and_errors_leaves() -> None:

@@ -10,10 +10,9 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
 
 import spanward
-from captured import KEY
+from captured import KEY, attributes_of, only
 from spanward import semconv
 from spanward.testing import CapturedSpans, capture_spans
 from spanward_integrations import INTEGRATIONS
@@ -65,17 +64,6 @@ def everything() -> Iterator[None]:
     SKLEARN.uninstrument()
 
 
-def only(spans: CapturedSpans) -> ReadableSpan:
-    """Return the one span that ended."""
-    (span,) = spans.finished
-    return span
-
-
-def told(spans: CapturedSpans) -> dict[str, Any]:
-    """Return what the one span says."""
-    return dict(only(spans).attributes or {})
-
-
 def plain_method() -> object:
     """Return a method as its class has it."""
     return cast("dict[str, object]", vars(LogisticRegression))["predict_proba"]
@@ -87,7 +75,7 @@ def test_probabilities_of_one_row_tell_class_score_margin_and_entropy(spans: Cap
     model = LogisticRegression().fit(ROWS, THREE)
     probabilities = model.predict_proba(ROWS[:1])[0]
 
-    facts, ordered = told(spans), sorted(probabilities, reverse=True)
+    facts, ordered = attributes_of(spans), sorted(probabilities, reverse=True)
     assert facts[semconv.MODEL_NAME] == "LogisticRegression"
     assert facts[semconv.MODEL_FRAMEWORK] == "scikit-learn"
     assert facts[semconv.MODEL_TASK] == "classification"
@@ -105,8 +93,8 @@ def test_a_class_alone_is_the_decision(spans: CapturedSpans) -> None:
     """`predict` of one row tells no score."""
     LogisticRegression().fit(ROWS, TWO).predict(ROWS[:1])
 
-    assert told(spans)[semconv.DECISION] in {"yes", "no"}
-    assert semconv.SCORE not in told(spans)
+    assert attributes_of(spans)[semconv.DECISION] in {"yes", "no"}
+    assert semconv.SCORE not in attributes_of(spans)
 
 
 @pytest.mark.usefixtures("everything")
@@ -114,7 +102,7 @@ def test_classes_that_are_numbers_are_named_as_numbers(spans: CapturedSpans) -> 
     """Targets out of a table are often floats; one is a class all the same."""
     LogisticRegression().fit(ROWS, (TWO == "yes").astype(float)).predict_proba(ROWS[:1])
 
-    assert told(spans)[semconv.DECISION] in {"0", "1"}
+    assert attributes_of(spans)[semconv.DECISION] in {"0", "1"}
 
 
 @pytest.mark.usefixtures("everything")
@@ -137,9 +125,9 @@ def test_a_regressors_value_is_its_score(spans: CapturedSpans) -> None:
     """A regression decides nothing."""
     value = LinearRegression().fit(ROWS, ROWS[:, 0]).predict(ROWS[:1])[0]
 
-    assert told(spans)[semconv.SCORE] == pytest.approx(value)
-    assert told(spans)[semconv.MODEL_TASK] == "regression"
-    assert semconv.DECISION not in told(spans)
+    assert attributes_of(spans)[semconv.SCORE] == pytest.approx(value)
+    assert attributes_of(spans)[semconv.MODEL_TASK] == "regression"
+    assert semconv.DECISION not in attributes_of(spans)
 
 
 @pytest.mark.usefixtures("everything")
@@ -176,7 +164,7 @@ def test_several_rows_are_statistics(spans: CapturedSpans, method: str) -> None:
     model = LogisticRegression().fit(ROWS, THREE)
     result = getattr(model, method)(ROWS)
 
-    facts = told(spans)
+    facts = attributes_of(spans)
     chosen = result if method == "predict" else model.classes_[result.argmax(1)]
     names, counts = np.unique(chosen, return_counts=True)
     told_counts = dict(zip(facts[semconv.BATCH_DECISIONS], facts[semconv.BATCH_DECISION_COUNTS], strict=True))
@@ -194,9 +182,9 @@ def test_a_pipeline_is_one_span_with_the_name_of_its_last_step(spans: CapturedSp
     model.predict_proba(["where is my invoice"])
 
     assert only(spans).name == "inference LogisticRegression"
-    assert told(spans)[semconv.DECISION] == "billing"
-    assert told(spans)[semconv.FEATURES_COUNT] == len("where is my invoice")
-    assert semconv.FEATURES_FINGERPRINT in told(spans)
+    assert attributes_of(spans)[semconv.DECISION] == "billing"
+    assert attributes_of(spans)[semconv.FEATURES_COUNT] == len("where is my invoice")
+    assert semconv.FEATURES_FINGERPRINT in attributes_of(spans)
 
 
 @pytest.mark.usefixtures("everything")
@@ -219,7 +207,7 @@ def test_an_ensemble_is_one_span(spans: CapturedSpans, model: Any) -> None:
     assert not spans.finished
     model.predict(ROWS[:2])
 
-    assert told(spans)[semconv.BATCH_SIZE] == 2
+    assert attributes_of(spans)[semconv.BATCH_SIZE] == 2
 
 
 @pytest.mark.usefixtures("everything")
@@ -257,7 +245,7 @@ def test_classes_that_are_defined_later_are_observed(spans: CapturedSpans) -> No
     Constant().predict(X=[[1.0]])
 
     assert only(spans).name == "inference Constant"
-    assert told(spans)[semconv.DECISION] == "0"
+    assert attributes_of(spans)[semconv.DECISION] == "0"
 
 
 @pytest.mark.usefixtures("everything")
@@ -304,8 +292,8 @@ def test_one_model_is_observed_under_its_name_and_no_other(spans: CapturedSpans)
     other.predict_proba(ROWS[:1])
 
     assert vars(one) == state
-    assert told(spans)[semconv.MODEL_NAME] == "fraud"
-    assert told(spans)[semconv.MODEL_VERSION] == "3"
+    assert attributes_of(spans)[semconv.MODEL_NAME] == "fraud"
+    assert attributes_of(spans)[semconv.MODEL_VERSION] == "3"
     uninstrument_model(one)
     uninstrument_model(one)
     assert plain_method() is before

@@ -12,12 +12,12 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
+import instrumenting
 import triton_running
 from requiring import require_peer
 from spans import eventually
 from spanward import semconv
 from spanward.testing import CapturedSpans, capture_spans
-from spanward_integrations import INTEGRATIONS
 from triton_running import Server, inputs
 
 pytestmark = [
@@ -34,10 +34,8 @@ def instrumented() -> Iterator[None]:
     """Instrument all clients for the time of a test."""
     require_peer("tritonclient", find_spec("tritonclient") is not None, "pip install 'spanward[triton]'")
     triton_running.require_server()
-    integration = next(one for one in INTEGRATIONS if one.name == "triton")
-    integration.instrument()
-    yield
-    integration.uninstrument()
+    with instrumenting.instrumented("triton"):
+        yield
 
 
 def client(transport: str, server: Server | None = None) -> Any:

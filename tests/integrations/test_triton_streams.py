@@ -14,11 +14,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import spanward
 import triton_running
+from instrumenting import instrumented
 from requiring import require_peer
 from spans import eventually
 from spanward import semconv
 from spanward.testing import CapturedSpans, capture_spans
-from spanward_integrations import INTEGRATIONS, triton_streams
+from spanward_integrations import triton_streams
 from triton_running import inputs
 
 pytestmark = [
@@ -36,11 +37,8 @@ def spans() -> Iterator[CapturedSpans]:
     """Spans of a test whose clients are instrumented."""
     require_peer("tritonclient", find_spec("tritonclient") is not None, "pip install 'spanward[triton]'")
     triton_running.require_server()
-    integration = next(one for one in INTEGRATIONS if one.name == "triton")
-    integration.instrument()
-    with capture_spans() as captured:
+    with instrumented("triton"), capture_spans() as captured:
         yield captured
-    integration.uninstrument()
 
 
 class Client:
