@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, cast
 
 MOST_NUMBERS: Final = 4_096  # of a longer array every second, third, ... one
 
-_KINDS: Final = ("<f8", "<u8", "<u8")  # dtypes of `_Powers`
+_KINDS: Final = ("<f8", "<i4", "<u8")  # dtypes of the numbers, of quantised ones and of the polynomial
 _64_BITS: Final = (1 << 64) - 1
 _FARTHEST: Final = float(2**31 - 1)  # where a quantised number beyond it is, and NaN
 
@@ -37,6 +37,28 @@ class _Powers(NamedTuple):
     falling: Any
 
 
+class _Constants(NamedTuple):
+    """Numbers and dtypes in numpy's own form: it would make them of Python's anew each time, which takes as long as the rest.
+
+    Args:
+        double: Of the numbers.
+        cell: Of quantised ones.
+        word: Of the polynomial.
+        steps: One, or one for each number.
+        nearest: What a quantised number is at least.
+        farthest: What it is at most.
+        term: Of the polynomial.
+    """
+
+    double: Any
+    cell: Any
+    word: Any
+    steps: Any
+    nearest: Any
+    farthest: Any
+    term: Any
+
+
 class WindowCutter:
     """Cuts arrays into windows, and keeps those that come first in a secret order.
 
@@ -51,7 +73,7 @@ class WindowCutter:
         self._width, self._steps, self._hashes, self._seed = width, steps, hashes, seed
         base, factor, term = (int.from_bytes(seed(name)[:8], "big") for name in (b"base", b"factor", b"term"))
         self._base, self._factor, self._term = base | 1, factor | 1, term
-        self._many_steps: Any = None  # as an array of numpy
+        self._constants: _Constants | None = None  # of numpy
         self._powers: dict[tuple[int, bool], _Powers] = {}  # one for each power of two
 
     def __call__(self, value: object) -> Collection[bytes]:
@@ -85,24 +107,35 @@ class WindowCutter:
 
     def _cut_by(self, numpy: Any, numbers: Sequence[float], width: int, powers: _Powers) -> tuple[bytes, list[int]]:
         """Return the same, by numpy."""
-        count = len(numbers)
+        count, made = len(numbers), self._constants or self._constants_by(numpy)
         with numpy.errstate(all="ignore"):
-            step = self._steps[0] if len(self._steps) == 1 else self._steps_of(numpy)
-            scaled = numpy.asarray(numbers, "<f8") / step
+            scaled = numpy.asarray(numbers, made.double) / made.steps
             scaled += powers.offsets[:count]
-            numpy.fmax(numpy.fmin(scaled, _FARTHEST, out=scaled), -_FARTHEST, out=scaled)
-            cells = numpy.floor(scaled, out=scaled).astype("<i4")
-        sums = numpy.zeros(count + 1, numpy.uint64)
-        numpy.add.accumulate(cells.astype(numpy.uint64) * powers.rising[:count], out=sums[1:])
-        order = sums[width:] - sums[:-width]
+            numpy.fmin(scaled, made.farthest, scaled)
+            numpy.fmax(scaled, made.nearest, scaled)
+            cells = numpy.floor(scaled, scaled).astype(made.cell)
+        sums = cells.astype(made.word)
+        sums *= powers.rising[:count]
+        numpy.add.accumulate(sums, out=sums)
+        order = sums[width - 1 :].copy()
+        order[1:] -= sums[:-width]
         order *= powers.falling[: len(order)]
-        order += self._term
+        order += made.term
         return cells.tobytes(), _smallest(numpy, order, self._hashes)
 
-    def _steps_of(self, numpy: Any) -> Any:
-        if self._many_steps is None:
-            self._many_steps = numpy.array(self._steps)
-        return self._many_steps
+    def _constants_by(self, numpy: Any) -> _Constants:
+        double, cell, word = map(numpy.dtype, _KINDS)
+        steps = numpy.array(self._steps, double)
+        made = self._constants = _Constants(
+            double,
+            cell,
+            word,
+            steps if steps.size > 1 else steps.reshape(()),
+            numpy.array(-_FARTHEST, double),
+            numpy.array(_FARTHEST, double),
+            numpy.array(self._term, word),
+        )
+        return made
 
     def _powers_of(self, count: int, numpy: Any) -> _Powers:
         found = self._powers.get((count, numpy is None))
@@ -113,7 +146,8 @@ class WindowCutter:
             falling = [pow(inverse, exponent, 1 << 64) * self._factor & _64_BITS for exponent in range(count)]
             found = _Powers(offsets, rising, falling)
             if numpy is not None:
-                found = _Powers(*(numpy.array(part, kind) for part, kind in zip(found, _KINDS, strict=True)))
+                double, _, word = _KINDS
+                found = _Powers(numpy.array(offsets, double), numpy.array(rising, word), numpy.array(falling, word))
             self._powers[count, numpy is None] = found
         return found
 
@@ -122,10 +156,12 @@ def _smallest(numpy: Any, order: Any, hashes: int) -> list[int]:
     """Return places of the smallest values that differ."""
     limit = (2 * hashes << 64) // len(order)
     if limit <= _64_BITS:  # most often enough are below: sorting all takes longer
-        places = (order < limit).nonzero()[0]
-        found: dict[int, int] = dict(zip(order[places].tolist(), places.tolist(), strict=True))
-        if len(found) >= hashes:
-            return [found[value] for value in sorted(found)[:hashes]]
+        places = (order < numpy.array(limit, order.dtype)).nonzero()[0]
+        places = places[order[places].argsort()]
+        for first in (places[:hashes], places):  # more of them where windows are alike
+            found: dict[int, int] = dict(zip(order[first].tolist(), first.tolist(), strict=True))
+            if len(found) >= hashes:
+                return list(found.values())[:hashes]
     everywhere: list[int] = numpy.unique(order, return_index=True)[1][:hashes].tolist()
     return everywhere
 
