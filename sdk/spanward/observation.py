@@ -12,11 +12,11 @@ from spanward._guard import Guard
 from spanward.api import hasher
 from spanward.arguments import NO_PARAMETERS, Parameters
 from spanward.fingerprint import Form, Shingles
-from spanward.inputs import tell_input
 from spanward.items import Attributes
 from spanward.metrics import Instruments
 from spanward.request import CLAIMED, RequestContext
 from spanward.results import Readers, tell_text
+from spanward.size import tell_size
 from spanward.tracing import Tracing
 
 OfCall = str | Callable[..., object] | None
@@ -83,7 +83,13 @@ class Observation:
 
     def tell_input(self, facts: Attributes, values: Sequence[object]) -> int | None:
         """Add what is told of the input, and return how many items it may have."""
-        return tell_input(facts, values, self.domain, hasher(), self.form, self.schema)
+        value, rows = values[0] if len(values) == 1 else values, None
+        if isinstance(value, (str, bytes)):  # the commonest inputs have no size but their length
+            facts[semconv.FEATURES_COUNT] = len(value)
+        else:
+            rows = tell_size(facts, values)
+        pseudonyms.tell_input(facts, value, self.domain, hasher(), self.form, self.schema)
+        return rows
 
     def tell_caller(self, facts: Attributes, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Add what the call's arguments say of channel, dimensions and client."""

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
+from spanward import semconv
+from spanward.items import Attributes
 from spanward.outcome import in_host_memory
 
 _DEEPEST: Final = 32
@@ -44,6 +46,27 @@ def size_of(values: Sequence[object]) -> Size:
         return _size_of_array(value, cast("tuple[int, ...]", shape))
     rows = cast("int", shape[0]) if isinstance(shape, tuple) and len(cast("tuple[int, ...]", shape)) > 1 else None
     return Size(_count(value), rows=rows)
+
+
+def tell_size(facts: Attributes, values: Sequence[object]) -> int | None:
+    """Add how large an input is to what is told of its call.
+
+    Args:
+        facts: What is told of the call.
+        values: The arguments that are the input.
+
+    Returns:
+        How many items the input may have.
+    """
+    length, sparsity, shape, batch, rows = size_of(values)
+    facts[semconv.FEATURES_COUNT] = length
+    if sparsity is not None:
+        facts[semconv.FEATURES_SPARSITY] = sparsity
+    if shape is not None:
+        facts[semconv.FEATURES_SHAPE] = shape
+    if batch is not None:
+        facts[semconv.BATCH_SIZE] = batch
+    return rows
 
 
 def _size_of_items(items: list[object] | tuple[object, ...]) -> Size:
