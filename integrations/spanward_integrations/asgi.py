@@ -3,11 +3,13 @@
 Source: OpenTelemetry semantic conventions for HTTP servers (stable); ASGI 3.0.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Token
+from functools import lru_cache
+from typing import Final
 
 from opentelemetry import propagate, trace
-from opentelemetry.context import attach
+from opentelemetry.context import Context, attach, get_current
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, TracerProvider
 
@@ -15,10 +17,9 @@ from spanward import semconv
 from spanward._guard import Guard
 from spanward.failure import FAILURE, error_type
 from spanward.items import Attributes
-from spanward.tracing import Tracing, detach, tracing_of
+from spanward.tracing import SPAN, Tracing, detach, tracing_of
+from spanward_integrations.origin import TRANSPORT, Message, Origin, Scope
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -40,7 +41,7 @@ class _Reader(Getter[Headers]):
     """Reads W3C context out of headers."""
 
     def get(self, carrier: Headers, key: str) -> list[str] | None:
-        found = carrier.get(key.lower().encode("latin-1"))
+        found = carrier.get(_header_called(key))
         return None if found is None else [value.decode("latin-1") for value in found]
 
     def keys(self, carrier: Headers) -> list[str]:
@@ -48,6 +49,11 @@ class _Reader(Getter[Headers]):
 
 
 _READER: Final = _Reader()
+
+
+@lru_cache(maxsize=64)  # propagators ask for the same few in each request
+def _header_called(key: str) -> bytes:
+    return key.lower().encode("latin-1")
 
 
 def _headers_of(scope: Scope) -> Headers:
@@ -60,45 +66,64 @@ def _headers_of(scope: Scope) -> Headers:
 class SpanwardMiddleware:
     """Open a server span for each HTTP request; websockets and lifespan pass untouched.
 
-    When another instrumentation has already opened a server span for the request, no second one is made.
+    When another instrumentation has already opened a server span for the request, no second one is made. Model calls inside are
+    told where the request comes from in either case, and in a websocket too.
 
     Args:
         app: The ASGI application.
+        origin: Says where requests come from; by default who the transport has authenticated, where it has.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, origin: Origin = TRANSPORT) -> None:
         self.app = app
+        self._origin = origin
         self._provider: TracerProvider | None = None
         self._tracing: Tracing | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or _has_server_span():
+        self.prepare(scope)
+        told = self._origin.tell(scope)
+        exchange = None
+        if scope["type"] == "http" and not _has_server_span():
+            exchange = self._begin(scope, send)
+            send = exchange.send
+        try:
             await self.app(scope, receive, send)
-            return
-        facts: Attributes = {}
-        span = self._start(scope, facts)
-        await _Exchange(span, scope, send, self.route_of, facts).run(self.app, receive)
+        except BaseException as error:
+            if exchange is not None:
+                exchange.fail(error)
+            raise
+        finally:
+            if exchange is not None:
+                exchange.leave()
+            if told is not None:
+                detach(told)
+
+    def prepare(self, scope: Scope) -> None:
+        """Note in a scope what the framework must know; nothing where it needs to know nothing."""
 
     def route_of(self, scope: Scope) -> str | None:
         """Return the route's template as the router noted it in the scope; never the path, which names content."""
         path = getattr(scope.get("route"), "path", None)
         return None if path is None else str(path)
 
-    def _start(self, scope: Scope, facts: Attributes) -> Span:
+    def _begin(self, scope: Scope, send: Send) -> "_Exchange":
         """Start the span; what no sampler looks at is told at the end, all at once, since each time is a lock."""
+        facts: Attributes = {}
+        verb, remote = "HTTP", Context()
+        span: Span = trace.INVALID_SPAN
         try:
             tracing = self._tracing_now()
-            facts.update(_of_request(scope))
-            return tracing.tracer.start_span(
-                _verb(scope),
-                propagate.extract(_headers_of(scope), getter=_READER),
-                SpanKind.SERVER,
-                facts if tracing.at_start else None,
-            )
+            method = _method(scope)
+            verb = "HTTP" if method == _OTHER else method
+            facts = _of_request(scope, method)
+            remote = propagate.extract(_headers_of(scope), getter=_READER)
+            span = tracing.tracer.start_span(verb, remote, SpanKind.SERVER, facts if tracing.at_start else None)
         except Exception as error:  # noqa: BLE001 - a sampler, processor or propagator of the user's may raise
             _starting.swallow(error)
-        return trace.INVALID_SPAN
+        token = attach(Context({**get_current(), **remote, SPAN: span}))  # with the baggage that came
+        return _Exchange(span, verb, scope, send, self.route_of, facts, token)
 
     def _tracing_now(self) -> Tracing:
         """Return how spans of the global provider are started; it may be set after the application is made."""
@@ -113,44 +138,56 @@ class _Exchange:
 
     Args:
         span: Its span.
+        verb: What the span's name begins with.
         scope: Its scope.
         send: Sends the response.
         route_of: Returns the template of its route.
         facts: What is told of it.
+        token: Of the context that was attached for it.
     """
 
+    _failed = False
+    _ended = False
+
     def __init__(
-        self, span: Span, scope: Scope, send: Send, route_of: Callable[[Scope], str | None], facts: Attributes
+        self,
+        span: Span,
+        verb: str,
+        scope: Scope,
+        send: Send,
+        route_of: Callable[[Scope], str | None],
+        facts: Attributes,
+        token: Token[Context],
     ) -> None:
         self._span = span
+        self._verb = verb
         self._scope = scope
         self._send = send
         self._route_of = route_of
         self._facts = facts
-        self._failed = False
-        self._ended = False
+        self._token = token
 
-    async def run(self, app: App, receive: Receive) -> None:
-        token = attach(trace.set_span_in_context(self._span))
-        try:
-            await app(self._scope, receive, self._observe)
-        except BaseException as error:
-            self._facts[semconv.ERROR_TYPE] = error_type(error)
-            self._failed = True
-            raise
-        finally:
-            detach(token)
-            self._end()
-
-    async def _observe(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+    async def send(self, message: Message) -> None:
+        """Send a message of the application's on."""
+        kind = message["type"]
+        if kind == "http.response.start":
             status = self._facts[semconv.HTTP_RESPONSE_STATUS_CODE] = int(message["status"])
             if status >= _FIRST_SERVER_ERROR:
                 self._facts[semconv.ERROR_TYPE] = str(status)
                 self._failed = True
         await self._send(message)
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if kind == "http.response.body" and not message.get("more_body", False):
             self._end()
+
+    def fail(self, error: BaseException) -> None:
+        """Note what the application raised."""
+        self._facts[semconv.ERROR_TYPE] = error_type(error)
+        self._failed = True
+
+    def leave(self) -> None:
+        """End what has not ended yet, as where the application gives up."""
+        detach(self._token)
+        self._end()
 
     def _end(self) -> None:
         """End the span once: with the last byte of the body, or when the application gives up."""
@@ -173,7 +210,7 @@ class _Exchange:
             span.set_status(FAILURE)
         try:
             if route := self._route_of(self._scope):
-                span.update_name(f"{_verb(self._scope)} {route}")
+                span.update_name(f"{self._verb} {route}")
                 self._facts[semconv.HTTP_ROUTE] = route
         finally:
             span.set_attributes(self._facts)
@@ -189,15 +226,9 @@ def _method(scope: Scope) -> str:
     return method if method in _METHODS else _OTHER
 
 
-def _verb(scope: Scope) -> str:
-    """Return what a span's name begins with: the method, or `HTTP` for one that is none."""
-    method = _method(scope)
-    return "HTTP" if method == _OTHER else method
-
-
-def _of_request(scope: Scope) -> Attributes:
+def _of_request(scope: Scope, method: str) -> Attributes:
     facts: Attributes = {
-        semconv.HTTP_REQUEST_METHOD: _method(scope),
+        semconv.HTTP_REQUEST_METHOD: method,
         semconv.URL_SCHEME: str(scope.get("scheme", "http")),
         semconv.NETWORK_PROTOCOL_VERSION: str(scope.get("http_version", "1.1")),
     }

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from spanward.runtime import timed
-from spanward_integrations.asgi import App, Receive, Scope, Send, SpanwardMiddleware
+from spanward_integrations.asgi import App, SpanwardMiddleware
 from spanward_integrations.base import BaseInstrumentor, missing
+from spanward_integrations.origin import TRANSPORT, Origin, Scope
 from spanward_integrations.patching import Patches
 
 try:
@@ -37,21 +38,23 @@ class FastAPIInstrumentor(BaseInstrumentor):
 
     _patches: ClassVar = Patches()
     _apps: ClassVar[WeakSet[Any]] = WeakSet()
+    _origin: Origin = TRANSPORT
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return what must be installed."""
         return ("fastapi >= 0.115",)
 
-    def _instrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the middleware asks for the global provider
+    def _instrument(self, **kwargs: Any) -> None:
         import fastapi
 
+        self._origin = kwargs.get("origin", TRANSPORT)
         self._patches.wrap(fastapi.FastAPI, "__init__", self._make)
 
     def _make(
         self, wrapped: Callable[..., None], app: "FastAPI", args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         wrapped(*args, **kwargs)
-        instrument_fastapi(app)
+        instrument_fastapi(app, self._origin)
         self._apps.add(app)
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - there is nothing to choose
@@ -67,17 +70,16 @@ class FastAPIMiddleware(SpanwardMiddleware):
     Args:
         app: The ASGI application.
         owner: The FastAPI application whose routes name the spans.
+        origin: Says where requests come from.
     """
 
-    def __init__(self, app: App, owner: "FastAPI") -> None:
-        super().__init__(app)
+    def __init__(self, app: App, owner: "FastAPI", origin: Origin = TRANSPORT) -> None:
+        super().__init__(app, origin)
         self._owner = owner
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
-        # What FastAPI itself sets for requests that mounted applications shall leave alone.
+    def prepare(self, scope: Scope) -> None:
+        """Note what FastAPI itself sets for requests that mounted applications shall leave alone."""
         scope.setdefault(_NATIVE, None)
-        await super().__call__(scope, receive, send)
 
     def route_of(self, scope: Scope) -> str | None:
         """Return the whole template: prefixes of included routers and of mounts, which the inner route does not know."""
@@ -109,13 +111,14 @@ def _template(routes: Sequence[BaseRoute], scope: Scope, noted: str | None) -> s
     return ""
 
 
-def instrument_fastapi(app: "FastAPI") -> None:
+def instrument_fastapi(app: "FastAPI", origin: Origin = TRANSPORT) -> None:
     """Put the middleware outermost, where it sees every request and every error; a second time changes nothing.
 
     Starlette builds its middleware when the first request comes; instrumenting a running application makes it build anew.
 
     Args:
         app: The application.
+        origin: Says where requests come from, for the model calls inside; default who the transport has authenticated.
     """
     if any(_is_ours(entry) for entry in app.user_middleware):
         return
@@ -125,7 +128,7 @@ def instrument_fastapi(app: "FastAPI") -> None:
     if native is not None:
         _tracing_before[app] = bool(native.get("tracing", True))
         native["tracing"] = False
-    app.user_middleware.insert(0, Middleware(FastAPIMiddleware, owner=app))
+    app.user_middleware.insert(0, Middleware(FastAPIMiddleware, owner=app, origin=origin))
     app.middleware_stack = None
 
 

@@ -1,8 +1,8 @@
 """What is known of the request in which a model is called: whoever receives it says so once, for all calls below."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from threading import get_ident
 from time import perf_counter_ns
@@ -39,10 +39,25 @@ class RequestContext:
     thread: int = 0
 
 
-_current: Final[ContextVar[RequestContext | None]] = ContextVar("spanward request", default=None)
+Request = RequestContext | Callable[[], RequestContext] | None
+"""What is known of a request, or a function that says so once it is known."""
 
-current_request: Final = _current.get
-"""Return the request context in force, or None."""
+_current: Final[ContextVar[Request]] = ContextVar("spanward request", default=None)
+
+
+def current_request() -> RequestContext | None:
+    """Return the request context in force, or None."""
+    found = _current.get()
+    return found() if callable(found) else found
+
+
+def receive(request: Callable[[], RequestContext]) -> Token[Request]:
+    """Say for all model calls in this context where their request comes from, until the token is taken back.
+
+    Args:
+        request: Says so when a call asks; a server's middleware knows less at first than its application does later.
+    """
+    return _current.set(request)
 
 
 @contextmanager
@@ -67,7 +82,7 @@ def request_context(
         dimensions: Further slices of low cardinality.
         tokens: Token counts, where a gateway has counted them.
     """
-    outer = _current.get() or RequestContext(received_ns=perf_counter_ns(), thread=get_ident())
+    outer = current_request() or RequestContext(received_ns=perf_counter_ns(), thread=get_ident())
     context = RequestContext(
         channel=channel if channel is not None else outer.channel,
         client=client if client is not None else outer.client,

@@ -3,7 +3,7 @@
 from contextvars import Token
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import (
@@ -79,8 +79,8 @@ def _ignores_attributes(sampler: object) -> bool:
     return type(sampler).__module__ == sampling.__name__ and all(map(_ignores_attributes, parts))
 
 
-def detach(token: Token[Context]) -> None:
-    """Undo `attach`.
+def detach(token: Token[Any]) -> None:
+    """Undo `attach`, or the setting of another context variable.
 
     A coroutine that nobody awaits any more is closed by whoever collects it, in a context of theirs that never had our
     span: then there is nothing to undo, and no reason for the error that OpenTelemetry's own function logs.

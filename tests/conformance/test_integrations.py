@@ -30,6 +30,7 @@ NOT_INTEGRATIONS = {
     "asking",
     "leaving",
     "naming",
+    "origin",
     "patching",
     "pushed",
     "python_backend",
@@ -40,8 +41,8 @@ NOT_INTEGRATIONS = {
     "triton_requests",
     "triton_streams",
 }
-"""The contract, the plain ASGI middleware, how models are asked, what leaves, names that users give, patches, the kit; what the one of scikit-learn is made of,
-what those of Triton share, and the decorator for models that Triton loads itself."""
+"""The contract, the plain ASGI middleware and where its requests come from, how models are asked, what leaves, names that users give, patches,
+the kit; what the one of scikit-learn is made of, what those of Triton share, and the decorator for models that Triton loads itself."""
 
 
 MARKS = {one: [getattr(pytest.mark, one)] for one in ("huggingface", "triton")} | {"pytriton": [pytest.mark.triton]}
