@@ -98,7 +98,7 @@ class _Pipelines:
     ) -> Any:
         """Count what goes through the model; before it runs, since it may take things out of its inputs."""
         run = cast("_Run | None", get_value(_RUN))
-        if run is None or run.pipeline is not pipeline or not run.call.recording:
+        if run is None or run.pipeline is not pipeline or not run.call.counts:
             return wrapped(*args, **kwargs)
         with _counting:
             run.count_input(args[0] if args else kwargs["model_inputs"])

@@ -55,7 +55,7 @@ class Pushed:
         if self.call.ended:
             return
         with _ending:
-            if error is None and self._only is not _NOTHING and self.call.recording:
+            if error is None and self._only is not _NOTHING and self.call.counts:
                 self.call.set(result=self._read(self._only))
             self._progress.tell(self.call, how)
         self._only = _NOTHING

@@ -165,7 +165,7 @@ class _Model:
         with _reading:
             if answers is not None and any(answer.has_error() for answer in answers if answer is not None):
                 call.set(error=_ERROR)
-            elif answers and call.recording:
+            elif answers and call.counts:
                 outputs = [_outputs(answer) for answer in answers if answer is not None]
                 call.set(result=value_of_all(outputs) if self._outcome is None else joined(outputs))
         call.end()
@@ -220,7 +220,7 @@ class _Sender:
         """Send an answer, or that there are no more."""
         stream, failed, outputs = self._stream, False, None
         with _reading:
-            if response is not None and not (failed := response.has_error()) and stream.call.recording:
+            if response is not None and not (failed := response.has_error()) and stream.call.counts:
                 outputs = _outputs(response)  # before it is sent: then it is no longer ours
         sent = self._sender.send(response, flags)
         with _reading:

@@ -165,7 +165,7 @@ class _Served:
 
     def _end(self, call: Call, answers: Any) -> None:
         with _reading:
-            if call.recording:
+            if call.counts:
                 outputs = _outputs_of(answers)
                 call.set(result=value_of_all(outputs) if self._outcome is None else joined(outputs))
         call.end()

@@ -181,8 +181,9 @@ class _Clients:
 
     def _end(self, call: Call, result: Any, at: int | None = None) -> None:
         with _reading:
-            if not call.ended and call.recording:
+            if not call.ended:
                 response = result.get_response()
                 call.set(version=read(response, "model_version") or None)
-                call.set(result=result if self._models.outcome is not None else answer_of(result, response))
+                if call.counts:
+                    call.set(result=result if self._models.outcome is not None else answer_of(result, response))
         call.end(end_time=at)

@@ -83,6 +83,11 @@ class Call:
         """Whether it has ended."""
         return self._ended
 
+    @property
+    def counts(self) -> bool:
+        """Whether anybody wants to know its tokens: who sees the span, or who takes metrics of all calls."""
+        return self.recording or metrics_mode() == ALL
+
     def set(
         self,
         *,
@@ -125,25 +130,26 @@ class Call:
         facts = self.facts
         if error is not None:  # metrics tell it too, of calls that nobody records
             facts[semconv.ERROR_TYPE] = error[:LONGEST_TEXT]
-        if not self.recording:
-            return
+        if result is not _NONE:
+            self._result = result
         try:
-            if input is not _NONE:
-                self._rows = self.observation.tell_input(facts, (input,))
-            if result is not _NONE:
-                self._result = result
-            if score is not None and (number := real(score)) is not None:
-                facts[semconv.SCORE] = number
-                facts[semconv.SCORE_KIND] = kind or kind_of(number)
             if tokens is not None:
                 facts.pop(semconv.TOKENS_SOURCE, None)
                 tell_tokens(facts, tokens)
+            if version is not None:
+                facts[semconv.MODEL_VERSION] = str(version)[:LONGEST_TEXT]
+            if not self.recording:
+                return
+            if input is not _NONE:
+                self._rows = self.observation.tell_input(facts, (input,))
+            if score is not None and (number := real(score)) is not None:
+                facts[semconv.SCORE] = number
+                facts[semconv.SCORE_KIND] = kind or kind_of(number)
             for name, number in ((semconv.MARGIN, margin), (semconv.ENTROPY, entropy)):
                 if number is not None:
                     facts[name] = float(number)
             for name, value in (
                 (semconv.DECISION, decision),
-                (semconv.MODEL_VERSION, version),
                 (semconv.MODEL_REVISION, revision),
                 (semconv.CHANNEL, channel),
             ):
@@ -234,13 +240,17 @@ class Call:
             self._counted = request.tokens
         self._wait_ns = take_wait_ns(request)
 
+    def ask_for_tokens(self) -> None:
+        """Gather what metrics alone want to know."""
+        if (request := current_request()) is not None:
+            self._counted = request.tokens
+
     def begin_part(self, observation: Observation) -> "Call":
         """Return a call that is a part of this one; a call without a model's name takes that of its first part."""
         if self.identity.model is None and observation.model is not None:
             self.rename(observation)
-        if self.recording:
-            self._parts = self._parts or {}
-            self._parts.update(constants_of_part(self.observation, observation))
+        self._parts = self._parts or {}
+        self._parts.update(constants_of_part(self.observation, observation))
         part = Call(observation, self.span, self.recording, self, owns=False)
         part.identity = self.identity
         return part
@@ -256,9 +266,8 @@ class Call:
 
     def add_part(self, facts: Attributes) -> None:
         """Add what a part tells, its tokens to those of other parts."""
-        if self.recording:
-            self._parts = self._parts or {}
-            add_part(self._parts, facts)
+        self._parts = self._parts or {}
+        add_part(self._parts, facts)
 
     def add_loading(self, took_ns: int) -> None:
         """Add the time that loading a model took inside this call."""
@@ -283,9 +292,9 @@ class Call:
         try:
             if result is _NONE:
                 result = self._result
-            if result is not _NONE and (recording or (mode == ALL and self.owns)):
+            if result is not _NONE and (recording or mode == ALL):
                 self._read(result)
-            if recording:
+            if recording or mode != OFF:
                 self._tell()
         except Exception as failure:  # noqa: BLE001
             _telling.swallow(failure)
@@ -323,6 +332,8 @@ class Call:
             return
         if self._counted is not None:
             tell_tokens(facts, self._counted)
+        if not self.recording:
+            return
         if self.cpu_ns:
             facts[semconv.RUNTIME_CPU_S] = self.cpu_ns / NS_PER_S
         if (paused := PAUSES.total_ns - self._gc_ns) > 0:
@@ -386,4 +397,6 @@ def begin(
     call = Call(observation, span, span.is_recording())
     if call.recording:
         call.ask(args, kwargs, asked=asked)
+    elif call.counts:
+        call.ask_for_tokens()
     return call

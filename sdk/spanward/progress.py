@@ -84,7 +84,7 @@ class Progress:
             self._longest_ns = max(self._longest_ns, self._took_ns)
         if self._kept is not None:
             self._kept.append(item)
-        if type(item) in _SILENT or not call.recording or shape_of(item) is not None:
+        if type(item) in _SILENT or not call.counts or shape_of(item) is not None:
             return
         outcome = self._outcome(item)
         if outcome.decision is not None or outcome.score is not None:
@@ -98,7 +98,7 @@ class Progress:
             call: The call it belongs to.
             how: How it ended; one that told of an error has failed, though it came to its end.
         """
-        if not call.recording:
+        if not call.counts:
             return
         facts = call.facts
         facts[semconv.STREAM_ITEMS] = self.count

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -93,6 +93,90 @@ def test_token_counts_are_recorded_on_request(sampler: Sampler) -> None:
     found = {point.attributes[semconv.GEN_AI_TOKEN_TYPE]: point for point in recorded.points()[USAGE]}
     assert {kind: point.sum for kind, point in found.items()} == {"input": 7, "output": 2}
     assert found["input"].attributes[semconv.GEN_AI_PROVIDER_NAME] == "openai"
+
+
+Ask = Callable[[dict[str, Any]], object]
+
+
+def said_in_a_block(providers: dict[str, Any]) -> None:
+    """Say tokens and version of a block."""
+    with spanward.inference("m", **providers) as call:
+        call.set(tokens=spanward.Tokens(7, 2), version="1.1")
+
+
+def result_of_a_block(providers: dict[str, Any]) -> None:
+    """Give a block's result."""
+    with spanward.inference("m", **providers) as call:
+        call.set(result={"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
+
+
+def counted_by_a_gateway(providers: dict[str, Any]) -> None:
+    """Take tokens from the request's context."""
+    with spanward.request_context(tokens=spanward.Tokens(7, 2)):
+        spanward.inference("m", **providers)(str.upper)("x")
+
+
+def constant(providers: dict[str, Any]) -> None:
+    """Give the decorator tokens that are always the same."""
+    spanward.inference("m", tokens=spanward.Tokens(7, 2), **providers)(str.upper)("x")
+
+
+def stream_of_chunks(providers: dict[str, Any]) -> None:
+    """Read a stream whose last chunk tells usage."""
+
+    def chunks() -> Iterator[dict[str, Any]]:
+        yield {"choices": []}
+        yield {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
+
+    list(spanward.inference("m", **providers)(chunks)())
+
+
+def stream_that_is_counted(providers: dict[str, Any]) -> None:
+    """Count a stream's tokens by a function of all items."""
+
+    def chunks() -> Iterator[str]:
+        yield from ("a", "b")
+
+    counted = spanward.inference("m", tokens=lambda items: spanward.Tokens(7, len(items)), **providers)
+    list(counted(chunks)())
+
+
+def parts(providers: dict[str, Any]) -> None:
+    """Ask twice inside a call of the same model, in a version that is known inside only."""
+
+    @spanward.inference("m", version="1.1", tokens=spanward.Tokens(3, 1), **providers)
+    def part(text: str) -> str:
+        return text
+
+    spanward.inference("m", **providers)(lambda text: part(text) + part(text))("x")
+
+
+WAYS: tuple[Ask, ...] = (
+    said_in_a_block,
+    result_of_a_block,
+    counted_by_a_gateway,
+    constant,
+    stream_of_chunks,
+    stream_that_is_counted,
+    parts,
+)
+
+
+@pytest.mark.parametrize("ask", WAYS)
+def test_sampling_changes_no_metric(ask: Ask) -> None:
+    """However tokens and version are told, the same is recorded of calls whose spans are dropped."""
+    spanward.configure(metrics="all")
+    told: list[dict[tuple[str, ...], float]] = []
+    for sampler in (ALWAYS_ON, ALWAYS_OFF):
+        recorded = Recorded(sampler)
+        ask(recorded.arguments)
+        points = recorded.points()
+        usage = {tuple(sorted(map(str, point.attributes.items()))): point.sum for point in points[USAGE]}
+        (duration,) = points[DURATION]
+        told.append(usage | {tuple(sorted(map(str, duration.attributes.items()))): duration.count})
+
+    assert len(told[0]) == 3
+    assert told[1] == told[0]
 
 
 def test_metrics_can_be_switched_off() -> None:
