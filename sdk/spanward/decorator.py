@@ -304,7 +304,8 @@ def _constants(attributes: Mapping[str, str | None]) -> dict[str, AttributeValue
 def _name_of(function: Callable[..., object]) -> str:
     """Return a function's qualified name; of another callable, as a partial, that of its class."""
     named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"[:LONGEST_TEXT]
+    module: str = getattr(named, "__module__", None) or "builtins"  # as `str.upper`, which has none
+    return f"{module}.{named.__qualname__}"[:LONGEST_TEXT]
 
 
 def _short_name_of(function: Callable[..., object]) -> str:

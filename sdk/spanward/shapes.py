@@ -103,7 +103,7 @@ def finish(call: Call, result: Any) -> Any:
     stream = call.observation.stream
     if stream or (stream is None and is_stream(result)):
         return followed(call, result)
-    if isinstance(result, CoroutineType):
+    if type(result) is CoroutineType:
         return _awaited(call, cast("Coroutine[Any, Any, Any]", result))
     call.end(result)
     return result

@@ -28,6 +28,8 @@ Step = tuple[Token[Context], int, int]
 
 _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled"})  # asyncio's, and trio's; importing neither
 
+_GENERATORS: Final = frozenset({GeneratorType, AsyncGeneratorType})
+
 _following: Final = Guard("following a stream")
 _abandoning: Final = Guard("ending an abandoned stream")
 
@@ -38,9 +40,9 @@ def is_stream(result: object) -> bool:
     Generators are, and other iterators that can be closed, as the clients of model servers return; files are not, nor are
     `map`, `zip` and their like.
     """
-    if isinstance(result, (GeneratorType, AsyncGeneratorType)):
+    kind = class_of(result)  # not `isinstance`: it asks the result, and a proxy of nothing raises
+    if kind in _GENERATORS:
         return True
-    kind = class_of(result)
     if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):
         return (hasattr(kind, "close") or hasattr(kind, "aclose")) and not hasattr(kind, "read")
     return False
@@ -83,7 +85,7 @@ class _Steps:
         self._call = call
         self._inner = inner
         self._context = call.context()
-        self._progress = Progress(outcome, keeps=call.recording and call.observation.readers is not None)
+        self._progress = Progress(outcome, keeps=call.counts and call.observation.readers is not None)
         self._outside = get_current()
         self._stepping = False
 

@@ -1,8 +1,11 @@
 """What fails inside Spanward, or in what users gave it, stays there - and is loud in tests."""
 
+import asyncio
+import logging
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -166,3 +169,62 @@ def test_whether_errors_are_raised_can_be_set(asked: str, told: str) -> None:
 
     assert told in done.stderr
     assert (done.returncode != 0) == (asked == "raise")
+
+
+class Unbound:
+    """As a proxy of nothing: it raises whatever it is asked, its class included."""
+
+    @property
+    def __class__(self) -> Any:
+        """Raise, as it stands for nothing yet."""
+        raise RuntimeError("unbound")
+
+    @__class__.setter
+    def __class__(self, kind: type) -> None:
+        raise RuntimeError("unbound")
+
+    def __len__(self) -> int:
+        raise RuntimeError("unbound")
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class RaisingMapping(dict[str, object]):
+    """A result that raises when it is read."""
+
+    def __contains__(self, key: object) -> bool:
+        raise RuntimeError(key)
+
+
+class RaisingText(str):
+    """An input that raises when it is measured."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise RuntimeError("length")
+
+
+@pytest.mark.parametrize("kind", [Unbound, RaisingMapping, RaisingText])
+def test_what_raises_when_it_is_looked_at_passes_unchanged(
+    spans: CapturedSpans, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inputs and results may be of any class; functions, coroutines and blocks go on, and each has its span."""
+    monkeypatch.setenv("SPANWARD_ERRORS", "log")
+    monkeypatch.setattr(logging.getLogger("spanward"), "disabled", True)  # it warns of each
+    value: object = kind()
+
+    @spanward.inference("m")
+    def predict(given: object) -> object:
+        return given
+
+    @spanward.inference("m")
+    async def predict_later(given: object) -> object:
+        return given
+
+    assert predict(value) is value
+    assert asyncio.run(predict_later(value)) is value
+    with spanward.inference("m") as call:
+        call.set(input=value, result=value, decision=value, score=value, client=value)
+    assert len(spans.finished) == 3

@@ -176,6 +176,7 @@ def test_methods_of_every_shape_have_one_hash(spans: CapturedSpans) -> None:
         (StreamModel(), "StreamModel"),
         (functools.partial(functools.partial(generator), top=1), "partial"),
         (len, "len"),
+        (str.lower, "str.lower"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
