@@ -217,8 +217,12 @@ class _Exchange:
 
 
 def _has_server_span() -> bool:
+    """Return whether a server span was opened for this request; one that was not sampled does not tell its kind, but is no caller's."""
     span = trace.get_current_span()
-    return span.is_recording() and getattr(span, "kind", None) is SpanKind.SERVER
+    if span.is_recording():
+        return getattr(span, "kind", None) is SpanKind.SERVER
+    context = span.get_span_context()
+    return context.is_valid and not context.is_remote
 
 
 def _method(scope: Scope) -> str:

@@ -553,3 +553,19 @@ def test_a_sampler_that_looks_at_requests_sees_them(monkeypatch: pytest.MonkeyPa
     assert TestClient(app).get("/sync/x").status_code == 200
     assert (sampler.seen[0] or {})[semconv.HTTP_REQUEST_METHOD] == "GET"
     assert (sampler.seen[0] or {})[semconv.URL_SCHEME] == "http"
+
+
+def test_what_another_instrumentation_drops_is_not_sampled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was not sampled is no reason to ask the sampler a second time: more would be kept than was asked for."""
+    sampler = LookingSampler()
+    provider = TracerProvider(sampler, shutdown_on_exit=False)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    app = application()
+    instrument_fastapi(app)
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        with provider.get_tracer("other").start_as_current_span("theirs", kind=SpanKind.SERVER):
+            await app(scope, receive, send)
+
+    assert TestClient(outer).get("/sync/x").status_code == 200
+    assert [seen for seen in sampler.seen if seen and semconv.HTTP_REQUEST_METHOD in seen] == []

@@ -4,7 +4,11 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import assert_type
 
+from fastapi import FastAPI
+
 import spanward
+from spanward_integrations.fastapi import instrument_fastapi
+from spanward_integrations.origin import Origin
 
 
 def channel_of(text: str, source: str = "web") -> str:
@@ -108,6 +112,20 @@ async def use() -> None:
     assert_type(spanward.inference("m")(Model())([1.0]), float)
     assert_type(spanward.configure(service_name="s", hashing_key=b"0" * 16, metrics="off"), spanward.Settings)
     spanward.shutdown()
+
+
+def serve(app: FastAPI) -> None:
+    """Say where requests come from."""
+    instrument_fastapi(app)
+    instrument_fastapi(
+        app,
+        Origin(
+            channel="api",
+            client=lambda scope: scope["user"].display_name,
+            trust="authenticated",
+            dimensions=lambda scope: {"tenant": str(scope["path_params"]["tenant"])},
+        ),
+    )
 
 
 async def use_blocks(words: Iterator[str]) -> Iterator[str]:
