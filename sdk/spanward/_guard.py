@@ -2,18 +2,20 @@
 
 import logging
 import os
+from traceback import walk_tb
 from types import TracebackType
 from typing import Final
 
 _log = logging.getLogger("spanward")
 _told: Final[set[str]] = set()
+_OURS: Final = frozenset({"spanward", "spanward_integrations"})
 
 SPANWARD_ERRORS: Final = "SPANWARD_ERRORS"
 """`raise` or `log`; where it is not set, errors are raised under pytest and logged elsewhere."""
 
 
 class Guard:
-    """Swallows an exception of ours, and says so once per place.
+    """Swallows an exception of ours or of a function we were given, and says so once per place in the code.
 
     Under pytest it swallows nothing, unless `SPANWARD_ERRORS=log`: a test shall see our mistakes.
 
@@ -48,10 +50,22 @@ class Guard:
         asked = os.environ.get(SPANWARD_ERRORS)
         if asked == "raise" or (not asked and "PYTEST_CURRENT_TEST" in os.environ):
             return False
-        if self._place not in _told:
-            _told.add(self._place)
+        failed = f"{self._place} ({type(error).__name__} in {_place_of(error)})"
+        if failed not in _told:
+            _told.add(failed)
             # The type only: the message of an exception may hold what we promised not to tell.
             _log.warning(
-                "spanward failed while %s (%s); your code goes on untouched", self._place, type(error).__name__
+                "spanward failed while %s; your code goes on untouched; %s=raise raises it", failed, SPANWARD_ERRORS
             )
         return True
+
+
+def _place_of(error: Exception) -> str:
+    """Return where an exception was raised: in the first code that is not ours, as what users give us is, else in ours."""
+    place = "code without a trace"
+    for frame, line in walk_tb(error.__traceback__):
+        module: str = frame.f_globals.get("__name__", "?")
+        place = f"{module}, line {line}"
+        if module.partition(".")[0] not in _OURS:
+            break
+    return place

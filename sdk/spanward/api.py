@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry import metrics as otel_metrics
@@ -15,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from spanward import semconv
-from spanward.config import OFF, Settings, resolve
+from spanward.config import OFF, SPANWARD_METRICS, Settings, resolve
 from spanward.exporters import exporters, metric_exporters
 from spanward.hashing import Hasher
 from spanward.keys import KeySource
@@ -26,11 +27,15 @@ _lock: Final = threading.Lock()
 
 
 class _State:
-    """What configure() made: the hasher and the metrics in force, and the providers where they were ours to make."""
+    """What configure() made: the hasher and the metrics in force, and the providers where they were ours to make.
 
-    __slots__ = ("hasher", "meters", "metrics", "provider")
+    Beside it what the environment says, once it was asked without configure().
+    """
+
+    __slots__ = ("environment", "hasher", "meters", "metrics", "provider")
 
     def __init__(self) -> None:
+        self.environment: Settings | None = None
         self.hasher: Hasher | None = None
         self.metrics: str | None = None
         self.meters: MeterProvider | None = None
@@ -149,12 +154,25 @@ def hasher() -> Hasher:
 
 
 def _settings_of_environment() -> Settings:
-    try:
-        return resolve()
-    except ValueError as error:
-        # configure() would have raised it; here a model is being asked, and it must be answered.
-        _log.warning("%s", error)
-        return Settings()
+    """Return what the environment says; a part of it that is wrong is told once, and the rest of it holds."""
+    if _state.environment is None:
+        _state.environment = _readable(os.environ)
+    return _state.environment
+
+
+def _readable(environment: Mapping[str, str]) -> Settings:
+    # configure() would have raised; here a model is being asked, and it must be answered.
+    of_metrics = {name: value for name, value in environment.items() if name == SPANWARD_METRICS}
+    of_keys = {name: value for name, value in environment.items() if name != SPANWARD_METRICS}
+    told: set[str] = set()
+    for part in (environment, of_keys, of_metrics):
+        try:
+            return resolve(environment=part)
+        except ValueError as error:
+            if str(error) not in told:
+                told.add(str(error))
+                _log.warning("%s", error)
+    return Settings()
 
 
 def shutdown() -> None:

@@ -78,7 +78,11 @@ def calibrate(samples: Sequence[object], *, target: float = 0.01, seed: int = 0)
     Raises:
         NotArmedError: There is none, or there are too few samples to tell.
         TypeError: The samples are neither all texts nor all arrays of numbers of one length.
+        ValueError: The target is no share.
     """
+    if not 0.0 < target < 1.0:
+        msg = f"calibrate: target must be a share between 0 and 1, got {target}"
+        raise ValueError(msg)
     different = list({canonical(sample): sample for sample in samples}.values())
     if len(different) * target < _FEWEST:
         need = math.ceil(_FEWEST / target)

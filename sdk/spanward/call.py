@@ -105,7 +105,7 @@ class Call:
         client: object = None,
         trust: str = CLAIMED,
         dimensions: Mapping[str, object] | None = None,
-        error: str | None = None,
+        error: str | BaseException | None = None,
     ) -> None:
         """Say something of the call; what is said here wins over what is found otherwise. Nothing is ever raised.
 
@@ -125,11 +125,11 @@ class Call:
             trust: `authenticated` where the transport vouches for the client.
             dimensions: Further slices of low cardinality.
             error: Kind of what went wrong where nothing is raised, as an error inside a response: the span is then one that
-                failed. Not a message.
+                failed. Not a message; of an exception its class is taken.
         """
         facts = self.facts
         if error is not None:  # metrics tell it too, of calls that nobody records
-            facts[semconv.ERROR_TYPE] = error[:LONGEST_TEXT]
+            facts[semconv.ERROR_TYPE] = error[:LONGEST_TEXT] if isinstance(error, str) else error_type(error)
         if result is not _NONE:
             self._result = result
         try:

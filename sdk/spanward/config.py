@@ -12,6 +12,7 @@ DURATION: Final = "duration"
 ALL: Final = "all"
 METRICS: Final = (OFF, DURATION, ALL)
 """Which metrics can be asked for."""
+SPANWARD_METRICS: Final = "SPANWARD_METRICS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ def resolve(
 
 
 def _metrics_of(argument: str | None, environment: Mapping[str, str]) -> str:
-    asked = argument or environment.get("SPANWARD_METRICS") or DURATION
+    asked = argument or environment.get(SPANWARD_METRICS) or DURATION
     if asked not in METRICS:
-        source = "metrics" if argument else "SPANWARD_METRICS"
+        source = "metrics" if argument else SPANWARD_METRICS
         raise ValueError(f"{source}: must be one of {', '.join(METRICS)}, got {asked!r}")
     return asked

@@ -14,6 +14,14 @@ from spanward import semconv
 from spanward.arguments import Parameters
 from spanward.call import Call, begin
 from spanward.fingerprint import Form
+from spanward.given import (
+    check_dimensions,
+    check_form,
+    check_functions,
+    check_texts,
+    check_texts_or_functions,
+    check_tokens,
+)
 from spanward.metrics import Instruments
 from spanward.observation import TEXTS, Observation, OfCall
 from spanward.outcome import Outcome, Tokens
@@ -204,10 +212,24 @@ def inference(
         meter_provider: Takes the metrics; default the global one.
 
     Raises:
-        TypeError: When put on what cannot be called.
+        TypeError: When put on what cannot be called, or an argument is of no kind it takes.
     """
     if model is not None and not isinstance(model, str):
         return Inference(_observation_of(None, None, {}))(cast("Callable[..., Any]", model))
+    check_texts(
+        version=version,
+        revision=revision,
+        framework=framework,
+        task=task,
+        operation=operation,
+        provider=provider,
+        schema=schema,
+    )
+    check_texts_or_functions(channel=channel, client=client)
+    check_functions(input=input, outcome=outcome, decision=decision, score=score)
+    check_dimensions(dimensions)
+    check_tokens(tokens)
+    check_form(fingerprint)
     constants = _constants(
         {
             semconv.MODEL_VERSION: version,

@@ -68,6 +68,15 @@ def test_a_block_reads_its_result_beside_what_was_said(spans: CapturedSpans) -> 
     assert (found[semconv.DECISION], found[semconv.SCORE]) == ("b", 0.5)
 
 
+def test_an_error_that_is_said_as_an_exception_is_told_as_its_class(spans: CapturedSpans) -> None:
+    """Nothing is raised for it, and its message stays."""
+    with spanward.inference("router") as call:
+        call.set(error=KeyError("secret"))
+
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "KeyError"
+    assert spans.finished[0].status.status_code is StatusCode.ERROR
+
+
 def test_a_block_that_raises_fails(spans: CapturedSpans) -> None:
     """The exception passes, and its class is told."""
 

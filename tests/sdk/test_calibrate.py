@@ -116,3 +116,10 @@ def test_columns_of_different_scale_have_steps_of_their_own() -> None:
     assert isinstance(found.form, Windows)
     assert len(found.form.steps) == 12
     assert found.form.steps[0] > 10_000 * found.form.steps[1]
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, 5.0, -0.01])
+def test_a_target_that_is_no_share_is_refused(target: float) -> None:
+    """Percent are a likely mistake, and would arm any form."""
+    with pytest.raises(ValueError, match="target must be a share between 0 and 1, got"):
+        calibrate(["one text", "another"], target=target)

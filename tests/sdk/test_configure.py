@@ -290,6 +290,37 @@ def test_a_wrong_key_without_configure_is_told_and_the_model_answers() -> None:
     assert out.startswith("7\nSPANWARD_HASHING_KEY: must be 16 to 64 bytes, got 5\n")
 
 
+@pytest.mark.parametrize(
+    ("environment", "told", "holds"),
+    [
+        (
+            {"SPANWARD_METRICS": "on"},
+            "SPANWARD_METRICS: must be one of off, duration, all, got 'on'\n",
+            "mine duration",
+        ),
+        ({"SPANWARD_METRICS": "off", "SPANWARD_HASHING_ALGORITHM": "md5"}, "SPANWARD_HASHING_ALGORITHM: ", "off"),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_told_once_and_the_rest_of_it_holds(
+    environment: dict[str, str], told: str, holds: str
+) -> None:
+    """A wrong name of metrics does not take the key away, nor a wrong algorithm the choice of metrics."""
+    out = run(
+        "import spanward\n"
+        "from spanward.api import hasher, metrics_mode\n"
+        "from spanward.testing import capture_spans\n"
+        "with capture_spans():\n"
+        "    spanward.inference(model='m')(lambda text: 7)('x')\n"
+        "print(hasher().key_id, metrics_mode())\n",
+        SPANWARD_HASHING_KEY="0123456789abcdef",
+        SPANWARD_KEY_ID="mine",
+        **environment,
+    )
+
+    assert out.count(told) == 1
+    assert holds in out
+
+
 def test_settings_do_not_show_the_key() -> None:
     """Settings that are logged tell everything but the key."""
     assert KEY not in repr(resolve(hashing_key=KEY, environment={}))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -25,6 +26,8 @@ def test_a_failing_extractor_is_seen_under_pytest(spans: CapturedSpans) -> None:
     with pytest.raises(ZeroDivisionError):
         predict()
 
+
+TOLD = "spanward failed while {}; your code goes on untouched; SPANWARD_ERRORS=raise raises it"
 
 FAILING = """
 import spanward
@@ -57,7 +60,7 @@ with capture_spans() as spans:
     ],
 )
 def test_a_failing_extractor_never_reaches_the_user(argument: str, place: str, lost: set[str]) -> None:
-    """Outside of tests the call goes on, all else is still told, and the log names the place once, without content."""
+    """Outside of tests the call goes on, all else is still told, and the log names the line once, without content."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     done = subprocess.run(
         [sys.executable, "-c", FAILING.format(argument=argument)],
@@ -68,7 +71,7 @@ def test_a_failing_extractor_never_reaches_the_user(argument: str, place: str, l
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stderr == f"spanward failed while {place} (KeyError); your code goes on untouched\n"
+    assert done.stderr == TOLD.format(f"{place} (KeyError in __main__, line 6)") + "\n"
     told = {semconv.DECISION, semconv.SCORE, semconv.SCORE_KIND, semconv.MODEL_NAME, semconv.CODE_FUNCTION_NAME}
     told |= {semconv.RUNTIME_CPU_S}
     told |= {
@@ -150,8 +153,40 @@ def test_a_broken_sdk_never_reaches_the_user(sampler: str, processor: str, place
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "invalid literal for int() with base 10: 'seven'\n"
+    told = re.sub(r"\(OSError in opentelemetry\.sdk\.trace, line \d+\)", "(OSError in theirs)", done.stderr)
+    assert told.splitlines() == [TOLD.format(f"{place} (OSError in theirs)") for place in places]
+
+
+TWO_OF_ONE_KIND = """
+import spanward
+from spanward.testing import capture_spans
+
+def first(result):
+    return result["missing"]
+
+def second(result):
+    return result["absent"]
+
+with capture_spans():
+    for _ in range(2):
+        spanward.inference("one", score=first)(lambda: {})()
+        spanward.inference("two", score=second)(lambda: {})()
+"""
+
+
+def test_each_failing_function_is_told_of_once() -> None:
+    """Of two functions that fail alike the log names both, by their lines, however often they fail."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_OF_ONE_KIND],
+        env=environment | {"SPANWARD_HASHING_KEY": KEY.decode()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
     assert done.stderr.splitlines() == [
-        f"spanward failed while {place} (OSError); your code goes on untouched" for place in places
+        TOLD.format(f"asking for the score (KeyError in __main__, line {line})") for line in (6, 9)
     ]
 
 
