@@ -72,6 +72,30 @@ def test_an_unknown_key_is_refused_with_a_suggestion(text: str, line: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "canary: {executors: [{kind: webhok}]}",
+            "canary.executors[0].kind: must be one of 'webhook', 'flagd', 'command', 'argo_rollouts', 'istio', "
+            "'gateway_api', got 'webhok'",
+        ),
+        ("canary: {executors: [{url: 'http://h:1'}]}", "canary.executors[0].kind: must be given"),
+        (
+            "canary: {executors: [{kind: webhook, url: 'http://h:1', secret: short}]}",
+            "canary.executors[0].secret: must have at least 16 characters, got ***",
+        ),
+        (
+            "canary: {executors: [{kind: flagd, file: f, flag: f, flagg: x}]}",
+            "canary.executors[0].flagg: must be a known key; did you mean flag?",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_executor_is_told_by_the_keys_of_the_file(text: str, line: str) -> None:
+    """Of an item that has one of several forms the path names what stands in the file, and the rule is in plain words."""
+    assert [line] == mistakes(text)
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("limits: {}\nlimits: {}", "key 'limits' stands twice in line 2, column 1"),
