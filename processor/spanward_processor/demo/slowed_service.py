@@ -33,6 +33,7 @@ CODE: Final = "code"
 REASONS: Final = (COLLECT, LOCK, WORKERS, RELOAD, VERSION, CODE)
 
 _STEPS: Final = 40  # of arithmetic for each token: some 2 microseconds
+_HEAVIER: Final = 6  # times as many in a model that computes for longer than the system lets anyone compute in one go
 _DEARER: Final = 4.0  # times as many, in slower code
 _COLLECT_EVERY: Final = 5
 _RELOAD_EVERY: Final = 8
@@ -89,7 +90,7 @@ async def _report() -> None:
         await anyio.to_thread.run_sync(time.sleep, _REPORT_S)
 
 
-def _compute(tokens: int) -> dict[str, object]:
+def _compute(tokens: int, steps: int = _STEPS) -> dict[str, object]:
     """Return what the model makes of so many tokens; it takes time with each."""
     number = next(state.calls)
     if RELOAD in state.reasons and number % _RELOAD_EVERY == 0:
@@ -102,7 +103,7 @@ def _compute(tokens: int) -> dict[str, object]:
         pass
     dearer = state.reasons & {VERSION, CODE}
     value = 1
-    for _ in range(int(tokens * _STEPS * (_DEARER if dearer else 1.0))):
+    for _ in range(int(tokens * steps * (_DEARER if dearer else 1.0))):
         value = value * 1_103_515_245 & 0xFFFFFFFF
     return {"label": str(value % 4), "tokens": tokens}
 
@@ -113,6 +114,12 @@ def _counted(result: dict[str, object]) -> spanward.Tokens:
 
 read_1 = spanward.inference(model=MODEL, version="1", tokens=_counted)(_compute)
 read_2 = spanward.inference(model=MODEL, version="2", tokens=_counted)(_compute)
+
+
+@spanward.inference(model="heavy", version="1", tokens=_counted)
+def read_heavily(tokens: int) -> dict[str, object]:
+    """Compute for long: who computes little gets a processor before those that compute all the time."""
+    return _compute(tokens, _HEAVIER * _STEPS)
 
 
 def _ask() -> None:
@@ -160,6 +167,12 @@ _tasks: set[asyncio.Task[None]] = set()
 def reader(tokens: int) -> None:
     """Read so many tokens."""
     (read_2 if VERSION in state.reasons else read_1)(tokens)
+
+
+@app.post("/heavy")
+def heavy(tokens: int) -> None:
+    """Read so many tokens by the heavy model."""
+    read_heavily(tokens)
 
 
 @app.post("/caller")

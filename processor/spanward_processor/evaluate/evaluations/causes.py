@@ -51,7 +51,7 @@ SINGLE: Final = (
     Cause("collections of garbage", Conditions(_reasons("garbage")), frozenset({Part.GC})),
     Cause("a lock that others hold", Conditions(_reasons("lock")), frozenset({Part.QUEUE})),
     Cause("few workers", Conditions(_reasons("workers")), frozenset({Part.WAIT})),
-    Cause("processors taken by others", Conditions(busy=True), frozenset({Part.MACHINE})),
+    Cause("processors taken by others", Conditions(busy=True, model="heavy"), frozenset({Part.MACHINE})),
     Cause("longer inputs", Conditions(longer=True), frozenset({Part.DATA})),
     Cause("reloads of the model", Conditions(_reasons("reload")), frozenset({Part.LOAD})),
     Cause("a slower version", Conditions(_reasons("version")), frozenset({Part.VERSION})),
