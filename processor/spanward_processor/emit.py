@@ -1,4 +1,4 @@
-"""Findings as OTLP log records, delivered in the background.
+"""Findings as OTLP log records, delivered in the background, and as lines of our own log.
 
 Source: OpenTelemetry logs data model; `event_name` marks the record as the event `spanward.finding`.
 """
@@ -16,6 +16,7 @@ from spanward import semconv
 from spanward_processor.counts import Counts
 from spanward_processor.findings import Finding, Severity, State
 from spanward_processor.forward.delivery import Delivery, RefusedError
+from spanward_processor.logs import printable
 from spanward_processor.signals import Signal
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def _fill(record: LogRecord, finding: Finding) -> None:
     record.time_unix_nano = record.observed_time_unix_nano = finding.updated_ns
     record.event_name = semconv.FINDING_EVENT
     record.severity_number, record.severity_text = _NUMBERS[severity], _TEXTS[severity]
-    record.body.string_value = finding.reason
+    record.body.string_value = printable(finding.reason)
     if finding.example_trace_id:
         record.trace_id = bytes.fromhex(finding.example_trace_id)
     for key, value in attributes_of(finding).items():
@@ -62,18 +63,21 @@ def _fill(record: LogRecord, finding: Finding) -> None:
 
 
 def attributes_of(finding: Finding) -> dict[str, _Value]:
-    """Return a finding's attributes, those without a value left out."""
+    """Return a finding's attributes, those without a value left out.
+
+    Sentences are escaped, as they go on into lines of text; names stay as senders wrote them, to be compared with those of spans.
+    """
     series, technique = finding.series, finding.technique
     attributes: dict[str, _Value] = {
         semconv.FINDING_ID: finding.id,
-        semconv.FINDING_INCIDENT_ID: finding.incident,
+        semconv.FINDING_INCIDENT_ID: finding.incident or finding.id,
         semconv.FINDING_KIND: finding.kind,
         semconv.FINDING_STATE: finding.state.value,
         semconv.FINDING_SEVERITY: finding.severity.value,
         semconv.FINDING_DETECTOR: finding.detector,
         semconv.FINDING_ASPECT: finding.aspect,
-        semconv.FINDING_OBSERVED: finding.observed,
-        semconv.FINDING_BASELINE: finding.baseline,
+        semconv.FINDING_OBSERVED: printable(finding.observed),
+        semconv.FINDING_BASELINE: printable(finding.baseline),
         semconv.FINDING_EVIDENCE_LOG10_E: finding.log10_e,
         semconv.FINDING_EVIDENCE_P: finding.p,
         semconv.FINDING_EVIDENCE_COUNT: finding.n,
@@ -105,6 +109,22 @@ def _set(target: AnyValue, value: _Value) -> None:
         target.double_value = value
     else:
         target.array_value.values.extend(AnyValue(string_value=text) for text in value)
+
+
+def log_finding(finding: Finding) -> None:
+    """Write a line about a finding that opened, changed or is over; what is over, or no alarm, is no warning."""
+    over = finding.state is State.RESOLVED or finding.severity is Severity.INFO
+    _log.log(
+        logging.INFO if over else logging.WARNING,
+        "finding state=%s severity=%s kind=%s aspect=%s id=%s incident=%s reason=%r",
+        finding.state,
+        finding.severity,
+        finding.kind,
+        finding.aspect,
+        finding.id,
+        finding.incident or finding.id,
+        finding.reason,
+    )
 
 
 class Emitter:

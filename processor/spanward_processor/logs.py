@@ -4,6 +4,7 @@ A kind is where a record comes from and the text it is formatted with; what stan
 kinds apart. So nothing a sender does, however often, makes more than a line in a while, whichever library notices it.
 """
 
+import json
 import logging
 import time
 from collections import OrderedDict
@@ -18,6 +19,20 @@ _ALWAYS_TOLD: Final = ("finding ", "configuration ")
 _FORMAT: Final = "time=%(asctime)s.%(msecs)03dZ level=%(levelname)s logger=%(name)s %(message)s"
 
 _Kind = tuple[str, object, object]
+
+
+def printable(text: str) -> str:
+    """Return a text with what cannot be printed escaped: line ends, control characters, changes of direction."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+class _Quoted(str):
+    """A text that `%r` writes in double quotes, as readers of `key=value` lines expect; in single ones it would end at a space."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return json.dumps(self, ensure_ascii=False)
 
 
 class OncePerInterval(logging.Filter):
@@ -66,13 +81,15 @@ class OneLine(logging.Formatter):
         trace = self.formatException(record.exc_info) if record.exc_info else ""
         line = self.formatMessage(self._filled(record))
         left_out = getattr(record, "left_out", 0)
-        parts = (line, f"left_out={left_out}" if left_out else "", f"trace={trace!r}" if trace else "")
-        return "".join(
-            char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(part for part in parts if part)
-        )
+        parts = (line, f"left_out={left_out}" if left_out else "", f"trace={_Quoted(trace)!r}" if trace else "")
+        return printable(" ".join(part for part in parts if part))
 
     def _filled(self, record: logging.LogRecord) -> logging.LogRecord:
-        record.message = record.getMessage()
+        args = record.args
+        if isinstance(args, tuple) and args:
+            record.message = str(record.msg) % tuple(_Quoted(arg) if type(arg) is str else arg for arg in args)
+        else:
+            record.message = record.getMessage()
         record.asctime = self.formatTime(record, self.datefmt)
         return record
 

@@ -235,6 +235,19 @@ def test_findings_of_one_incident_stand_together(watch: Callable[..., Watched]) 
         expect(beside.locator("article")).to_be_visible()
 
 
+def test_of_equally_severe_findings_security_leads_then_the_one_that_began(watch: Callable[..., Watched]) -> None:
+    """What is shown first is what the log names first, however strong the evidence of its consequences."""
+    critical = replace(_FINDING, severity=Severity.CRITICAL, incident="a" * 32)
+    began = replace(critical, id="a" * 32, aspect="repeat", kind="security")
+    beside = replace(critical, id="b" * 32, aspect="score", kind="quality")
+    older = replace(critical, id="c" * 32, incident="c" * 32, aspect="latency", opened_ns=0)
+    shown_with = replace(older, id="d" * 32, aspect="rate")
+    with served(ScriptedSource(replace(NOTHING, findings=(beside, began, shown_with, older)))) as url:
+        heads = watch(url).page.locator(".findings > article.finding .finding-head")
+
+        expect(heads).to_contain_text(["repeat", "latency"])
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_latency_finding_shows_what_the_rise_is_made_of(watch: Callable[..., Watched], width: int) -> None:
     """The layers stand as a bar with their shares, as soon as somebody asks; a hostile name stays text."""

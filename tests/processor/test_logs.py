@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 
 from spanward_processor.logs import OncePerInterval, OneLine
 
@@ -40,8 +41,8 @@ def test_repeated_event_is_told_once_an_interval_with_how_often_it_was_not() -> 
     own.warning("backend takes nothing backend=%s reason=%r", "a", "still")
     first, second = stream.getvalue().splitlines()
 
-    assert first.endswith("level=WARNING logger=test backend takes nothing backend=a reason='reason 0'")
-    assert second.endswith("backend=a reason='still' left_out=999")
+    assert first.endswith('level=WARNING logger=test backend takes nothing backend=a reason="reason 0"')
+    assert second.endswith('backend=a reason="still" left_out=999')
 
 
 def test_kinds_do_not_hide_each_other() -> None:
@@ -83,7 +84,21 @@ def test_traceback_and_line_ends_stay_on_the_line() -> None:
 
     assert line.isprintable()
     assert "it failed\\nlevel=INFO" in line
-    assert "trace='Traceback" in line
+    assert 'trace="Traceback' in line
+
+
+def test_no_text_ends_its_value() -> None:
+    """A text in double quotes, as readers of such lines take it, holds whatever a sender wrote, and forges no key."""
+    own, stream = logger(Clock())
+    own.warning("finding reason=%r", 'it\'s "x" level=error\n\\ \x1b[2J\u202e event=forged')
+    (line,) = stream.getvalue().splitlines()
+
+    assert re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)', line) == [
+        ("time", line[5:29]),
+        ("level", "WARNING"),
+        ("logger", "test"),
+        ("reason", '"' + r"it's \"x\" level=error\n\\ \u001b[2J\u202e event=forged" + '"'),
+    ]
 
 
 def test_kinds_kept_are_bounded() -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from spanward_processor.canary.rollbacks import RollBacks
 from spanward_processor.configuration.config import Config
-from spanward_processor.emit import Emitter
+from spanward_processor.emit import Emitter, log_finding
 from spanward_processor.findings import Finding
 from spanward_processor.forward.delivery import Delivery
 from spanward_processor.forward.journalled import Journalled
@@ -67,7 +67,7 @@ class Rounds:
 
     def _tell(self, findings: tuple[Finding, ...]) -> None:
         for finding in findings:
-            _log.warning("finding state=%s severity=%s reason=%r", finding.state, finding.severity, finding.reason)
+            log_finding(finding)
         self._emitter.put(findings)
 
     async def _note(self, finding: Finding) -> None:

@@ -76,8 +76,10 @@ def test_an_unknown_key_is_refused_with_a_suggestion(text: str, line: str) -> No
     [
         (
             "canary: {executors: [{kind: webhok}]}",
-            "canary.executors[0].kind: must be one of 'webhook', 'flagd', 'command', 'argo_rollouts', 'istio', "
-            "'gateway_api', got 'webhok'",
+            (
+                "canary.executors[0].kind: must be one of 'webhook', 'flagd', 'command', 'argo_rollouts', 'istio', "
+                "'gateway_api', got 'webhok'"
+            ),
         ),
         ("canary: {executors: [{url: 'http://h:1'}]}", "canary.executors[0].kind: must be given"),
         (

@@ -6,13 +6,15 @@ export const isOpen = (finding) => finding.state !== "resolved";
 
 export const worst = (findings) => SEVERITIES.find((severity) => findings.some((finding) => finding.severity === severity));
 
-export const worstFirst = (findings) =>
-  [...findings].sort((one, other) => SEVERITIES.indexOf(one.severity) - SEVERITIES.indexOf(other.severity));
+const urgencyOf = (finding) => 2 * SEVERITIES.indexOf(finding.severity) - (finding.kind === "security" ? 1 : 0);
 
-// Findings of one incident stand together: the worst leads, among equals the one that opened first.
+export const worstFirst = (findings) => [...findings].sort((one, other) => urgencyOf(one) - urgencyOf(other));
+
+// Findings of one incident stand together: the worst leads, among equals one of security, then the one that began the incident.
 export function incidentsOf(findings) {
   const byIncident = new Map();
-  const inOrder = [...findings].sort((one, other) => one.opened_ns - other.opened_ns);
+  const began = (finding) => finding.incident === finding.id;
+  const inOrder = [...findings].sort((one, other) => one.opened_ns - other.opened_ns || began(other) - began(one));
   for (const finding of worstFirst(inOrder)) {
     const name = finding.incident || finding.id;
     byIncident.set(name, [...(byIncident.get(name) ?? []), finding]);
