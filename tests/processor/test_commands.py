@@ -84,6 +84,17 @@ def test_an_unknown_option_is_told_and_exits_with_2() -> None:
     assert "--confg" in result.stderr
 
 
+def test_names_of_objectives_are_told_whole_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two objectives of one document differ by the end of their names."""
+    monkeypatch.setenv("COLUMNS", "80")
+    file = Path(__file__).parents[2] / "otel-config" / "slo.yaml"
+    result = run("slo", str(file))
+
+    assert [
+        name in result.stdout for name in ("support-success ", "support-latency/p99 ", "support-latency/p99.9 ")
+    ] == [True] * 3
+
+
 def test_warmup_says_what_it_compiled_and_where_it_is_kept() -> None:
     """An image's build log shows each stage and the folder to keep."""
     result = run("warmup")

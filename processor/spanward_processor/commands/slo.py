@@ -1,18 +1,20 @@
 """`spanward slo`: what OpenSLO files ask for, and the same as Prometheus rules."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from spanward_processor.lengths import show_length
 from spanward_processor.slo.objective import Objective
 from spanward_processor.slo.openslo import OpenSloError, read
 from spanward_processor.slo.prometheus import rules_of
 from spanward_processor.slo.words import show_goal, show_period
+
+_WIDEST: Final = 30  # characters of a name that stay on one line
 
 
 def slo(
@@ -35,7 +37,11 @@ def slo(
 
 
 def _table(objectives: tuple[Objective, ...]) -> Table:
-    table = Table("objective", "of", "asks for", "budget", "alert while it burns")
+    widest = max((len(one.name) for one in objectives), default=0)
+    table = Table(
+        Column("objective", overflow="fold", min_width=min(widest, _WIDEST)),
+        *(Column(title, overflow="fold") for title in ("of", "asks for", "budget", "alert while it burns")),
+    )
     for one in objectives:
         allowed = f"{100 * one.budget:.6g} % in {show_period(one)}"
         rules = "\n".join(

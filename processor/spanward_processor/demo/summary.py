@@ -62,6 +62,7 @@ class Summary:
         turned_away: Requests that were not sent because it could not keep up.
         accepted: Spans the processor took.
         backend: What arrived behind it.
+        goes_on: Whether the traffic goes on: then the counts are of two moments.
         took_s: The whole run, seconds.
     """
 
@@ -73,6 +74,7 @@ class Summary:
     turned_away: int
     accepted: int
     backend: Counts
+    goes_on: bool
     took_s: float
 
     @property
@@ -86,7 +88,7 @@ class Summary:
         screen.console.print(_table(self.outcomes))
         screen.say(f"  False findings while quiet: {len(self.quiet)} in {self.quiet_s:.0f} s")
         screen.say(
-            f"  Spans: {self.accepted:,} sent for {self.answered:,} answered requests ({self.failed} failed); "
+            f"  Spans{' so far, the traffic goes on' if self.goes_on else ''}: {self.accepted:,} sent for {self.answered:,} answered requests ({self.failed} failed); "
             f"your backend received {self.backend.spans:,}, {self.backend.annotated:,} of them annotated, "
             f"and {self.backend.findings} log records about findings"
         )

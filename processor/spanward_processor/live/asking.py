@@ -79,7 +79,9 @@ def ask(page: str, names: Sequence[str], parameters: Mapping[str, str]) -> Any:
             typer.echo(line, err=True)
         raise typer.Exit(2) from error
     except (URLError, OSError, ValueError) as error:
-        typer.echo(f"{page}: no processor answers ({error})", err=True)
+        cause = getattr(error, "reason", error)
+        why = getattr(cause, "strerror", None) or cause
+        typer.echo(f"{page}: no processor answers ({why}); --url says where the live page of one is", err=True)
         raise typer.Exit(1) from error
 
 

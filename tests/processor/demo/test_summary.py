@@ -46,6 +46,7 @@ def _summary() -> Summary:
         turned_away=0,
         accepted=2000,
         backend=Counts(spans=2000, annotated=17, findings=9, metrics=3),
+        goes_on=False,
         took_s=131.0,
     )
 
@@ -54,6 +55,14 @@ def _shown(summary: Summary) -> str:
     written = io.StringIO()
     summary.show(Screen(Console(file=written)))
     return written.getvalue()
+
+
+def test_counts_of_traffic_that_goes_on_are_said_to_be_such() -> None:
+    """Nobody takes for a loss, or for spans out of nowhere, what came between two counts."""
+    shown = _shown(replace(_summary(), goes_on=True, backend=Counts(spans=2005, annotated=17, findings=9, metrics=3)))
+
+    assert "Spans so far, the traffic goes on: 2,000 sent for 1,000 answered requests" in shown
+    assert "Spans: 2,000 sent" in _shown(_summary())
 
 
 def test_run_is_complete_when_all_was_found_and_every_span_arrived() -> None:

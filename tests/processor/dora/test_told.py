@@ -126,4 +126,4 @@ def test_the_command_says_when_nobody_answers() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 1
-    assert "no processor answers" in done.stderr
+    assert "no processor answers (Connection refused); --url says where the live page of one is" in done.stderr
