@@ -26,7 +26,7 @@ from spanward_processor.explain.explanation import explain
 from spanward_processor.explain.machine import NOTHING_KNOWN
 from spanward_processor.explain.plain import form_of
 from spanward_processor.explain.words import sentence
-from spanward_processor.findings import Series, Severity
+from spanward_processor.findings import Series, Severity, State
 from spanward_processor.live.testing import NOTHING, ScriptedSource, served
 from spanward_processor.live.view import BudgetView, BurnView, CanaryView, DoraView, GuardView, History, SeriesView
 from spanward_processor.warmup import warm_up
@@ -246,6 +246,21 @@ def test_of_equally_severe_findings_security_leads_then_the_one_that_began(watch
         heads = watch(url).page.locator(".findings > article.finding .finding-head")
 
         expect(heads).to_contain_text(["repeat", "latency"])
+
+
+def test_how_long_a_finding_lasts_is_told_from_when_it_opened(watch: Callable[..., Watched]) -> None:
+    """The times add up, also of a roll-back, which is over at once though its evidence is that of a whole trial."""
+    opened_ns = 1_795_489_800 * 10**9  # 03:10:00
+    lasting = replace(_FINDING, id="a" * 32, opened_ns=opened_ns, window_ns=32 * 10**9)
+    resolved = replace(lasting, id="b" * 32, state=State.RESOLVED, updated_ns=opened_ns + 40 * 10**9)
+    at_once = replace(lasting, id="c" * 32, state=State.RESOLVED, updated_ns=opened_ns)
+    snapshot = replace(NOTHING, watermark_ns=opened_ns + 70 * 10**9, findings=(lasting, resolved, at_once))
+    with served(ScriptedSource(snapshot)) as url:
+        told = watch(url).page.locator(".finding .lasting")
+
+        expect(told).to_contain_text(
+            ["03:10:00, for 1 min 10 s", "03:10:00, resolved after 40 s", "03:10:00, over at once"]
+        )
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -78,13 +78,13 @@ function Finding({ finding, families, now }) {
 
 function Lasting({ finding, now }) {
   const opened = finding.opened_ns / 1e9;
-  const lasted = (finding.updated_ns - finding.opened_ns + finding.window_ns) / 1e9;
-  const stood = Math.max(0, (now - finding.opened_ns + finding.window_ns) / 1e9);
+  const lasted = (finding.updated_ns - finding.opened_ns) / 1e9;
+  const stood = Math.max(0, (now - finding.opened_ns) / 1e9);
   const since = html`<time datetime=${iso(opened)} title=${iso(opened)}>${moment(opened)}</time>`;
   return html`<span class="lasting">
     ${isOpen(finding)
       ? html`since ${since}, for ${duration(stood)}`
-      : html`${since}, resolved after ${duration(lasted)}`}
+      : html`${since}, ${lasted > 0 ? `resolved after ${duration(lasted)}` : "over at once"}`}
   </span>`;
 }
 
