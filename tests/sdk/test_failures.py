@@ -43,7 +43,8 @@ with capture_spans() as spans:
 
     assert predict("secret") == predict("secret") == {{"label": "a", "score": 0.5}}
     for span in spans.finished:
-        print(*sorted(span.attributes), span.status.status_code.name)
+        told = span.attributes.keys() - {{"spanward.runtime.gc_pause_s"}}  # whether there was a pause is chance
+        print(*sorted(told), span.status.status_code.name)
 """
 
 
