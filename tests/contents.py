@@ -33,11 +33,10 @@ def raised_by(use: Any, *args: Any, **kwargs: Any) -> str:
     raise AssertionError("it must raise")
 
 
-def use_fastapi(app: "FastAPI", content: str) -> Got:
-    """Ask endpoints of all kinds; path, query, headers, cookies, body, answers, details and exceptions are content."""
+def _add_endpoints(app: "FastAPI") -> None:
+    """Add endpoints that answer, refuse, raise and break, each with what it was asked."""
     from fastapi import HTTPException, Request
     from fastapi.responses import StreamingResponse
-    from starlette.testclient import TestClient
 
     @spanward.inference("router")
     def route(text: str) -> dict[str, object]:
@@ -67,6 +66,12 @@ def use_fastapi(app: "FastAPI", content: str) -> Got:
 
         return StreamingResponse(chunks())
 
+
+def use_fastapi(app: "FastAPI", content: str) -> Got:
+    """Ask endpoints of all kinds; path, query, headers, cookies, body, answers, details and exceptions are content."""
+    from starlette.testclient import TestClient
+
+    _add_endpoints(app)
     headers = {"authorization": CANARY, "user-agent": CANARY, "cookie": f"session={CANARY}", "host": f"{CANARY}.test"}
     headers |= {"baggage": f"user={CANARY}", "x-forwarded-for": CANARY}
     with TestClient(app, raise_server_exceptions=False, headers=headers) as client:

@@ -39,6 +39,16 @@ def batch(version: str, count: int, latency_s: float, rng: np.random.Generator) 
     return request.SerializeToString()
 
 
+def findings_of(backend: running.Backend) -> list[dict[str, str]]:
+    """Return what a backend was told of canaries, each finding's texts by name."""
+    told = [
+        {item.key: item.value.string_value for item in record.attributes}
+        for request in backend.logs
+        for record in request.resource_logs[0].scope_logs[0].log_records
+    ]
+    return [finding for finding in told if finding[semconv.FINDING_DETECTOR] == "canary"]
+
+
 def test_a_slow_canary_is_taken_back(tmp_path: Path) -> None:
     """The flag's file is rewritten, the findings leave as log records, and a controller that asks is told."""
     print(f"seed {SEED}")
@@ -70,19 +80,12 @@ def test_a_slow_canary_is_taken_back(tmp_path: Path) -> None:
         changed_ns = time.time_ns()
         asked = httpx.get(f"{processor.page_url}v1/canary/support/router").json()
         refused = httpx.post(f"{processor.page_url}v1/canary/support/router", json={"name": "router"})
-        records: list[dict[str, str]] = []
-        while len(records) < 2 and time.monotonic() < until:
+        while len(findings_of(backend)) < 2 and time.monotonic() < until:
             time.sleep(0.05)
-            records = [
-                {item.key: item.value.string_value for item in record.attributes}
-                for request in backend.logs
-                for record in request.resource_logs[0].scope_logs[0].log_records
-            ]
-            records = [record for record in records if record[semconv.FINDING_DETECTOR] == "canary"]
 
-    flag = json.loads(file.read_text())["flags"]["router"]
+    flag, found = json.loads(file.read_text())["flags"]["router"], findings_of(backend)
     assert (flag["defaultVariant"], flag["targeting"]) == ("stable", {})
     assert (asked["verdict"], refused.status_code) == ("roll_back", 409)
     assert changed_ns - asked["decided_ns"] < 4e9  # the window's lateness is in it, beside the roll-back itself
-    assert [record[semconv.FINDING_ASPECT] for record in records] == ["latency", "roll_back"]
-    assert flag["metadata"]["rolledBackBy"] == records[0][semconv.FINDING_ID]
+    assert [finding[semconv.FINDING_ASPECT] for finding in found] == ["latency", "roll_back"]
+    assert flag["metadata"]["rolledBackBy"] == found[0][semconv.FINDING_ID]

@@ -28,7 +28,16 @@ from spanward_processor.explain.plain import form_of
 from spanward_processor.explain.words import sentence
 from spanward_processor.findings import Series, Severity, State
 from spanward_processor.live.testing import NOTHING, ScriptedSource, served
-from spanward_processor.live.view import BudgetView, BurnView, CanaryView, DoraView, GuardView, History, SeriesView
+from spanward_processor.live.view import (
+    BudgetView,
+    BurnView,
+    CanaryView,
+    DoraView,
+    GuardView,
+    History,
+    SeriesView,
+    Snapshot,
+)
 from spanward_processor.warmup import warm_up
 
 pytestmark = pytest.mark.chromium
@@ -294,15 +303,13 @@ def test_a_latency_finding_shows_what_the_rise_is_made_of(watch: Callable[..., W
         assert watched.complaints == []
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_budgets_canaries_and_deployments_are_shown(watch: Callable[..., Watched], width: int) -> None:
-    """Each has a panel with its numbers; hostile names break no layout."""
-    name = "<img src=x>" + "r" * 2000
+def _with_panels(name: str) -> Snapshot:
+    """Return a page with a budget overdrawn, a canary taken back and a deployment that failed, all of a model of that name."""
     stable, canary = Series("support", name, "2.0"), Series("support", name, "2.1")
     guard = GuardView("latency", "typical latency", "60 ms", "120 ms", "x2, between x1.6 and x2.4", safe=False)
     action = (NOW_NS, True, "roll-back of router: flag set")
     subject = Subject("support", name, Part.MODEL)
-    shown = replace(
+    return replace(
         NOTHING,
         counts=replace(NOTHING.counts, accepted=1),
         series=(_SERIES,),
@@ -330,6 +337,12 @@ def test_budgets_canaries_and_deployments_are_shown(watch: Callable[..., Watched
             (Deployment(0, subject, "2.1", "2.0", NOW_NS, failed_ns=NOW_NS, cause="rolled back to 2.0"),),
         ),
     )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_budgets_canaries_and_deployments_are_shown(watch: Callable[..., Watched], width: int) -> None:
+    """Each has a panel with its numbers; hostile names break no layout."""
+    shown = _with_panels("<img src=x>" + "r" * 2000)
     with served(ScriptedSource(shown)) as url:
         watched = watch(url, width=width)
         page = watched.page
