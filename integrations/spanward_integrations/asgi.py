@@ -3,7 +3,7 @@
 Source: OpenTelemetry semantic conventions for HTTP servers (stable); ASGI 3.0.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Token
 from functools import lru_cache
 from typing import Final
@@ -33,19 +33,22 @@ _naming: Final = Guard("naming a server span")
 _ending: Final = Guard("ending a server span")
 
 
-Headers = Mapping[bytes, Sequence[bytes]]
-"""Values of a request's headers by lower-case name, as ASGI has it."""
+Headers = Sequence[tuple[bytes, bytes]]
+"""Names and values of a request's headers, as ASGI has them."""
 
 
 class _Reader(Getter[Headers]):
-    """Reads W3C context out of headers."""
+    """Reads W3C context out of headers; so few are asked for that looking through all of them is less than sorting them first."""
 
     def get(self, carrier: Headers, key: str) -> list[str] | None:
-        found = carrier.get(_header_called(key))
-        return None if found is None else [value.decode("latin-1") for value in found]
+        asked = _header_called(key)
+        size = len(asked)
+        return [
+            value.decode("latin-1") for name, value in carrier if len(name) == size and name.lower() == asked
+        ] or None
 
     def keys(self, carrier: Headers) -> list[str]:
-        return [name.decode("latin-1") for name in carrier]
+        return [name.decode("latin-1") for name, _ in carrier]
 
 
 _READER: Final = _Reader()
@@ -54,13 +57,6 @@ _READER: Final = _Reader()
 @lru_cache(maxsize=64)  # propagators ask for the same few in each request
 def _header_called(key: str) -> bytes:
     return key.lower().encode("latin-1")
-
-
-def _headers_of(scope: Scope) -> Headers:
-    found: dict[bytes, list[bytes]] = {}
-    for name, value in scope.get("headers", ()):
-        found.setdefault(name.lower(), []).append(value)
-    return found
 
 
 class SpanwardMiddleware:
@@ -118,7 +114,7 @@ class SpanwardMiddleware:
             method = _method(scope)
             verb = "HTTP" if method == _OTHER else method
             facts = _of_request(scope, method)
-            remote = propagate.extract(_headers_of(scope), getter=_READER)
+            remote = propagate.extract(scope.get("headers", ()), getter=_READER)
             span = tracing.tracer.start_span(verb, remote, SpanKind.SERVER, facts if tracing.at_start else None)
         except Exception as error:  # noqa: BLE001 - a sampler, processor or propagator of the user's may raise
             _starting.swallow(error)
