@@ -9,7 +9,10 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 import instrumenting
@@ -18,6 +21,7 @@ from requiring import require_peer
 from spans import eventually
 from spanward import semconv
 from spanward.testing import CapturedSpans, capture_spans
+from spanward_integrations.triton import TritonInstrumentor
 from triton_running import Server, inputs
 
 pytestmark = [
@@ -178,3 +182,22 @@ def test_an_http_answer_that_nobody_takes_ends_its_span() -> None:
         span = only(spans)
 
     assert span.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+def test_metrics_tell_the_version_that_answered_of_a_dropped_span(transport: str) -> None:
+    """What is measured does not depend on what is sampled."""
+    reader = InMemoryMetricReader()
+    instrumentor = TritonInstrumentor()
+    instrumentor.uninstrument()
+    instrumentor.instrument(
+        tracer_provider=TracerProvider(ALWAYS_OFF, shutdown_on_exit=False),
+        meter_provider=MeterProvider([reader], shutdown_on_exit=False),
+    )
+    infer(transport, 0.5)
+
+    data = reader.get_metrics_data()
+    assert data is not None
+    (metric,) = data.resource_metrics[0].scope_metrics[0].metrics
+    (point,) = metric.data.data_points
+    assert (point.attributes or {})[semconv.MODEL_VERSION] == "7"
