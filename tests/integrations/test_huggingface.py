@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import huggingface_models as models
 import instrumenting
@@ -327,3 +330,27 @@ def test_given_providers_are_used() -> None:
     models.classifier()(TEXT)
 
     assert [span.name for span in exporter.get_finished_spans()] == ["inference BertForSequenceClassification"]
+
+
+def test_tokens_of_dropped_spans_are_measured() -> None:
+    """With `metrics="all"` what went through the model is counted, whether its span is sampled or not."""
+    reader = InMemoryMetricReader()
+    integration = next(one for one in INTEGRATIONS if one.name == "huggingface")
+    integration.uninstrument()
+    integration.instrument(
+        tracer_provider=TracerProvider(ALWAYS_OFF, shutdown_on_exit=False),
+        meter_provider=MeterProvider([reader], shutdown_on_exit=False),
+    )
+    pipeline = models.classifier()
+    spanward.configure(metrics="all")
+    try:
+        pipeline(TEXT)
+    finally:
+        spanward.configure(metrics="duration")
+
+    data = reader.get_metrics_data()
+    assert data is not None
+    points = {metric.name: metric.data.data_points for metric in data.resource_metrics[0].scope_metrics[0].metrics}
+    (taken,) = points[semconv.GEN_AI_CLIENT_TOKEN_USAGE]
+    assert isinstance(taken, HistogramDataPoint)
+    assert taken.sum == count(pipeline, TEXT)
