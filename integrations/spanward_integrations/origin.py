@@ -11,6 +11,7 @@ from time import perf_counter_ns
 from typing import Any, Final, cast
 
 from spanward._guard import Guard
+from spanward.outcome import Tokens
 from spanward.request import AUTHENTICATED, CLAIMED, Request, RequestContext, receive
 
 Scope = MutableMapping[str, Any]
@@ -34,12 +35,14 @@ class Origin:
         client: Who asks; only a keyed hash of it leaves. By default the name in the certificate that the transport has verified.
         trust: `authenticated` where `client` says what the application has verified, else `claimed`.
         dimensions: Further slices of low cardinality.
+        tokens: Token counts, where a gateway before the application has counted them, as in a header.
     """
 
     channel: OfScope = None
     client: OfScope = None
     trust: str = CLAIMED
     dimensions: Mapping[str, str] | Callable[[Scope], Mapping[str, str]] | None = None
+    tokens: Callable[[Scope], Tokens | None] | None = None
 
     def tell(self, scope: Scope) -> Token[Request] | None:
         """Say it for all model calls in this context; return how to take it back, or None where nothing is known.
@@ -56,12 +59,13 @@ class Origin:
         client, trust = _asked(self.client, scope), self.trust
         if client is None and (client := _certified(scope)) is not None:
             trust = AUTHENTICATED
-        dimensions: Any = _asked(self.dimensions, scope)
+        dimensions, tokens = _asked(self.dimensions, scope), _asked(self.tokens, scope)
         return RequestContext(
             channel=_text(_asked(self.channel, scope)),
             client=_text(client),
             trust=trust,
             dimensions=cast("Mapping[str, str]", dimensions) if isinstance(dimensions, Mapping) else {},
+            tokens=tokens if isinstance(tokens, Tokens) else None,
             received_ns=since_ns,
             thread=thread,
         )

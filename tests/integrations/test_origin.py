@@ -1,6 +1,6 @@
 """What model calls are told of the request that an ASGI application serves: channel, slices, and who asks."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 import pytest
@@ -151,6 +151,20 @@ def test_channel_and_dimensions_come_from_the_scope(spans: CapturedSpans) -> Non
 
     found = told(spans)
     assert (found[semconv.CHANNEL], found[TENANT], found[semconv.CLIENT_TRUST]) == ("api", "blue", CLAIMED)
+
+
+def test_a_gateway_may_have_counted_tokens(spans: CapturedSpans) -> None:
+    """A function of the scope reads what was counted before the application, as out of a header."""
+
+    def counted(scope: MutableMapping[str, Any]) -> spanward.Tokens | None:
+        headers = dict(scope["headers"])
+        return spanward.Tokens(input=int(headers[b"x-tokens"])) if b"x-tokens" in headers else None
+
+    app = application()
+    instrument_fastapi(app, Origin(tokens=counted))
+    TestClient(app).get("/ask/a", headers={"x-tokens": "7"})
+
+    assert told(spans)[semconv.GEN_AI_USAGE_INPUT_TOKENS] == 7
 
 
 def test_what_the_endpoint_says_wins(spans: CapturedSpans) -> None:
