@@ -52,10 +52,9 @@ class Origin:
         """
         if self is TRANSPORT and not _tls_of(scope):
             return None
-        since_ns, thread = perf_counter_ns(), get_ident()
-        return receive(lambda: self._of(scope, since_ns, thread))
+        return receive(lambda: self._of(scope))
 
-    def _of(self, scope: Scope, since_ns: int, thread: int) -> RequestContext:
+    def _of(self, scope: Scope) -> RequestContext:
         client, trust = _asked(self.client, scope), self.trust
         if client is None and (client := _certified(scope)) is not None:
             trust = AUTHENTICATED
@@ -66,8 +65,9 @@ class Origin:
             trust=trust,
             dimensions=cast("Mapping[str, str]", dimensions) if isinstance(dimensions, Mapping) else {},
             tokens=tokens if isinstance(tokens, Tokens) else None,
-            received_ns=since_ns,
-            thread=thread,
+            # As if it came now: what passes before a call is not all a wait for a thread, least of all in a websocket.
+            received_ns=perf_counter_ns(),
+            thread=get_ident(),
         )
 
 

@@ -1,5 +1,6 @@
 """What model calls are told of the request that an ASGI application serves: channel, slices, and who asks."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
@@ -217,6 +218,21 @@ def test_calls_in_a_websocket_are_told(spans: CapturedSpans) -> None:
         socket.receive_json()
 
     assert told(spans)[semconv.CHANNEL] == "chat"
+
+
+def test_what_passes_before_a_thread_is_asked_for_is_no_wait(spans: CapturedSpans) -> None:
+    """A coroutine that did something else first did not wait for its worker thread meanwhile."""
+    app = application()
+
+    @app.get("/later")
+    async def later() -> dict[str, object]:
+        await asyncio.sleep(0.02)
+        return await asyncio.to_thread(model, "a")
+
+    instrument_fastapi(app, Origin(channel="api"))
+    TestClient(app).get("/later")
+
+    assert semconv.RUNTIME_WAIT_S not in told(spans)
 
 
 def test_afterwards_nothing_is_left(spans: CapturedSpans) -> None:
