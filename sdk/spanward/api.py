@@ -82,8 +82,8 @@ def configure(
     Raises:
         RuntimeError: Process metrics are asked for, and what they need is not installed.
         TypeError: The key is neither bytes nor text.
-        ValueError: The key is too short or too long, its file cannot be read, or a variable names metrics, an exporter or a
-            protocol that are not there.
+        ValueError: The key is too short or too long, its file cannot be read, the endpoint has no scheme, or a variable names
+            metrics, an exporter or a protocol that are not there.
     """
     settings = resolve(
         service_name=service_name,

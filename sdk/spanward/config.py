@@ -60,8 +60,8 @@ def resolve(
 
     Raises:
         TypeError: A key is neither bytes nor text.
-        ValueError: A key is shorter than 16 or longer than 64 bytes, cannot be read, or both keys are one; or there are no
-            such metrics.
+        ValueError: A key is shorter than 16 or longer than 64 bytes, cannot be read, or both keys are one; there are no
+            such metrics; or the endpoint has no scheme.
     """
     key = read_key("hashing_key", hashing_key, environment)
     previous = read_key("previous_hashing_key", previous_hashing_key, environment)
@@ -75,7 +75,7 @@ def resolve(
     algorithm = read_algorithm(hashing_algorithm, environment)
     return Settings(
         service_name,
-        endpoint,
+        _endpoint_of(endpoint),
         key,
         ids[0] or None,
         algorithm,
@@ -83,6 +83,13 @@ def resolve(
         ids[1] or None,
         _metrics_of(metrics, environment),
     )
+
+
+def _endpoint_of(argument: str | None) -> str | None:
+    # Without a scheme the exporter would speak TLS, and fail at the handshake again and again.
+    if argument is not None and not argument.startswith(("http://", "https://")):
+        raise ValueError(f"endpoint: must begin with http:// or https://, got {argument!r}")
+    return argument
 
 
 def _metrics_of(argument: str | None, environment: Mapping[str, str]) -> str:

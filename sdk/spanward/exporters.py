@@ -61,7 +61,7 @@ def _otlp(signal: str, endpoint: str | None, environment: Mapping[str, str]) -> 
     if protocol != "grpc":
         msg = f"{variable}: must be grpc or http/protobuf, got {protocol!r}"
         raise ValueError(msg)
-    # The scheme of an argument wins over OTEL_EXPORTER_OTLP_INSECURE; one without a scheme leaves it to the variable.
+    # The scheme of an argument wins over OTEL_EXPORTER_OTLP_INSECURE.
     insecure = True if endpoint and endpoint.startswith("http://") else None
     return _over_grpc(signal)(endpoint, insecure=insecure)
 

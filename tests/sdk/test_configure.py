@@ -326,6 +326,13 @@ def test_settings_do_not_show_the_key() -> None:
     assert KEY not in repr(resolve(hashing_key=KEY, environment={}))
 
 
+@pytest.mark.parametrize("endpoint", ["localhost:4317", "htp://localhost:4317", ""])
+def test_an_endpoint_without_a_scheme_is_refused(endpoint: str) -> None:
+    """It would be taken for TLS, and each export would fail at the handshake."""
+    with pytest.raises(ValueError, match=f"^endpoint: must begin with http:// or https://, got '{endpoint}'$"):
+        resolve(endpoint=endpoint, environment={})
+
+
 def test_a_key_of_another_type_is_refused() -> None:
     """The error names the argument and the type."""
     with pytest.raises(TypeError, match="hashing_key: must be bytes or text, got int"):
