@@ -1,4 +1,4 @@
-"""What happened to spans, in the only five words for it, and how many of them were written on."""
+"""What happened to spans, and how many of them were written on; what was forwarded, each backend counts for itself."""
 
 from dataclasses import dataclass, field
 
@@ -29,7 +29,6 @@ class Counts:
         refused_requests: Requests refused; those that could not be decoded have no known number of spans.
         dropped: Findings that could not be told to a backend.
         late: Spans forwarded but not counted, since their window had closed.
-        forwarded: Spans every backend took, or the journal keeps until it does.
         annotated: Spans forwarded with attributes of ours.
         removed: Inbound attributes under our own prefix, removed.
         over_limit: Refused spans by the limit that they were over; the rest of their requests was taken.
@@ -41,7 +40,6 @@ class Counts:
     refused_requests: int = 0
     dropped: int = 0
     late: int = 0
-    forwarded: int = 0
     annotated: int = 0
     removed: int = 0
     over_limit: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPAN_LIMITS, 0))
@@ -50,7 +48,6 @@ class Counts:
     def delivered(self, processed: Processed, late: int) -> None:
         """Count a request whose sender is told OK, for all of it but what was refused."""
         self.accepted += processed.spans
-        self.forwarded += processed.spans
         self.annotated += processed.annotated
         self.removed += processed.removed
         self.late += late

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
@@ -72,6 +73,21 @@ def test_a_backend_that_is_down_at_start_gets_everything_later_in_order(tmp_path
             assert all_arrived(backend, 50)
 
     assert arrived(backend) == list(range(50))
+
+
+def test_the_page_counts_as_forwarded_what_every_backend_took(tmp_path: Path) -> None:
+    """An operator sees that a backend takes nothing, though senders hear OK."""
+    port, live = free_port(), {"listen": "127.0.0.1:0"}
+    with running.backend() as (_, up), journalled(tmp_path, up, port, live=live) as processor:
+
+        def forwarded() -> tuple[int, int]:
+            counts = httpx.get(f"{processor.page_url}api/snapshot").json()["counts"]
+            return counts["accepted"], counts["forwarded"]
+
+        send(processor.receiver_address, range(10))
+        assert forwarded() == (10, 0)
+        with running.backend(port):
+            assert eventually(lambda: forwarded() == (10, 10))
 
 
 def test_an_outage_in_between_loses_nothing(tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ def test_keys() -> None:
     assert [f"model-{number}" for number in range(10)] == sorted(names)[1:]
     assert "limits.keys" in min(names)
     assert metric(backend, "spanward.keys.overflowed") == [15]
-    assert processor.counts.forwarded == 25
+    assert processor.counts.accepted == 25
 
 
 def test_slices_per_series() -> None:

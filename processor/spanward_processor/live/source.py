@@ -1,5 +1,6 @@
 """The pipeline as the live page sees it."""
 
+from collections.abc import Callable
 from typing import Final
 
 from spanward_processor import counts as running
@@ -21,14 +22,18 @@ class PipelineSource:
     Args:
         pipeline: What is watched.
         counts: Running totals of the receiver.
+        forwarded: Returns how many spans every backend took.
         config: Window length and budget.
         version: Version of the processor.
     """
 
-    def __init__(self, pipeline: Pipeline, counts: running.Counts, config: Config, version: str) -> None:
+    def __init__(
+        self, pipeline: Pipeline, counts: running.Counts, forwarded: Callable[[], int], config: Config, version: str
+    ) -> None:
         self._pipeline = pipeline
         self._panorama = pipeline.panorama
         self._counts = counts
+        self._forwarded = forwarded
         self.config = config
         self._version = version
 
@@ -47,7 +52,7 @@ class PipelineSource:
                 refused=counts.refused,
                 dropped=counts.dropped,
                 late=counts.late,
-                forwarded=counts.forwarded,
+                forwarded=self._forwarded(),
                 annotated=counts.annotated,
             ),
             series=tuple(_view(standing) for standing in self._panorama.standings()),

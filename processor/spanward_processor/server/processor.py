@@ -56,7 +56,7 @@ class Processor:
         self._closing = Closing()
         self._workers = ThreadPoolExecutor(_WORKERS, "decode")
         self._receivers = Receivers(self.pipeline, self.counts, self._workers)
-        self._source = PipelineSource(self.pipeline, self.counts, config, VERSION)
+        self._source = PipelineSource(self.pipeline, self.counts, self._forwarded, config, VERSION)
         self._page, self._scraped = Page(self._page_server), Page(self._scraped_server)
         self._rounds = Rounds(self.pipeline, self._receivers, self._snapshots)
         self._rounds.roll_backs.adopt(config.canary)
@@ -80,6 +80,10 @@ class Processor:
     def metrics_address(self) -> str:
         """HOST:PORT where Prometheus scrapes; empty where it may not."""
         return self._scraped.address
+
+    def _forwarded(self) -> int:
+        """Return how many spans every backend took; none where there is no backend."""
+        return min((backend.sent.spans for backend in self.delivery.backends), default=0)
 
     async def __aenter__(self) -> Self:
         """Start; see `start`."""

@@ -6,7 +6,7 @@ import { isOpen, worst } from "./model.js";
 
 const COUNTS = [
   ["accepted", "Spans taken from senders", ""],
-  ["forwarded", "Spans delivered to every backend, or in the journal for them", ""],
+  ["forwarded", "Spans that every backend took; the rest waits in the journal, if there is a backend", ""],
   ["annotated", "Spans that carry an anomaly annotation", ""],
   ["late", "Spans that came after their window had closed: forwarded, not counted", "warning"],
   ["refused", "Spans sent back to the sender", "warning"],
