@@ -30,6 +30,7 @@ FEWEST_ROWS: Final = 30.0
 
 _NOBODY: Final = -(1 << 62)  # no decision has this bin
 _NO_TABLE: Final = -1
+_ATTRIBUTE_BITS: Final = 16  # of an owner: a series and the number of an attribute that slices it
 
 
 class CrossTables:
@@ -114,19 +115,26 @@ class CrossTables:
         """Give tables to series and attributes that have two new slices and enough rows; further slices are "others"."""
         if not new.size:
             return
-        owners = np.stack((parents[new], attributes[new]), axis=1)
-        pairs, places, sizes = np.unique(owners, axis=0, return_inverse=True, return_counts=True)
-        places = places.reshape(-1)
-        for place, (series, attribute) in enumerate(pairs.tolist()):
-            members = new[places == place]
-            known = np.flatnonzero((self.series == series) & (self._attributes == attribute))
-            whole = cells.stream(series << FEATURE_BITS | Aspect.DECISION)
-            if known.size:
-                self._tables[members] = known[0]
-            elif sizes[place] > 1 and whole.total() >= FEWEST_ROWS and len(self) < MOST_TABLES:
-                self._begin(cells, series, attribute, members, whole)
+        owners, places, sizes = np.unique(
+            _owner_of(parents[new], attributes[new]), return_inverse=True, return_counts=True
+        )
+        known = self._tables_of(owners)
+        self._tables[new] = known[places]
+        rows = np.bincount(cells.keys, cells.counts, parents.size)[owners >> _ATTRIBUTE_BITS]
+        for place in np.flatnonzero((known == _NO_TABLE) & (sizes > 1) & (rows >= FEWEST_ROWS)).tolist():
+            if len(self) < MOST_TABLES:
+                self._begin(cells, int(owners[place]), new[places == place])
 
-    def _begin(self, cells: Cells, series: int, attribute: int, members: Ints, whole: Cells) -> None:
+    def _tables_of(self, owners: Ints) -> Ints:
+        """Return (o,) int64 the table of each owner, given ascending; `_NO_TABLE` where it has none."""
+        found = np.full(owners.size, _NO_TABLE, np.int64)
+        _, at, tables = np.intersect1d(owners, _owner_of(self.series, self._attributes), return_indices=True)
+        found[at] = tables
+        return found
+
+    def _begin(self, cells: Cells, owner: int, members: Ints) -> None:
+        series, attribute = owner >> _ATTRIBUTE_BITS, owner & ((1 << _ATTRIBUTE_BITS) - 1)
+        whole = cells.stream(series << FEATURE_BITS | Aspect.DECISION)
         rows = [cells.stream(key << FEATURE_BITS | Aspect.DECISION).total() for key in members.tolist()]
         slices, decisions = np.full(WATCHED, _NO_TABLE, np.int64), np.full(WATCHED, _NOBODY, np.int64)
         busiest = members[np.argsort(-np.array(rows), kind="stable")][:WATCHED]
@@ -137,6 +145,12 @@ class CrossTables:
         self._lines[busiest] = np.arange(busiest.size)
         self.series, self._attributes = np.append(self.series, series), np.append(self._attributes, attribute)
         self.slices, self.decisions = np.vstack((self.slices, slices)), np.vstack((self.decisions, decisions))
+
+
+def _owner_of(series: Ints, attributes: Ints) -> Ints:
+    """Return (o,) int64 a series and an attribute in one number."""
+    owners: Ints = series << _ATTRIBUTE_BITS | attributes
+    return owners
 
 
 def raked(usual: Floats, now: Floats, rounds: int = 8) -> Floats:

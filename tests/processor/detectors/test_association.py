@@ -117,6 +117,21 @@ def test_tables_count_every_row_once() -> None:
     assert (counted[0, : len(CHANNELS)].sum(axis=1) > 0).all()
 
 
+def test_a_slice_that_comes_later_is_one_of_the_others() -> None:
+    """A table's lines are chosen once; who is new joins it, in no line of its own, and begins no second table."""
+    traffic, tables = Traffic(SEED, window_s=10.0), CrossTables()
+    window = next(traffic.windows(QUIET, 1))
+    late = int(np.flatnonzero(traffic.directory.parents() == SERIES)[-1])
+    early = window.cells.where(window.cells.keys != late)
+    tables.count(early, traffic.directory)
+
+    counted = tables.count(window.cells, traffic.directory)
+
+    assert len(tables) == 1
+    assert late not in tables.slices
+    assert counted[0, WATCHED].sum() == window.cells.stream(late << FEATURE_BITS | Aspect.DECISION).total() > 0
+
+
 def test_tables_are_bounded() -> None:
     """However many series come, there are so many tables and no more."""
     traffic, tables = Traffic(SEED, window_s=10.0), CrossTables()
