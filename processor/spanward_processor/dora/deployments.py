@@ -76,11 +76,15 @@ class Deployments:
         with self._lock:
             set_back = window.end_ns < self._until_ns  # clocks were
             self._until_ns = window.end_ns
-            for subject, rows in self._traffic.close(window).items():
-                line = self._lines.get(subject)
-                if line is None and len(self._lines) < MOST_SUBJECTS:
-                    line = self._lines[subject] = Line(subject, window.start_ns)
-                if line and (turn := line.see(window.start_ns, window.end_ns, rows, self.settings)):
+
+            def follows(subject: Subject) -> bool:
+                if subject not in self._lines and len(self._lines) < MOST_SUBJECTS:
+                    self._lines[subject] = Line(subject, window.start_ns)
+                return subject in self._lines
+
+            for subject, rows in self._traffic.close(window, follows).items():
+                line = self._lines[subject]
+                if turn := line.see(window.start_ns, window.end_ns, rows, self.settings):
                     self._take_over(line, turn)
             weighed_ns = window.end_ns - self.settings.settle_ns
             while self._waiting and (set_back or self._waiting[0].updated_ns <= weighed_ns):

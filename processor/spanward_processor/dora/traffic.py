@@ -1,7 +1,7 @@
 """Requests by version of every subject, window by window."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -11,6 +11,7 @@ from spanward_processor.columns import SpanBatch
 from spanward_processor.dora.origins import Origin, origin_of
 from spanward_processor.dora.subjects import Part, Subject
 from spanward_processor.dora.tally import Columns, Tally, tallies_of
+from spanward_processor.evidence import grown
 from spanward_processor.features import Aspect, Rows
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import RoleTable
@@ -58,6 +59,8 @@ class Traffic:
         self._texts: dict[int, str] = {}
         self._origins: dict[_Named, Origin] = {}
         self._open: dict[int, Counter[_Counted]] = defaultdict(Counter)  # by begin of the window
+        self._models: dict[int, _Named] = {}  # whose versions somebody follows, by key
+        self._ignored = np.zeros(0, bool)  # by key, series whose versions nobody follows
         self._until_ns = 0
 
     # --- requests on their way -----------------------------------------------------------------------------------------
@@ -119,27 +122,43 @@ class Traffic:
                     room -= (key, tally.part, code) not in counted
                     counted[key, tally.part, code] += count
 
-    def close(self, window: Window) -> Mapping[Subject, Mapping[str, float]]:
-        """Return the requests of a closed window by subject and version; requests without a version are left out."""
+    def close(self, window: Window, follows: Callable[[Subject], bool]) -> Mapping[Subject, Mapping[str, float]]:
+        """Return the requests of a closed window by subject and version; requests without a version are left out.
+
+        Args:
+            window: The window.
+            follows: Says whether anybody follows a subject, now and for ever.
+        """
         found: dict[Subject, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         self._until_ns = window.end_ns
         for start_ns in sorted(one for one in self._open if one < window.end_ns):
             counted = self._open.pop(start_ns)
             if start_ns >= window.start_ns:
                 for (key, part, code), requests in counted.items():
-                    found[self._subject(key, part)][self._texts.get(code, "")] += requests
-        for key, rows in self._models(window):
-            found[self._subject(key, Part.MODEL)][self._directory[key].version] += rows
-        for versions in found.values():
-            versions.pop("", None)
-        return {subject: versions for subject, versions in found.items() if versions}
+                    subject, version = self._subject(key, part), self._texts.get(code, "")
+                    if version and follows(subject):
+                        found[subject][version] += requests
+        for key, rows in self._series_of(window):
+            if named := self._models.get(key) or self._followed(key, follows):
+                found[named[0]][named[1]] += rows
+        return found
 
-    def _models(self, window: Window) -> Iterable[tuple[int, float]]:
-        """Yield the whole series of a window, each with its requests."""
+    def _series_of(self, window: Window) -> Iterable[tuple[int, float]]:
+        """Yield the whole series of a window that somebody may follow, each with its requests."""
         rate = window.cells.of_feature(Aspect.RATE)
         parents = self._directory.parents()
-        whole = (rate.keys > 0) & (parents[rate.keys] == rate.keys)
+        self._ignored = grown(self._ignored, parents.size)
+        whole = (rate.keys > 0) & (parents[rate.keys] == rate.keys) & ~self._ignored[rate.keys]
         return zip(rate.keys[whole].tolist(), rate.counts[whole].tolist(), strict=True)
+
+    def _followed(self, key: int, follows: Callable[[Subject], bool]) -> _Named | None:
+        """Return the model and version that a series is, None where nobody follows it; which it is, it stays."""
+        subject, version = self._subject(key, Part.MODEL), self._directory[key].version
+        if version and follows(subject):
+            self._models[key] = subject, version
+            return self._models[key]
+        self._ignored[key] = True
+        return None
 
     # --- over a restart ------------------------------------------------------------------------------------------------
 
