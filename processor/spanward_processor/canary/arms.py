@@ -23,6 +23,7 @@ class Versions:
         self._directory = directory
         self._known = 1  # keys that were looked at; key 0 is nobody's
         self._first_ns: dict[int, int] = {}
+        self._several = False  # whether any model has had two versions
         self._of_model: dict[tuple[str, str], list[int]] = defaultdict(list)
 
     def look(self, now_ns: int) -> list[int]:
@@ -32,7 +33,9 @@ class Versions:
             if self._directory.parent(key) == key:
                 series = self._directory[key]
                 self._first_ns[key] = now_ns
-                self._of_model[series.service, series.model].append(key)
+                of_model = self._of_model[series.service, series.model]
+                of_model.append(key)
+                self._several |= len(of_model) > 1
                 found.append(key)
         self._known = self._directory.named
         return found
@@ -43,7 +46,7 @@ class Versions:
 
     def any(self) -> bool:
         """Return whether any model has had two versions."""
-        return any(len(keys) > 1 for keys in self._of_model.values())
+        return self._several
 
     def knows(self, service: str, model: str) -> bool:
         """Return whether a version of a model was seen."""
