@@ -26,6 +26,7 @@ from spanward_processor.pipeline import Pipeline
 from spanward_processor.readings import readings
 from spanward_processor.receive.listening import WebServer
 from spanward_processor.receive.receivers import GRACE_S, Receivers
+from spanward_processor.server.lateness import Lateness
 from spanward_processor.server.page import Page, Place
 from spanward_processor.server.rounds import Rounds
 from spanward_processor.telemetry import SelfTelemetry, scraped_app
@@ -58,7 +59,7 @@ class Processor:
         self._receivers = Receivers(self.pipeline, self.counts, self._workers)
         self._source = PipelineSource(self.pipeline, self.counts, self._forwarded, config, VERSION)
         self._page, self._scraped = Page(self._page_server), Page(self._scraped_server)
-        self._rounds = Rounds(self.pipeline, self._receivers, self._snapshots)
+        self._rounds = Rounds(self.pipeline, self._receivers, self._snapshots, Lateness(self.counts))
         self._rounds.roll_backs.adopt(config.canary)
 
     @property
@@ -142,6 +143,7 @@ class Processor:
         self._rounds.follow(config, self.delivery, self._emitter)
         closing.add("roll-backs", self._rounds.roll_backs.drain)
         self._keep_running("care", self._rounds.look_after_files())
+        self._keep_running("lateness", self._rounds.tell_of_lateness())
         closing.add("open windows", self._rounds.leave_windows)
         if self._snapshots:
             self._keep_running("snapshots", self._rounds.keep_state())

@@ -1,4 +1,4 @@
-"""What a running processor does by itself at intervals: judge windows, keep what was learned, look after its files."""
+"""What a running processor does by itself at intervals: judge windows, keep what was learned, look after its files and late spans."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from spanward_processor.forward.journalled import Journalled
 from spanward_processor.journal.log import Journal
 from spanward_processor.pipeline import Pipeline
 from spanward_processor.receive.receivers import Receivers
+from spanward_processor.server.lateness import Lateness
 from spanward_processor.snapshots import Snapshots
 
 _log = logging.getLogger(__name__)
@@ -29,9 +30,12 @@ class Rounds:
         pipeline: Judges spans.
         receivers: Whose certificates may change.
         snapshots: Where what was learned is kept; None where it is not.
+        lateness: Notices spans that come too late.
     """
 
-    def __init__(self, pipeline: Pipeline, receivers: Receivers, snapshots: Snapshots | None) -> None:
+    def __init__(
+        self, pipeline: Pipeline, receivers: Receivers, snapshots: Snapshots | None, lateness: Lateness
+    ) -> None:
         self.roll_backs = RollBacks(self._note)
         self._config: Config
         self._delivery: Delivery
@@ -39,6 +43,7 @@ class Rounds:
         self._pipeline = pipeline
         self._receivers = receivers
         self._snapshots = snapshots
+        self._lateness = lateness
 
     def follow(self, config: Config, delivery: Delivery, emitter: Emitter) -> None:
         """Go by another configuration from now on.
@@ -84,6 +89,17 @@ class Rounds:
                 await asyncio.to_thread(_sync, self._delivery.journal)
             for certificate in self._receivers.certificates:
                 await asyncio.to_thread(certificate.reload)
+
+    async def tell_of_lateness(self) -> None:
+        """Say that many spans come too late; only the operator can let windows wait for longer."""
+        while True:
+            await asyncio.sleep(_TELL_AGAIN_S)
+            if missed := self._lateness.look():
+                _log.warning(
+                    "spans came after their window had closed: forwarded, but not counted late=%d of=%d lateness_s=%g",
+                    *missed,
+                    self._config.detection.lateness_s,
+                )
 
     async def keep_state(self) -> None:
         """Keep what was learned."""
