@@ -48,7 +48,8 @@ async def burners(wanted: int | None = None) -> AsyncGenerator[None]:
     started: list[asyncio.subprocess.Process] = []
     try:
         while len(started) < number:
-            started.append(await asyncio.create_subprocess_exec(sys.executable, "-c", _BUSY))
+            # in sessions of their own, as other services are: where sessions share the processors evenly, one would take a half at most
+            started.append(await asyncio.create_subprocess_exec(sys.executable, "-c", _BUSY, start_new_session=True))
         yield
     finally:
         for process in started:
