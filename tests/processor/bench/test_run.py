@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from requiring import require_peer
 from spanward_processor.bench.corpus import Shape
 from spanward_processor.bench.report import WIDTH, ratios, table
 from spanward_processor.bench.rows import ROWS, Row
@@ -56,11 +57,12 @@ def test_fixed_rate_is_kept_and_timed() -> None:
     assert math.isnan(outcome.rounds[DIRECT][0].cpu_s)
 
 
-@pytest.mark.bench
-@pytest.mark.skipif(cached_peer() is None, reason="no Collector built: tests/peers/collector.sh builds one")
+@pytest.mark.slow
 def test_collector_passes_every_span_on() -> None:
     """The real Collector beside ours gets and passes on the same spans."""
-    outcome = run(SMALL, cached_peer(), rounds=1)
+    peer = cached_peer()
+    require_peer("Collector", peer is not None, "tests/peers/collector.sh builds one")
+    outcome = run(SMALL, peer, rounds=1)
 
     assert outcome.rounds[THEIRS][0].spans == 2_560
     assert outcome.rounds[THEIRS][0].annotated == 0
