@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow, borrowing, inlined, int64
+from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow, borrowing, inlined
 from spanward_processor.kernels.memory import prefetch
 from spanward_processor.kernels.tables import (
     COUNT_BITS,
@@ -30,10 +30,10 @@ _NO_ROW: Final = 2.0  # stands for the p-value of a key without a row
 _AHEAD: Final = 16  # keys; about as many as the memory answers at once
 _SMALL: Final = 24  # cells that are sorted by insertion
 
-DONE: Final = int64(0)  # what `add_rows` lacked when it stopped
-KEYS_FULL: Final = int64(1)
-LOG_FULL: Final = int64(2)
-CELLS_FULL: Final = int64(3)
+DONE: Final = 0  # what `add_rows` lacked when it stopped
+KEYS_FULL: Final = 1
+LOG_FULL: Final = 2
+CELLS_FULL: Final = 3
 
 
 class Counted(NamedTuple):

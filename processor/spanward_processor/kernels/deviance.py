@@ -10,12 +10,12 @@ import math
 from typing import Final
 
 from spanward_processor.kernels.cells import Packed
-from spanward_processor.kernels.jit import Floats, Ints, Singles, borrowing, int64
+from spanward_processor.kernels.jit import Floats, Ints, Singles, borrowing
 from spanward_processor.kernels.tables import FEATURE_BITS
 
-NUMBER: Final = int64(1)
-FLAG: Final = int64(2)
-CATEGORY: Final = int64(3)
+NUMBER: Final = 1
+FLAG: Final = 2
+CATEGORY: Final = 3
 
 GROUPS: Final = 34
 _TAIL_GROUP: Final = 10

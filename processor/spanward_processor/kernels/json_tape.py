@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.kernels.jit import Bytes, Codes, Ints, borrowing, inlined, int64
+from spanward_processor.kernels.jit import Bytes, Codes, Ints, borrowing, inlined
 from spanward_processor.kernels.json_text import (
     BAD_NUMBER,
     CUT_SHORT,
@@ -49,13 +49,13 @@ REPEATED: Final = 5
 PACKED: Final = 6
 PRESENCE: Final = 7
 
-SCALAR: Final = int64(0)  # what a row of the tape is
-ABSENT: Final = int64(1)
-OPEN: Final = int64(2)
-CLOSE: Final = int64(3)
-EMPTY: Final = int64(4)
-OPEN_LIST: Final = int64(5)
-CLOSE_LIST: Final = int64(6)
+SCALAR: Final = 0  # what a row of the tape is
+ABSENT: Final = 1
+OPEN: Final = 2
+CLOSE: Final = 3
+EMPTY: Final = 4
+OPEN_LIST: Final = 5
+CLOSE_LIST: Final = 6
 OPS: Final = 8
 
 LONGEST_NAME: Final = 40
@@ -63,8 +63,8 @@ MOST_DEPTH: Final = 256  # open objects and lists
 MOST_MESSAGES: Final = 96  # under the official parsers' 100
 
 _WORDS: Final = LONGEST_NAME // 8
-_UNKNOWN: Final = int64(-1)
-_GROUND: Final = int64(0)
+_UNKNOWN: Final = -1
+_GROUND: Final = 0
 _IN_LIST: Final = 1  # rows of the stack
 _OPENER: Final = 2
 _TOKENS: Final = 0  # places of `found`

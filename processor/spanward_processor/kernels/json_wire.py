@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, Codes, Ints, borrowing, inlined, int64
+from spanward_processor.kernels.jit import Bytes, Codes, Ints, borrowing, inlined
 from spanward_processor.kernels.json_numbers import INFINITY, decimal, double_bits, integer
 from spanward_processor.kernels.json_tape import (
     ABSENT,
@@ -45,9 +45,6 @@ BAD_BASE64: Final = -21
 OUT_OF_RANGE: Final = -22
 TWO_CHOICES: Final = -23
 
-_NOTHING: Final = int64(0)
-_FOUR: Final = int64(4)
-_EIGHT: Final = int64(8)
 _ZERO: Final = np.uint64(0)
 _NOT_A_NUMBER: Final = np.uint64(0x7FF8000000000000)
 _SIGN: Final = np.uint64(1 << 63)
@@ -141,7 +138,7 @@ def _put_integer(data: Bytes, at: int, end: int, kind: int, always: bool, out: B
     wire = _INTEGERS[_WIRE_ROW, kind]
     if wire == VARINT:
         return _put_varint(out, to, word)
-    return _put_fixed(out, to, word, _EIGHT if wire == FIXED64 else _FOUR)
+    return _put_fixed(out, to, word, 8 if wire == FIXED64 else 4)
 
 
 @inlined
@@ -176,7 +173,7 @@ def _put_double(
         bits |= _SIGN
     if known and bits == _ZERO and not always:
         return to
-    to = _put_fixed(out, to, bits, _EIGHT)
+    to = _put_fixed(out, to, bits, 8)
     if not known:
         hard[found[0], 0], hard[found[0], 1], hard[found[0], 2] = to, at, end
         found[0] += 1
@@ -368,7 +365,7 @@ def write_document(
         elif op == EMPTY:
             if token == 0:
                 return to
-            to = _put_frame(row, OPEN, _NOTHING, schema, out, to)
+            to = _put_frame(row, OPEN, 0, schema, out, to)
         elif op != ABSENT:
             packed = schema.fields[row, PACKED] == 1
             always = packed or not plain or schema.fields[row, PRESENCE] == 1

@@ -8,20 +8,20 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, Ints, borrowing, int64
+from spanward_processor.kernels.jit import Bytes, Ints, borrowing
 from spanward_processor.kernels.wire import LENGTH, TOO_DEEP, read_length, read_tag, step_over, text_field
 
-KEY_VALUE: Final = int64(1)
-ANY_VALUE: Final = int64(2)
-ARRAY: Final = int64(3)
-KEY_VALUES: Final = int64(4)
-EVENT: Final = int64(5)
-LINK: Final = int64(6)
-STATUS: Final = int64(7)
-ENTITY: Final = int64(8)
-SCOPE: Final = int64(9)
-RESOURCE: Final = int64(10)
-SPAN: Final = int64(11)
+KEY_VALUE: Final = 1
+ANY_VALUE: Final = 2
+ARRAY: Final = 3
+KEY_VALUES: Final = 4
+EVENT: Final = 5
+LINK: Final = 6
+STATUS: Final = 7
+ENTITY: Final = 8
+SCOPE: Final = 9
+RESOURCE: Final = 10
+SPAN: Final = 11
 
 _STRING: Final = -1
 FIELDS: Final = 16
