@@ -6,6 +6,8 @@ import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from spanward import semconv
+from spanward_processor.attribution.words import REST_AS_USUAL
 from spanward_processor.configuration.settings import Detection, Limits
 from spanward_processor.findings import State
 from spanward_processor.testing.encoding import Encoder, text_of
@@ -76,8 +78,8 @@ def test_an_incident_is_found_after_it_begins() -> None:
     opened = [change for change in simulated.changes if change.state is State.OPENED]
     assert [one.aspect for one in opened] == ["decision"]
     assert BEGINS_S < (opened[0].opened_ns - START_NS) / SECOND_NS < BEGINS_S + 120
-    assert f"Explained by channel '{text_of(2)}'" in opened[0].reason
-    assert [share.value for share in opened[0].slices] == [text_of(2)]
+    assert opened[0].series.slice == (semconv.CHANNEL, text_of(2))
+    assert opened[0].reason.endswith(REST_AS_USUAL)
     assert 0 < simulated.late < simulated.accepted / 100
 
 

@@ -18,7 +18,7 @@ from spanward_processor.attribution.joint import JointRows, best_of
 from spanward_processor.attribution.leaves import LeafCounts
 from spanward_processor.attribution.mix import as_rate
 from spanward_processor.attribution.table import LeafTable
-from spanward_processor.attribution.words import sentence
+from spanward_processor.attribution.words import REST_AS_USUAL, is_whole_story, sentence
 from spanward_processor.features import FEATURES, Aspect, Feature, Shape, show_share
 from spanward_processor.findings import SliceShare
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS
@@ -45,10 +45,12 @@ class Contribution:
     Args:
         reason: In a sentence.
         slices: The slices it names, strongest first; empty where none is to blame.
+        looked_at: The attributes of which no single value is to blame, since most of the traffic moved alike; else none.
     """
 
     reason: str
     slices: tuple[SliceShare, ...]
+    looked_at: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -106,8 +108,8 @@ class Contributions:
     def of(self, window: Window, key: int, feature: int) -> Contribution | None:
         """Return what explains a finding; None where slices say nothing about it.
 
-        About a slice nothing is said but who the causes are, within it or else in its series: that most of the series moved alike
-        would contradict the finding.
+        About a slice nothing is said but which values of other attributes are the causes, within it or else in its series, or that
+        nothing else moved: that most of the series moved alike would contradict the finding, and a slice is not explained by itself.
 
         Args:
             window: The window being judged, not kept yet.
@@ -130,17 +132,31 @@ class Contributions:
             return None
         series = self._directory.parent(key)
         recent = (packed(window.cells), *self._earlier)
-        single = [self._attributed(recent, name, keys, feature) for name, keys in self._slices(series)]
+        single = {name: self._attributed(recent, name, keys, feature) for name, keys in self._slices(series)}
         if not single:
             return None
-        counted = max(single, key=_decisive)
+        counted = max(single.values(), key=_decisive)
         sampled = self._together(window, key, feature, counted.categories)
         found = best_of(counted, sampled, within=key != series)
-        if found.answer is Answer.NOTHING or (key != series and found.answer is not Answer.CAUSES):
+        if found.answer is Answer.NOTHING:
             return None
+        if key != series and not self._explains_slice(found, key):
+            return Contribution(REST_AS_USUAL, ()) if self._is_alone(found, key) else None
         show, rows = _shown(feature), "sampled rows" if found is sampled else "rows"
         causes = tuple(self._share(cause, show) for cause in found.causes)
-        return Contribution(sentence(found, show, self._value, rows), causes)
+        looked_at = tuple(single) if found.answer is Answer.NO_SINGLE_CAUSE else ()
+        return Contribution(sentence(found, show, self._value, looked_at, rows), causes, looked_at)
+
+    def _explains_slice(self, found: Attribution, key: int) -> bool:
+        """Return whether causes are named by another attribute than that of the slice: its own values share no rows with it."""
+        name, _ = self._directory[key].slice or ("", "")
+        named = {condition for cause in found.causes for condition, _ in cause.conditions}
+        return found.answer is Answer.CAUSES and name not in named
+
+    def _is_alone(self, found: Attribution, key: int) -> bool:
+        """Return whether a slice is the one cause of what its series shows, and all else is as usual."""
+        name, _ = self._directory[key].slice or ("", "")
+        return is_whole_story(found) and found.causes[0].conditions == ((name, key),)
 
     def _together(self, window: Window, key: int, feature: Feature, categories: tuple[int, ...]) -> Attribution | None:
         """Return the answer by all attributes at once, from sampled rows; None where there are too few.

@@ -80,6 +80,13 @@ class Dossier:
         ]
         return int(np.argmax(strength))
 
+    def witness(self, stream: int, least_log10_e: float) -> int | None:
+        """Return who speaks of a stream in this window; None where nobody tested it, or all hold less than that against it."""
+        slot = self._slots.find(np.array([stream]))
+        if slot[0] == ABSENT or not any(evidence.tested(slot)[0] for evidence in self._evidence):
+            return None
+        return self.speaker(stream) if together(self._evidence, slot)[0] >= least_log10_e else None
+
     def known_to(self, number: int, streams: Ints) -> Flags:
         """Return (s,) bool which streams a detector has ever tested."""
         slots = self._slots.find(streams)

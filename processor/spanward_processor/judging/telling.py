@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.attribution.contributions import Contributions
-from spanward_processor.attribution.words import MOST_SLICES, deviating
+from spanward_processor.attribution.words import MOST_SLICES, clients_deviate, deviating
 from spanward_processor.detectors.base import Account, Detector
 from spanward_processor.features import Aspect
 from spanward_processor.findings import Finding, Severity, SliceShare, State, finding_id
@@ -105,7 +105,8 @@ class Telling:
         shares = tuple(share for share, _ in deviate)
         because = deviating(shares, judged, unjudged)
         if self._contributions and (told := self._contributions.of(window, key, feature)):
-            shares, because = told.slices, f" {told.reason}"
+            clients = self._clients(window, key, told.looked_at) if told.looked_at else ""
+            shares, because = told.slices, f" {clients or told.reason}"
         if (
             self._why
             and feature == Aspect.LATENCY
@@ -114,6 +115,15 @@ class Telling:
             because += f" {why}"
         alone = len(deviate) == 1 and not unjudged  # else rows of the others may carry it too
         return shares, deviate[0][1] if alone else None, because
+
+    def _clients(self, window: Window, series: int, looked_at: Sequence[str]) -> str:
+        """Say what clients of a series show, where no slice is the cause of what it shows; empty where they are as usual."""
+        stream = series << FEATURE_BITS | Aspect.CLIENT
+        number = self._dossier.witness(stream, _CONTRIBUTES_LOG10_E)
+        if number is None:
+            return ""
+        account = self._detectors[number].explain(stream, window, self._directory, self._text)
+        return clients_deviate(looked_at, account.observed, account.baseline)
 
     def _deviating(
         self, number: int, stream: int, window: Window

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from spanward import semconv
 from spanward_processor.attribution.contributions import MOST_CELLS, Contribution, Contributions
+from spanward_processor.attribution.words import REST_AS_USUAL
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors import Baseline
 from spanward_processor.features import Aspect, Rows
@@ -77,16 +79,24 @@ def test_what_all_channels_do_is_nobodys_doing() -> None:
 
     assert told
     assert told.slices == ()
-    assert told.reason.startswith("No single cause: ")
+    assert told.looked_at == (semconv.CHANNEL,)
+    assert told.reason.startswith("No single channel is the cause: ")
 
 
 def test_a_finding_about_a_slice_is_not_told_that_everything_moved() -> None:
-    """What the series as a whole did would contradict a finding that speaks of one channel; who did it does not."""
+    """What the series as a whole did would contradict a finding that speaks of one channel."""
     story = Told()
 
     assert story.of(replace(QUIET, longer=2.0), Aspect.INPUT_SIZE, key=story.slice(PARTNER)) is None
-    told = story.of(replace(QUIET, flipped=0.33), Aspect.DECISION, key=story.slice(PARTNER))
 
+
+def test_a_slice_is_not_explained_by_itself() -> None:
+    """Asked about the poisoned channel nothing is added but that it is alone; asked about its series, the channel is named."""
+    story = Told()
+    poisoned = replace(QUIET, flipped=0.33)
+
+    assert story.of(poisoned, Aspect.DECISION, key=story.slice(PARTNER)) == Contribution(REST_AS_USUAL, ())
+    told = story.of(poisoned, Aspect.DECISION)
     assert told
     assert [share.value for share in told.slices] == [PARTNER]
 

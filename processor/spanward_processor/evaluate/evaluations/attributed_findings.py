@@ -106,8 +106,9 @@ def told(story: Story, rng: np.random.Generator) -> tuple[Finding | None, int]:
 
 
 def is_right(finding: Finding, channel: int) -> bool:
-    """Return whether a finding names the channel first, or nobody where all suffered alike."""
-    named = [one.value for one in finding.slices]
+    """Return whether a finding speaks of the channel or names it first, or names nobody where all suffered alike."""
+    spoken_of = [finding.series.slice[1]] if finding.series.slice and channel >= 0 else []
+    named = spoken_of + [one.value for one in finding.slices]
     return not named if channel < 0 else named[:1] == [text_of(channel)]
 
 
