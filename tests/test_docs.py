@@ -229,7 +229,7 @@ def test_every_attribute_the_processor_writes_is_described() -> None:
     }
     written = {row[0] for row in rows(FINDINGS, "attribute")}
 
-    assert names | {semconv.MODEL_NAME, semconv.MODEL_VERSION, semconv.CLIENT_TRUST} == written
+    assert names | {semconv.MODEL_NAME, semconv.MODEL_VERSION, semconv.CLIENT_ID} == written
 
 
 def test_every_metric_is_described() -> None:

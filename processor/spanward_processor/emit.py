@@ -5,7 +5,7 @@ Source: OpenTelemetry logs data model; `event_name` marks the record as the even
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -33,12 +33,13 @@ _TEXTS: Final = {Severity.INFO: "INFO", Severity.WARNING: "WARN", Severity.CRITI
 _Value = str | int | float | Sequence[str]
 
 
-def encode_findings(findings: Iterable[Finding], version: str) -> bytes:
+def encode_findings(findings: Iterable[Finding], version: str, observed_ns: int) -> bytes:
     """Return an encoded ExportLogsServiceRequest.
 
     Args:
         findings: What changed; the resource of each record is the service it speaks of.
         version: Version of the processor.
+        observed_ns: When the processor found it, Unix nanoseconds: behind event time by the wait for late rows, or by hours in a backlog.
     """
     request = ExportLogsServiceRequest()
     for finding in findings:
@@ -46,13 +47,13 @@ def encode_findings(findings: Iterable[Finding], version: str) -> bytes:
         resource.resource.attributes.add(key=semconv.SERVICE_NAME).value.string_value = finding.series.service
         scope = resource.scope_logs.add()
         scope.scope.name, scope.scope.version = "spanward.processor", version
-        _fill(scope.log_records.add(), finding)
+        _fill(scope.log_records.add(observed_time_unix_nano=observed_ns), finding)
     return request.SerializeToString()
 
 
 def _fill(record: LogRecord, finding: Finding) -> None:
     severity = Severity.INFO if finding.state is State.RESOLVED else finding.severity
-    record.time_unix_nano = record.observed_time_unix_nano = finding.updated_ns
+    record.time_unix_nano = finding.updated_ns
     record.event_name = semconv.FINDING_EVENT
     record.severity_number, record.severity_text = _NUMBERS[severity], _TEXTS[severity]
     record.body.string_value = printable(finding.reason)
@@ -88,7 +89,7 @@ def attributes_of(finding: Finding) -> dict[str, _Value]:
         semconv.FINDING_SLICES: [str(share) for share in finding.slices],
         semconv.MODEL_NAME: series.model,
         semconv.MODEL_VERSION: series.version,
-        semconv.CLIENT_TRUST: finding.client_trust,
+        semconv.CLIENT_ID: finding.client,
     }
     if technique:
         attributes |= {
@@ -134,22 +135,26 @@ class Emitter:
         delivery: Delivers them.
         counts: Where a dropped finding is counted.
         version: Version of the processor.
+        clock_ns: Returns the time, Unix nanoseconds.
     """
 
-    def __init__(self, delivery: Delivery, counts: Counts, version: str) -> None:
+    def __init__(self, delivery: Delivery, counts: Counts, version: str, clock_ns: Callable[[], int]) -> None:
         self.delivery = delivery
         self._counts = counts
         self._version = version
-        self._waiting: asyncio.Queue[tuple[Finding, ...]] = asyncio.Queue(MOST_WAITING)
+        self._clock_ns = clock_ns
+        self._waiting: asyncio.Queue[tuple[int, tuple[Finding, ...]]] = asyncio.Queue(
+            MOST_WAITING
+        )  # with when they were found
 
     def put(self, findings: tuple[Finding, ...]) -> None:
         """Take findings for delivery; when too many wait the oldest are dropped, counted and logged."""
         if not findings:
             return
         if self._waiting.full():
-            self._drop(self._waiting.get_nowait(), "too many findings wait for a backend")
+            self._drop(self._waiting.get_nowait()[1], "too many findings wait for a backend")
             self._waiting.task_done()
-        self._waiting.put_nowait(findings)
+        self._waiting.put_nowait((self._clock_ns(), findings))
 
     def _drop(self, findings: tuple[Finding, ...], reason: str) -> None:
         self._counts.dropped += len(findings)
@@ -158,9 +163,9 @@ class Emitter:
     async def run(self) -> None:
         """Deliver until cancelled."""
         while True:
-            findings = await self._waiting.get()
+            observed_ns, findings = await self._waiting.get()
             try:
-                await self.delivery.deliver(Signal.LOGS, encode_findings(findings, self._version))
+                await self.delivery.deliver(Signal.LOGS, encode_findings(findings, self._version, observed_ns))
             except RefusedError as error:
                 self._drop(findings, str(error))
             finally:
@@ -172,5 +177,5 @@ class Emitter:
             await asyncio.wait_for(self._waiting.join(), within_s)
         except TimeoutError:
             while not self._waiting.empty():
-                self._drop(self._waiting.get_nowait(), "the processor stops")
+                self._drop(self._waiting.get_nowait()[1], "the processor stops")
                 self._waiting.task_done()

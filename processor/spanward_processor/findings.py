@@ -89,7 +89,7 @@ class Finding:
         reason: The sentence for a person.
         slices: Contributing slices, strongest first.
         technique: MITRE ATLAS technique where one applies.
-        client_trust: `authenticated`, `claimed` or empty, where a client is named.
+        client: Who is meant where it is one client, as its spans name it; else empty.
         example_trace_id: Hex trace id of a row that carries it, or empty.
         incident: Id of the finding with which its incident began, its own where it is that one; empty where nobody asked.
     """
@@ -113,7 +113,7 @@ class Finding:
     reason: str
     slices: tuple[SliceShare, ...] = ()
     technique: Technique | None = None
-    client_trust: str = ""
+    client: str = ""
     example_trace_id: str = ""
     incident: str = ""
 

@@ -29,7 +29,6 @@ TEXT_ROLES: Final[dict[str, tuple[str, ...]]] = {
     "version": (semconv.MODEL_VERSION, "triton.model_version"),
     "decision": (semconv.DECISION,),
     "client": (semconv.CLIENT_PREVIOUS_ID, semconv.CLIENT_ID, "user.hash", "enduser.pseudo.id"),
-    "client_trust": (semconv.CLIENT_TRUST,),
     "error": (semconv.ERROR_TYPE,),
     "input_hash": (semconv.FEATURES_PREVIOUS_HASH, semconv.FEATURES_HASH),
     "fingerprint": (semconv.FEATURES_PREVIOUS_FINGERPRINT, semconv.FEATURES_FINGERPRINT),

@@ -58,7 +58,7 @@ class Account:
         n: Rows of the stream in the window.
         carriers: Cells (stream, bin) whose rows carry the deviation; they are annotated with the finding.
         technique: MITRE ATLAS technique where one applies.
-        client_trust: How far a named client's identity can be trusted, where one is named.
+        client: Who is meant where it is one client, as its spans name it.
     """
 
     kind: str
@@ -69,7 +69,7 @@ class Account:
     n: int
     carriers: tuple[tuple[int, int], ...] = ()
     technique: Technique | None = None
-    client_trust: str = ""
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from spanward_processor.evidence import Dispersion, grown
 from spanward_processor.features import Aspect, show_share
 from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
-from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.usual.slots import Slots
 from spanward_processor.windows.window import Window
@@ -125,6 +125,7 @@ class DominantClient:
             n=round(rows),
             carriers=((stream, busiest),),
             technique=DENIAL_OF_AI_SERVICE,
+            client="" if busiest == OTHER else text(busiest),
         )
 
 

@@ -182,6 +182,7 @@ class Novelty:
             ),
             n=rows,
             carriers=tuple((stream, cell_bin) for cell_bin in bins[:_MOST_CARRIERS]),
+            client=text(bins[0]) if aspect is Aspect.CLIENT and count == 1 and bins[0] != OTHER else "",
         )
 
 

@@ -91,7 +91,7 @@ class Telling:
             reason=account.reason + because,
             slices=slices,
             technique=account.technique,
-            client_trust=account.client_trust,
+            client=account.client,
             example_trace_id=window.example(key),
         )
         return finding, account.carriers if carriers is None else carriers

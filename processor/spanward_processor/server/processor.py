@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -137,7 +138,7 @@ class Processor:
         closing.add("telemetry", lambda: self._telemetry.shut_down())
         closing.add("metrics", self._scraped.end)
         await self._scraped.serve(scraped)
-        self._emitter = Emitter(self.delivery, self.counts, VERSION)
+        self._emitter = Emitter(self.delivery, self.counts, VERSION, time.time_ns)
         self._keep_running("emitter", self._emitter.run())
         closing.add("findings", lambda: self._emitter.drain(GRACE_S))
         self._rounds.follow(config, self.delivery, self._emitter)

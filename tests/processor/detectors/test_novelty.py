@@ -54,6 +54,7 @@ def test_a_crowd_of_strangers_is_news() -> None:
     assert (account.aspect, account.kind) == ("client", "security")
     assert "never seen before at support / router-0 1.0: " in account.reason
     assert account.baseline.startswith("one new client in ")
+    assert account.client == ""
 
 
 def test_where_there_is_always_news_it_says_nothing() -> None:
@@ -65,13 +66,14 @@ def test_where_there_is_always_news_it_says_nothing() -> None:
 
 
 def test_one_stranger_is_hardly_news() -> None:
-    """One new client in an hour's rows is one event, and new once only, even while it is held."""
+    """One new client in an hour's rows is one event, and new once only, even while it is held; it is named."""
     flood = replace(QUIET, flood_per_s=20.0)  # of one client
     news = list(news_of(lambda number: QUIET if number < 0 else flood, 5, held=True))
 
     assert [number for number, _, _ in news] == [0]
     assert news[0][1] > 1e-4
     assert news[0][2].observed == "1 new client"
+    assert f": '{news[0][2].client}', among" in news[0][2].reason
 
 
 # --- versions and models ---------------------------------------------------------------------------------------------

@@ -47,3 +47,12 @@ def test_what_everybody_shares_is_to_be_looked_for_where_clients_are_as_usual() 
 
     assert "No single channel is the cause: most of the traffic moved alike; look for something" in sizes.reason
     assert "client" not in sizes.reason
+
+
+def test_a_client_that_floods_is_named_apart_from_the_sentence() -> None:
+    """The id stands in a field of its own, and no other finding of the incident claims it."""
+    findings = told(replace(QUIET, flood_per_s=200.0))
+
+    assert findings["client"].client
+    assert f"Client {findings['client'].client} sends" in findings["client"].reason
+    assert {finding.client for aspect, finding in findings.items() if aspect != "client"} == {""}

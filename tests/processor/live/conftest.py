@@ -133,7 +133,7 @@ def _findings() -> tuple[Finding, ...]:
             log10_e=3.4,
             n=402,
             technique=Technique("AML.T0029", "Denial of AI Service", "demonstrated", "5.6.0"),
-            client_trust="claimed",
+            client="9f3ac1",
         ),
         *(
             _finding(

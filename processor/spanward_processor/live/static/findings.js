@@ -66,9 +66,9 @@ function Finding({ finding, families, now }) {
         <dd title=${`MITRE ATLAS ${finding.technique.data_version}, ${finding.technique.maturity}`}>
           <strong>${finding.technique.id}</strong> ${finding.technique.name}
         </dd>`}
-      ${finding.client_trust &&
+      ${finding.client &&
       html`<dt>client</dt>
-        <dd>identity ${finding.client_trust}</dd>`}
+        <dd><code>${finding.client}</code></dd>`}
     </dl>
     ${finding.slices.length > 0 && html`<${Slices} slices=${finding.slices} />`}
     ${open && finding.aspect === "latency" && html`<${Why} finding=${finding} now=${now} />`}
