@@ -1,7 +1,9 @@
-"""What happened to spans, and how many of them were written on; what was forwarded, each backend counts for itself."""
+"""What happened to spans, and how many of them were written on; what is forwarded, each backend counts for itself."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from spanward_processor.forward.backends import Backend
 from spanward_processor.pipeline import Processed
 from spanward_processor.pruning import SPAN_LIMITS
 
@@ -54,3 +56,27 @@ class Counts:
         self.refused += processed.refusals.spans
         for limit, spans in processed.refusals.by_limit:
             self.over_limit[limit] += spans
+
+
+class Forwarded:
+    """How many spans every backend took; it never falls, whichever backends come and go."""
+
+    def __init__(self) -> None:
+        self._reached = 0
+        self._begun: dict[Backend, int] = {}  # what was forwarded, or was for others to forward, when a backend came
+
+    def exchange(self, backends: Iterable[Backend], accepted: int) -> None:
+        """Note which backends there are from now on.
+
+        Args:
+            backends: All of them; one that is new gets what is accepted from now on.
+            accepted: Spans accepted so far. Those that came while there was no backend went nowhere, and do not count.
+        """
+        begins = max(accepted, self._reached) if self._begun else self._reached
+        self._begun = {backend: self._begun.get(backend, begins) for backend in backends}
+
+    def of(self, backends: Iterable[Backend]) -> int:
+        """Return how many spans every one of these backends took, of those that it was to take."""
+        taken = [self._begun.get(backend, 0) + backend.sent.spans for backend in backends]
+        self._reached = max(self._reached, min(taken, default=0))
+        return self._reached

@@ -242,6 +242,24 @@ def test_a_backend_is_added_changed_and_taken_out_without_loss(tmp_path: Path) -
     assert not (tmp_path / "journal" / "cursor-a").exists()
 
 
+def test_what_was_forwarded_stays_so_when_a_backend_is_added(tmp_path: Path) -> None:
+    """The new one has taken nothing yet; it is behind no one for what came before it, and counts from then on."""
+    with moody(2) as (first, second), running(tmp_path, configured(tmp_path, first.port)) as processor:
+
+        def forwarded() -> int:
+            return int(httpx.get(f"http://{processor.address('page')}/api/snapshot").json()["counts"]["forwarded"])
+
+        for number in range(5):
+            export(processor.address(), encoded(span({}, span_id=b"before-%d" % number)))
+        assert eventually(lambda: forwarded() == 5)
+        processor.reload(configured(tmp_path, first.port, second.port))
+        after = forwarded()
+        export(processor.address(), encoded(span({}, span_id=b"12345678")))
+        together = eventually(lambda: forwarded() == 6)
+
+        assert (after, together, second.arrived[b"12345678"]) == (5, True, 1)
+
+
 def without_first(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration without its first backend."""
     return config | {"backends": config["backends"][1:]}

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,6 +10,7 @@ import typer
 
 from spanward_processor.closing import log_errors
 from spanward_processor.configuration.config import Config, ConfigError, load
+from spanward_processor.configuration.files import mistakes_in_files
 from spanward_processor.journal.log import JournalError
 from spanward_processor.logs import log_to
 from spanward_processor.receive.listening import PortTakenError
@@ -31,9 +33,9 @@ def processor(
     try:
         checked = load(config) if config else Config()
     except ConfigError as error:
-        for line in error.errors:
-            typer.echo(line, err=True)
-        raise typer.Exit(2) from error
+        raise _refused(error.errors) from error
+    if mistakes := mistakes_in_files(checked):
+        raise _refused(mistakes)
     if check:
         typer.echo(f"configuration valid: {_summary(checked)}")
         return
@@ -47,6 +49,12 @@ def processor(
     except ExceptionGroup as group:
         log_errors(group)
         raise typer.Exit(1) from group
+
+
+def _refused(mistakes: Iterable[str]) -> typer.Exit:
+    for line in mistakes:
+        typer.echo(line, err=True)
+    return typer.Exit(2)
 
 
 def _announce(line: str) -> None:

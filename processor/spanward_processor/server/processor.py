@@ -15,7 +15,7 @@ from spanward_processor.closing import Closing
 from spanward_processor.configuration.assemble import delivery_of, destinations_of, pipeline_of, snapshots_of
 from spanward_processor.configuration.config import Config, ConfigError
 from spanward_processor.configuration.reloading import Attempt, settle
-from spanward_processor.counts import Counts
+from spanward_processor.counts import Counts, Forwarded
 from spanward_processor.emit import Emitter
 from spanward_processor.forward.delivery import Delivery, Destination
 from spanward_processor.forward.direct import Direct
@@ -52,7 +52,7 @@ class Processor:
         self._config = config
         self._snapshots = snapshots_of(config)
         self.pipeline = pipeline or pipeline_of(config, self._snapshots)
-        self.counts = Counts()
+        self.counts, self._taken = Counts(), Forwarded()
         self.delivery: Delivery
         self._ready = False
         self._closing = Closing()
@@ -84,8 +84,8 @@ class Processor:
         return self._scraped.address
 
     def _forwarded(self) -> int:
-        """Return how many spans every backend took; none where there is no backend."""
-        return min((backend.sent.spans for backend in self.delivery.backends), default=0)
+        """Return how many spans every backend took."""
+        return self._taken.of(self.delivery.backends)
 
     async def __aenter__(self) -> Self:
         """Start; see `start`."""
@@ -133,6 +133,7 @@ class Processor:
         await asyncio.to_thread(compile_apart)
         await asyncio.to_thread(warm_up, _log_compilation)  # else the first senders would wait for it, and give up
         self.delivery = delivery_of(config, random.Random())  # noqa: S311 - back-off only
+        self._taken.exchange(self.delivery.backends, self.counts.accepted)
         closing.add("delivery", lambda: self.delivery.drain(self._config.forwarding.drain_s))
         self._telemetry = self._new_telemetry(config)
         closing.add("telemetry", lambda: self._telemetry.shut_down())
@@ -221,7 +222,9 @@ class Processor:
         )
         self._source.config = config
         self._rounds.roll_backs.adopt(config.canary)
+        self._forwarded()  # what those who leave had taken counts
         self._exchange_delivery(config, ways, delivery)
+        self._taken.exchange(self.delivery.backends, self.counts.accepted)
         self._rounds.follow(config, self.delivery, self._emitter)
         await self._receivers.serve(parts, self.delivery)
         await self._page.serve(page)

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from certificates import Authority
 from spanward_processor.configuration.config import Config, ConfigError, load, parse
 from spanward_processor.roles import NUMBER_ROLES, TEXT_ROLES
 
@@ -431,6 +432,47 @@ def test_the_command_confirms_a_valid_file(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert "forwarding to b (https://host:4317)" in result.stdout
     assert SECRET not in result.stdout
+
+
+def test_the_command_looks_inside_the_files_that_are_named(tmp_path: Path) -> None:
+    """Certificates that are none, a key of another one, an encrypted key, short tokens: each has its line, all at once."""
+    folders = [tmp_path / "own", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    own, other = (Authority(folder).make() for folder in folders)
+    (certificate, key), (_, foreign) = own.issue("server", "/CN=server"), other.issue("server", "/CN=server")
+    locked, nonsense, tokens = (tmp_path / name for name in ("locked.key", "nonsense.pem", "tokens"))
+    encrypt = ("openssl", "pkey", "-in", str(key), "-aes256", "-passout", "pass:secret", "-out", str(locked))
+    subprocess.run(encrypt, check=True, capture_output=True, timeout=60)
+    nonsense.write_text("nonsense")
+    tokens.write_text("short-but-secret"[:9])
+    file = tmp_path / "processor.yaml"
+    executor = f"{{kind: istio, namespace: n, object: o, ca_file: {nonsense}}}"
+    file.write_text(
+        f"""
+receiver: {{tls: {{cert_file: {certificate}, key_file: {foreign}, client_ca_file: {nonsense}}}, tokens_file: {tokens}}}
+backends:
+  - {{name: a, endpoint: "https://h:1", tls: {{ca_file: {nonsense}}}}}
+  - {{name: b, endpoint: "https://h:1", tls: {{cert_file: {nonsense}, key_file: {key}}}}}
+  - {{name: c, endpoint: "https://h:1", tls: {{ca_file: {own.ca}, cert_file: {certificate}, key_file: {locked}}}}}
+canary: {{executors: [{executor}]}}
+""",
+        encoding="utf-8",
+    )
+
+    checked = check("--config", str(file))
+
+    assert (checked.returncode, checked.stdout) == (2, "")
+    assert [(line.split(": ")[0], line.rpartition("got ")[2].strip("'")) for line in checked.stderr.splitlines()] == [
+        ("receiver.tls.key_file", str(foreign)),
+        ("receiver.tls.client_ca_file", str(nonsense)),
+        ("receiver.tokens_file", str(tokens)),
+        ("backends[0].tls.ca_file", str(nonsense)),
+        ("backends[1].tls.cert_file", str(nonsense)),
+        ("backends[2].tls.key_file", str(locked)),
+        ("canary.executors[0].ca_file", str(nonsense)),
+    ]
+    assert "short-but" not in checked.stderr
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
