@@ -1,16 +1,19 @@
 """What is said to be forwarded while backends come and go."""
 
+from collections.abc import Sequence
+
 from spanward_processor.counts import Forwarded
 from spanward_processor.exporters.base import Taken
 from spanward_processor.forward.backends import Backend
+from spanward_processor.signals import Encoded, Signal
 
 
 class Nowhere:
     """An exporter that nothing is given to."""
 
-    async def export(self, *_: object) -> Taken:
+    async def export(self, signal: Signal, parts: Sequence[Encoded], timeout_s: float) -> Taken:
         """Nobody calls this."""
-        raise AssertionError
+        raise AssertionError(signal, parts, timeout_s)
 
     async def close(self) -> None:
         """Nothing is open."""
