@@ -7,10 +7,12 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from spanward_processor.features import show_share
 from spanward_processor.lengths import show_length
 from spanward_processor.live.asking import PAGE, ask
+from spanward_processor.logs import printable
 
 _MOST_LISTED: Final = 20
 _NOTHING: Final = "-"
@@ -43,7 +45,8 @@ def _metrics(subjects: list[dict[str, Any]], since: str) -> Table:
     columns = ("of", "version", "deployments", "a day", "change fail rate", "recovery", "rework (est.)", "lead time")
     table = Table(*columns, title=f"The last {since}")
     for one in subjects:
-        table.add_row(
+        _add(
+            table,
             _name(one),
             one["version"],
             str(one["deployments"]),
@@ -60,7 +63,8 @@ def _newest(deployments: list[dict[str, Any]]) -> Table:
     table = Table("deployed (UTC)", "of", "version", "before it", "lead time", "failed", title="Newest deployments")
     for one in deployments:
         lead_s = (one["at_ns"] - one["commit_ns"]) / 1e9 if one["commit_ns"] else None
-        table.add_row(
+        _add(
+            table,
             datetime.fromtimestamp(one["at_ns"] / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S"),
             _name(one),
             one["version"] + (" (rework)" if one["rework"] else ""),
@@ -69,6 +73,11 @@ def _newest(deployments: list[dict[str, Any]]) -> Table:
             _failure(one),
         )
     return table
+
+
+def _add(table: Table, *cells: str) -> None:
+    """Add a row of texts as they are: no name that a sender chose is markup, or tells the terminal what to do."""
+    table.add_row(*(Text(printable(cell)) for cell in cells))
 
 
 def _failure(deployment: dict[str, Any]) -> str:

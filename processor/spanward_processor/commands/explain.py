@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from spanward_processor.live.asking import PAGE, ask
+from spanward_processor.logs import printable
 
 
 def explain(
@@ -22,4 +23,11 @@ def explain(
     if as_json:
         typer.echo(json.dumps(told, indent=2))
     else:
-        typer.echo(f"{told['report']}\n\nThe same as SQL over stored spans\n\n{told['sql']}")
+        for line in (
+            *told["report"].split("\n"),
+            "",
+            "The same as SQL over stored spans",
+            "",
+            *told["sql"].split("\n"),
+        ):
+            typer.echo(printable(line))  # names are as senders chose them

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from spanward_processor.configuration.config import DetectionConfig
 from spanward_processor.features import show_count, show_seconds
 from spanward_processor.findings import State
+from spanward_processor.logs import printable
 
 if TYPE_CHECKING:
     from spanward_processor.replay import Replayed
@@ -65,7 +67,7 @@ def _report(replayed: "Replayed", detection: DetectionConfig, took_s: float, con
     for finding in replayed.transitions:
         console.print(
             f"  {_time(finding.updated_ns)} {finding.state.value:<8} {finding.severity.value:<8} "
-            f"evidence 10^{finding.log10_e:.1f}, n {finding.n}  {finding.reason}",
+            f"evidence 10^{finding.log10_e:.1f}, n {finding.n}  {printable(finding.reason)}",
             highlight=False,
             markup=False,
         )
@@ -79,7 +81,7 @@ def _baseline(replayed: "Replayed") -> Table:
         inputs = sorted(point.input_p50 for point in standing.history if point.input_p50 is not None)
         latencies = sorted(point.latency_p50_s for point in standing.history if point.latency_p50_s is not None)
         table.add_row(
-            str(standing.series),
+            Text(printable(str(standing.series))),
             "ready" if standing.ready else f"learning: {standing.reason}",
             f"{show_count(sum(rates) / len(rates))}/s" if rates else "-",
             show_count(inputs[len(inputs) // 2]) if inputs else "-",

@@ -4,14 +4,18 @@ import json
 import random
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 import running
 from deploying import ROUTER, SECOND, START, encoded, finding
+from http_servers import served as served_by
 from spanward import semconv
 from spanward_processor.canary.settings import Canary
+from spanward_processor.commands import app
 from spanward_processor.configuration.settings import Detection, Forwarding, Limits
 from spanward_processor.counts import Counts
 from spanward_processor.dora.forms import form_of
@@ -118,6 +122,37 @@ def test_endpoint_and_command_answer_for_a_running_processor() -> None:
     assert (told.returncode, told.stdout.split(":")[0]) == (0, "No version is known yet")
     assert json.loads(as_json.stdout)["deployments"] == []
     assert (wrong.returncode, wrong.stderr.split(":")[0]) == (2, "since")
+
+
+def test_no_name_of_a_sender_speaks_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version with markup and control characters is shown as it is, by this command and by `explain`; JSON has it unchanged."""
+    hostile = "[/red]\x1b[2J\u202e2"
+    world = Served()
+    world.serve("1", "a")
+    world.serve(hostile, "a")
+    form = form_of(world.pipeline.deployments, 86_400.0) | {
+        "report": f"Why? {hostile}\nBecause.",
+        "sql": f"'{hostile}'",
+    }
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(form).encode())
+
+    monkeypatch.setenv("COLUMNS", "200")
+    with served_by(Page) as port:
+        url = ["--url", f"http://127.0.0.1:{port}"]
+        table, as_json, why = (
+            CliRunner().invoke(app, [*asked, *url]).output
+            for asked in (["dora"], ["dora", "--json"], ["explain", "--service", "support"])
+        )
+
+    assert (table.count(r"[/red]\x1b[2J\u202e2"), why.count(r"[/red]\x1b[2J\u202e2")) == (2, 2)
+    assert "\nBecause.\n" in why
+    assert "\x1b" not in table + why
+    assert json.loads(as_json)["deployments"][0]["version"] == hostile
 
 
 def test_the_command_says_when_nobody_answers() -> None:
