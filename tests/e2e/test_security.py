@@ -1,9 +1,13 @@
 """Who may send, and who can read along: TLS, client certificates, tokens, with official clients."""
 
+import gzip
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +16,8 @@ import pytest
 import trustme
 from cryptography import x509
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -19,6 +25,7 @@ from pydantic import ValidationError
 
 import running
 from crashing import METHOD
+from http_servers import served
 from spans import encoded, eventually, span
 from spanward_processor.configuration.config import Config
 from spanward_processor.tls import TlsError
@@ -34,6 +41,7 @@ class Certificates:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.authority = trustme.CA()
         self.authority_file = folder / "ca.pem"
         self.cert_file = folder / "server.pem"
@@ -308,6 +316,87 @@ def test_beyond_this_machine_needs_tls_or_an_explicit_word(key: str, certificate
 
     assert Config.model_validate({"receiver": open_to_all | {"insecure_bind": True}})
     assert Config.model_validate({"receiver": open_to_all | {"tls": files}})
+
+
+def test_what_is_open_beyond_this_machine_is_told_at_start(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each port that anybody can reach has its warnings; encrypted and asked for a token it has none."""
+    (certificates.folder / "tokens").write_text(f"{TOKEN}\n")
+    known = certificates.receiver() | {"listen": "0.0.0.0:0", "tokens_file": str(certificates.folder / "tokens")}
+    with running.processor(receiver=known, live={"listen": "0.0.0.0:0", "insecure_bind": True}):
+        pass
+    told = [record.args for record in caplog.records if "opens a port" in record.msg]
+    caplog.clear()
+    with running.processor(receiver={"listen": "0.0.0.0:0", "http_listen": None, "insecure_bind": True}):
+        pass
+    of_strangers = [record.args for record in caplog.records if "opens a port" in record.msg]
+
+    assert told == [("live.listen", "0.0.0.0:0", "nobody is asked to log in: everybody who reaches it can read")]
+    assert [(args[0], str(args[2]).partition(":")[0]) for args in cast("list[tuple[object, ...]]", of_strangers)] == [
+        ("receiver.listen", "nothing is encrypted"),
+        ("receiver.listen", "nobody is asked for a token or a certificate"),
+    ]
+
+
+@contextmanager
+def asking_backend(certificates: Certificates, protocol: str) -> Generator[tuple[list[ExportTraceServiceRequest], int]]:
+    """Run a backend that takes spans from whom its authority knows; yield what it took, and its port."""
+    taken: list[ExportTraceServiceRequest] = []
+    files = certificates.key_file.read_bytes(), certificates.cert_file.read_bytes()
+    if protocol == "grpc":
+        server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
+        kept = running.Backend()
+        kept.traces = taken
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(kept, server)
+        authority = certificates.authority_file.read_bytes()
+        port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([files], authority, True))
+        server.start()
+        try:
+            yield taken, port
+        finally:
+            server.stop(0).wait()
+        return
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates.authority_file))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificates.cert_file, certificates.key_file)
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = gzip.decompress(self.rfile.read(int(self.headers["content-length"])))
+            taken.append(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    class Encrypted(ThreadingHTTPServer):
+        def get_request(self) -> tuple[socket.socket, Any]:
+            connection, address = super().get_request()
+            return context.wrap_socket(connection, server_side=True), address
+
+    with served(Taking, kind=Encrypted) as port:
+        yield taken, port
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_backend_that_asks_who_we_are_is_shown_our_certificate(protocol: str, certificates: Certificates) -> None:
+    """With it the span arrives, compressed and encrypted; without it, or trusting another authority, none is taken."""
+    ours, folder = certificates.authority.issue_cert("processor"), certificates.folder
+    shown = {"cert_file": str(folder / "ours.pem"), "key_file": str(folder / "ours.key")}
+    ours.cert_chain_pems[0].write_to_path(shown["cert_file"])
+    ours.private_key_pem.write_to_path(shown["key_file"])
+    trustme.CA().cert_pem.write_to_path(str(folder / "other.pem"))
+    trusted, other = ({"ca_file": str(file)} for file in (certificates.authority_file, folder / "other.pem"))
+    codes: list[grpc.StatusCode] = []
+    with asking_backend(certificates, protocol) as (taken, port):
+        backend = {"name": "b", "protocol": protocol, "endpoint": f"https://localhost:{port}", "compression": "gzip"}
+        for tls in (trusted, other | shown, trusted | shown):
+            waits = {"forwarding": {"max_wait_s": 1.0}} if tls != trusted | shown else {}
+            with running.processor(backends=[backend | {"tls": tls}], **waits) as processor:
+                codes.append(call(grpc.insecure_channel(processor.receiver_address))[0])
+
+    assert codes == [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK]
+    assert len(taken) == 1
 
 
 def test_tls_files_that_do_not_fit_stop_the_start(certificates: Certificates) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from spanward_processor.closing import log_errors
 from spanward_processor.configuration.config import Config, ConfigError, load
+from spanward_processor.configuration.exposure import exposures
 from spanward_processor.configuration.files import mistakes_in_files
 from spanward_processor.journal.log import JournalError
 from spanward_processor.logs import log_to
@@ -37,6 +38,8 @@ def processor(
     if mistakes := mistakes_in_files(checked):
         raise _refused(mistakes)
     if check:
+        for key, address, reason in exposures(checked):
+            typer.echo(f"warning: {key}: {reason}, got {address!r}", err=True)
         typer.echo(f"configuration valid: {_summary(checked)}")
         return
     log_to(sys.stderr)

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from spanward_processor.closing import Closing
 from spanward_processor.configuration.assemble import delivery_of, destinations_of, pipeline_of, snapshots_of
 from spanward_processor.configuration.config import Config, ConfigError
+from spanward_processor.configuration.exposure import exposures
 from spanward_processor.configuration.reloading import Attempt, settle
 from spanward_processor.counts import Counts, Forwarded
 from spanward_processor.emit import Emitter
@@ -117,6 +118,7 @@ class Processor:
             await self._closing.give_up()
             raise
         self._ready = True
+        _warn_of_exposure(self._config)
         if not self._config.backends:
             _log.warning("no backends: spans are judged and acknowledged, and go nowhere")
 
@@ -233,6 +235,7 @@ class Processor:
             await before.shut_down()
         await self._scraped.serve(scraped)
         self._config = config
+        _warn_of_exposure(config)
         return held
 
     def _exchange_delivery(self, config: Config, ways: Sequence[Destination], fresh: Delivery | None) -> None:
@@ -261,6 +264,11 @@ def _calling(step: Callable[[], object]) -> Callable[[], Coroutine[Any, Any, Non
         step()
 
     return call
+
+
+def _warn_of_exposure(config: Config) -> None:
+    for key, address, reason in exposures(config):
+        _log.warning("configuration opens a port beyond this machine key=%s address=%s reason=%r", key, address, reason)
 
 
 def _log_compilation(stage: str, took_s: float) -> None:

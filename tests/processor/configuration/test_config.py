@@ -434,6 +434,20 @@ def test_the_command_confirms_a_valid_file(tmp_path: Path) -> None:
     assert SECRET not in result.stdout
 
 
+def test_the_command_warns_of_what_is_open_to_others(tmp_path: Path) -> None:
+    """It is no mistake, since the file says so; each port and what anybody can do there is a line on standard error."""
+    file = tmp_path / "open.yaml"
+    file.write_text("receiver: {listen: '0.0.0.0:4317', insecure_bind: true}", encoding="utf-8")
+
+    result = check("--config", str(file))
+
+    assert (result.returncode, result.stdout.partition(":")[0]) == (0, "configuration valid")
+    assert [line.split(": ")[:3] for line in result.stderr.splitlines()] == [
+        ["warning", "receiver.listen", "nothing is encrypted"],
+        ["warning", "receiver.listen", "nobody is asked for a token or a certificate"],
+    ]
+
+
 def test_the_command_looks_inside_the_files_that_are_named(tmp_path: Path) -> None:
     """Certificates that are none, a key of another one, an encrypted key, short tokens: each has its line, all at once."""
     folders = [tmp_path / "own", tmp_path / "other"]
