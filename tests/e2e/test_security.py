@@ -348,7 +348,8 @@ def asking_backend(certificates: Certificates, protocol: str) -> Generator[tuple
         server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
         kept = running.Backend()
         kept.traces = taken
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(kept, server)
+        register: Any = getattr(trace_service_pb2_grpc, "add_TraceServiceServicer_to_server")  # noqa: B009 - its type is unknown
+        register(kept, server)
         authority = certificates.authority_file.read_bytes()
         port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([files], authority, True))
         server.start()

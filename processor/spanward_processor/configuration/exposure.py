@@ -36,7 +36,10 @@ def exposures(config: Config) -> Iterator[Exposure]:
             yield Exposure(key, address, _READABLE)
         if not known:
             yield Exposure(key, address, _ANYBODY)
-    pages = (("live.listen", config.live and config.live.listen), ("telemetry.listen", config.telemetry.listen))
+    pages = (
+        ("live.listen", config.live.listen if config.live else None),
+        ("telemetry.listen", config.telemetry.listen),
+    )
     for key, address in pages:
         if address is not None and not is_loopback(address):
             yield Exposure(key, address, _NO_LOGIN)
