@@ -5,7 +5,7 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -219,16 +219,45 @@ def test_a_full_journal_asks_senders_to_come_back_and_recovers(tmp_path: Path) -
         _assert_asked_to_come_back(error)
         with running.backend(port) as (backend, _):
             assert all_arrived(backend, acknowledged)
-
-            def taken_again() -> bool:
-                try:
-                    send(processor.receiver_address, [acknowledged])
-                except grpc.RpcError:
-                    return False
-                return True
-
-            assert eventually(taken_again)
+            assert eventually(lambda: _is_taken(processor.receiver_address, acknowledged))
             assert all_arrived(backend, acknowledged + 1)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs is not allowed here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_asks_senders_to_come_back_and_recovers(tiny_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The same where the disk is full before the journal is, and what was learned finds no room there either."""
+    port = free_port()
+    kept = {"journal": {"folder": str(tiny_disk / "journal")}, "state": {"interval_s": 0.2}}
+    with journalled(tiny_disk, port, **kept) as processor:
+        acknowledged, error = _until_refused(processor.receiver_address)
+        _assert_asked_to_come_back(error)
+        assert "No space left" in str(error.details())
+        assert eventually(lambda: "No space left" in caplog.text)
+        with running.backend(port) as (backend, _):
+            assert all_arrived(backend, acknowledged)
+            assert eventually(lambda: _is_taken(processor.receiver_address, acknowledged))
+            assert all_arrived(backend, acknowledged + 1)
+
+    assert acknowledged > 10
+
+
+def _is_taken(address: str, number: int) -> bool:
+    try:
+        send(address, [number])
+    except grpc.RpcError:
+        return False
+    return True
 
 
 def _until_refused(address: str) -> tuple[int, Any]:
