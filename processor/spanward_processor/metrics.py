@@ -87,6 +87,9 @@ KEYS_LIMIT: Final = _gauge("spanward.keys.limit", "{keys}", "How many there may 
 KEYS_OVERFLOWED: Final = _counter(
     "spanward.keys.overflowed", "{rows}", "Rows, and slices of rows, that found no key of their own."
 )
+TEXTS_FORGOTTEN: Final = _counter(
+    "spanward.texts.forgotten", "{texts}", "Names that were forgotten, since others needed the room."
+)
 DETECTOR_TIME: Final = _counter("spanward.detector.time", "s", "Time a detector took, for rows and for windows.")
 FINDINGS_OPENED: Final = _counter(semconv.METRIC_FINDING_COUNT, "{finding}", "Findings opened.")
 FINDINGS_OPEN: Final = _gauge(semconv.METRIC_FINDING_OPEN, "{finding}", "Findings open now.")

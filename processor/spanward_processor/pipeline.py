@@ -386,6 +386,11 @@ class Pipeline:
         """Rows, and slices of rows, that found no key of their own."""
         return self._directory.overflowed
 
+    @property
+    def forgotten(self) -> int:
+        """Texts that were forgotten, since others needed the room."""
+        return self._texts.forgotten
+
 
 def _nothing() -> Arrays:
     return {}

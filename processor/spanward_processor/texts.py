@@ -32,6 +32,7 @@ class Texts:
         self._half = max(most // 2, _AT_ONCE)
         self._found = np.zeros((_AT_ONCE, 2), np.int64)
         self._old: dict[int, str] = {}
+        self.forgotten = 0  # texts, since the start
         self._begin_generation()
 
     def _begin_generation(self) -> None:
@@ -54,6 +55,7 @@ class Texts:
     def learn(self, batch: SpanBatch) -> None:
         """Remember the texts of a batch that are new."""
         if len(self._fresh) >= self._half:
+            self.forgotten += len(self._old.keys() - self._fresh.keys())
             self._old = self._fresh
             self._begin_generation()
         count = find_unknown(batch.codes, self._columns, self._known, self._found)

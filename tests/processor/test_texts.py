@@ -47,7 +47,7 @@ def test_only_the_named_columns_are_learned() -> None:
 
 
 def test_texts_are_bounded_and_the_ones_in_use_stay() -> None:
-    """With ever new texts the oldest are forgotten after two generations; one that keeps coming is kept."""
+    """With ever new texts the oldest are forgotten after two generations; one that keeps coming is kept. What was forgotten is counted."""
     texts = Texts([DECISION], 2048)
     (used, *_) = learn(texts, "used", "unused")
     (unused,) = learn(texts, "unused")
@@ -57,6 +57,7 @@ def test_texts_are_bounded_and_the_ones_in_use_stay() -> None:
     assert texts[used] == "used"
     assert texts[unused].startswith("#")
     assert len(texts) <= 2 * (1024 + 201)
+    assert len(texts) + texts.forgotten == 40 * 200 + 2
 
 
 def test_one_request_teaches_only_so_many() -> None:
