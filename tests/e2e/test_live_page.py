@@ -229,6 +229,7 @@ def test_findings_of_one_incident_stand_together(watch: Callable[..., Watched]) 
     """The worst finding of an incident is shown, what else it shows is named beside it and can be opened."""
     began = replace(_FINDING, id="a" * 32, incident="a" * 32)
     worse = replace(_FINDING, id="b" * 32, incident="a" * 32, aspect="client", severity=Severity.CRITICAL, opened_ns=2)
+    worse = replace(worse, client="<b>4807</b>")
     other = replace(_FINDING, id="c" * 32, incident="c" * 32, aspect="rate", opened_ns=3)
     with served(ScriptedSource(replace(NOTHING, findings=(other, worse, began)))) as url:
         page = watch(url).page
@@ -236,6 +237,7 @@ def test_findings_of_one_incident_stand_together(watch: Callable[..., Watched]) 
 
         expect(articles).to_have_count(2)
         expect(articles.first.locator(".finding-head")).to_contain_text("client")
+        expect(articles.first.locator("dl.facts code")).to_have_text(worse.client)
         beside = page.locator(".findings > details.beside")
         expect(beside).to_have_count(1)
         expect(beside.locator("summary")).to_have_text("The same incident shows in input size: 1 more finding")
