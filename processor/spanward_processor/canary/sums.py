@@ -105,11 +105,12 @@ class Sums:
         seen = (weight > 0) & (variance > 0)
         effect = np.where(seen, (self.excess - start["excess"]) / np.maximum(weight, 1e-12), 0.0)
         scatter = np.where(seen, variance / np.maximum(weight, 1e-12) ** 2, 0.0)
-        if (
-            self.rows[EVENTS] > 0
-        ).all():  # of seldom events most of the variance is the canary's own, once it has more of them
+        if (self.rows[EVENTS] > 0).all():
+            # Most of the variance of seldom events is the canary's own, once it has more of them. And a block without any is
+            # one that was seen: left out, those with events would look as if they scattered.
             rates = (self.totals[EVENTS] + 0.5) / (self.rows[EVENTS] + 1.0)
             of_block = np.maximum((self.rows - start["rows"])[EVENTS], 1.0)
+            seen[EVENTS] = (weight[EVENTS] > 0) & (self.totals[EVENTS] > 0).any(1)
             scatter[EVENTS] = np.where(seen[EVENTS], (rates / of_block).sum(1), 0.0)
         twice = seen & (self._last[1] > 0)
         square = np.minimum((effect - self._last[0]) ** 2 / np.maximum(scatter + self._last[1], 1e-30), _LARGEST)
