@@ -1,4 +1,4 @@
-"""Executors against a local server that patches objects as the Kubernetes API does; no real API server runs here.
+"""Executors against a local server that patches objects as the Kubernetes API does; the real one is in `test_kube_api.py`.
 
 The contract: merge patches (RFC 7386) and JSON patches (RFC 6902), a bearer token, `resourceVersion` that grows with each change, 404
 for what is not there, and 422 for a JSON patch whose test fails. Objects are those of the projects' own documentation.

@@ -42,13 +42,16 @@ class Traffic:
             kept=kept,
         )
 
-    def minute(self, rows: int, *, slow: int = 0, failed: int = 0, late_s: int = 0, version: str = "1") -> None:
+    def minute(
+        self, rows: int, *, slow: int = 0, failed: int = 0, late_s: int = 0, version: str = "1", channel: str = ""
+    ) -> None:
         """Send a minute's rows, as many of them slow and as many failed as asked."""
+        sliced: dict[str, Value] = {semconv.CHANNEL: channel} if channel else {}
         self.now_ns += 60 * SECOND_NS
         end_ns = self.now_ns - late_s * SECOND_NS
         spans = [
             span(
-                _attributes(version, 0.5 if number < slow else 0.9, failed=number < failed),
+                _attributes(version, 0.5 if number < slow else 0.9, failed=number < failed) | sliced,
                 start_time_unix_nano=end_ns - (150 if number < slow else 149) * 1_000_000,
                 end_time_unix_nano=end_ns,
             )
@@ -78,6 +81,16 @@ def test_only_the_rows_that_are_meant_count() -> None:
     traffic.minute(5, slow=1, version="2")
 
     assert traffic.counted() == {"sure": (5, 1), "fast": (0, 0)}
+
+
+def test_only_the_rows_of_its_slice_count() -> None:
+    """An objective of what comes by the web takes nothing that comes by mail, and nothing that does not say."""
+    traffic = Traffic(replace(FAST, selector=Selector("support", slice=(semconv.CHANNEL, "web"))))
+    traffic.minute(9, slow=3, channel="web")
+    traffic.minute(5, slow=5, channel="mail")
+    traffic.minute(4, slow=4)
+
+    assert traffic.counted() == {"fast": (9, 3)}
 
 
 def test_an_incident_opens_and_resolves_one_finding() -> None:
