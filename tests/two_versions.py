@@ -102,11 +102,21 @@ class World:
                 return second
         return 0
 
+    def run_unasked(self, seconds: int, **arms: Arm) -> None:
+        """Let versions serve, and nobody ask whether the canary is to be rolled back."""
+        for _ in range(seconds):
+            for name, arm in arms.items():
+                self._send(name, arm)
+            self._tick()
+
     def _second(self) -> bool:
         """Let a second go by; return whether the canary is to be rolled back since."""
+        self._tick()
+        return bool(self.pipeline.canaries.take_due())
+
+    def _tick(self) -> None:
         self.now += SECOND
         self.findings += self.pipeline.tick()
-        return bool(self.pipeline.canaries.take_due())
 
     def _send(self, name: str, arm: Arm) -> None:
         """Send a second's requests of one version, as its exporter would."""

@@ -24,9 +24,9 @@ class Guarded:
 
 GUARDS: Final[Mapping[str, Guarded]] = MappingProxyType(
     {
-        "latency": Guarded(1.0, 0.03, 0.1),
+        "latency": Guarded(0.5, 0.03, 0.1),
         "tail": Guarded(1.0, 0.2, 0.5),
-        "errors": Guarded(1.0, 0.1, 0.005),
+        "errors": Guarded(2.0, 0.1, 0.005),
         "score": Guarded(0.25, 0.05, 0.05),
         "decision": Guarded(0.25, 0.05, 0.05),
         "input_tokens": Guarded(0.25, 0.2, 0.25),

@@ -105,6 +105,7 @@ class Hour:
         self._events = np.zeros((2, self._strata.closed.size, EVENTS.size, 2))  # rows and events of each stratum
         self._means = np.zeros((len(_USED), self._strata.closed.size + 1))
         self._running = self._added_up()
+        self._by_group: tuple[tuple[Ints, Ints], Floats, Floats] | None = None
 
     def _added_up(self) -> dict[str, Floats]:
         """Return each sum before the first stratum and after each."""
@@ -190,17 +191,29 @@ class Hour:
         clients = Clients()
         if not self._client.any():
             return clients
-        seen = self._second < look - self._first
-        codes, places = np.unique(self._client[seen], return_inverse=True)
-        counts = np.bincount(places * 2 + self._arm[seen], minlength=2 * codes.size).reshape(-1, 2).astype(float)
-        rows, beyond = np.zeros((2, COLUMNS, 2, GROUPS))
-        of_group = self._arm * GROUPS + self._client % GROUPS
+        if self._by_group is None:
+            self._by_group = self._grouped()
+        (codes, places), rows, beyond = self._by_group
+        seen = int(np.searchsorted(self._second, look - self._first))
+        counts = np.bincount(places[:seen], minlength=2 * codes.size).reshape(-1, 2).astype(float)
+        there = counts.any(1)
+        clients.restore(
+            {"codes": codes[there], "counts": counts[there], "rows": rows[closed].copy(), "beyond": beyond[closed].copy()}
+        )
+        return clients
+
+    def _grouped(self) -> tuple[tuple[Ints, Ints], Floats, Floats]:
+        """Return codes and places of clients, and rows and what is beyond the mean by group, before each stratum and after all."""
+        codes, places = np.unique(self._client, return_inverse=True)
+        strata = self._strata.closed.size
+        rows, beyond = np.zeros((2, strata + 1, COLUMNS, 2, GROUPS))
+        of_group = (self._stratum * 2 + self._arm) * GROUPS + self._client % GROUPS
         for used, column in enumerate(_USED):
-            chosen = self._stratum < closed
+            chosen = self._stratum < strata
             if column != ERRORS:
                 chosen &= self._warm
             above = self._values[used][chosen] - self._means[used][self._stratum[chosen]]
-            rows[column] = np.bincount(of_group[chosen], minlength=2 * GROUPS).reshape(2, GROUPS)
-            beyond[column] = np.bincount(of_group[chosen], above, 2 * GROUPS).reshape(2, GROUPS)
-        clients.restore({"codes": codes, "counts": counts, "rows": rows, "beyond": beyond})
-        return clients
+            size = strata * 2 * GROUPS
+            rows[1:, column] = np.bincount(of_group[chosen], minlength=size).reshape(strata, 2, GROUPS)
+            beyond[1:, column] = np.bincount(of_group[chosen], above, size).reshape(strata, 2, GROUPS)
+        return (codes, places * 2 + self._arm), rows.cumsum(0), beyond.cumsum(0)

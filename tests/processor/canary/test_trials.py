@@ -145,7 +145,7 @@ def test_clients_that_are_slow_by_themselves_are_not_held_against_the_version() 
 
 
 def test_a_trial_goes_on_over_a_restart() -> None:
-    """Evidence, roles and clients are taken up again, and so is a decision that was not acted on yet."""
+    """Evidence, roles and clients are taken up again."""
     world = begun()
     world.run(60, stable=STEADY, canary=Arm(10))
     before = world.verdict
@@ -159,6 +159,20 @@ def test_a_trial_goes_on_over_a_restart() -> None:
     assert after.began_ns == before.began_ns
     assert after.requests[1] >= before.requests[1]
     assert 0 < world.run(20, stable=STEADY, canary=Arm(10, latency=2.0)) <= 6
+
+
+def test_a_decision_that_nobody_took_outlives_a_restart_and_one_that_was_taken_does_not() -> None:
+    """A roll-back that was decided and not begun is begun by the next process; none is begun twice."""
+    world = begun()
+    world.run_unasked(10, stable=STEADY, canary=Arm(10, latency=3.0))
+    world.restart()
+
+    (due,) = world.pipeline.canaries.take_due()
+
+    assert (due.decision, due.canary.version) == (Decision.ROLL_BACK, CANARY)
+    world.restart()
+    assert world.pipeline.canaries.take_due() == ()
+    assert world.run(5, stable=STEADY, canary=Arm(10, latency=3.0)) == 0
 
 
 def test_the_operator_names_which_version_is_stable() -> None:
