@@ -31,6 +31,7 @@ class Arm:
         behind_s: How far its clock is behind.
         decisions: Share of its requests that are decided the other way.
         tokens: Factor on its output tokens.
+        torn: Whether it is either sure or at a loss, with the same mean score.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Arm:
         behind_s: float = 0.0,
         decisions: float = 0.0,
         tokens: float = 1.0,
+        torn: bool = False,
     ) -> None:
         self.per_s = per_s
         self.latency = latency
@@ -51,6 +53,7 @@ class Arm:
         self.behind_s = behind_s
         self.decisions = decisions
         self.tokens = tokens
+        self.torn = torn
 
 
 class World:
@@ -136,7 +139,7 @@ class World:
         span: dict[str, str | int | float | bool | bytes] = {
             semconv.MODEL_NAME: "router",
             semconv.MODEL_VERSION: version,
-            semconv.SCORE: float(rng.beta(9, 2)),
+            semconv.SCORE: float(rng.choice((0.99, 0.25), p=(0.77, 0.23)) if arm.torn else rng.beta(9, 2)),
             semconv.DECISION: "billing" if rng.random() < 0.4 + arm.decisions else "account",
             semconv.GEN_AI_USAGE_OUTPUT_TOKENS: int(100 * arm.tokens * rng.lognormal(0, 0.5)) + 1,
         }

@@ -28,7 +28,8 @@ _LOGS: Final = (Aspect.LATENCY, Aspect.INPUT_TOKENS, Aspect.OUTPUT_TOKENS)
 LATENCY, INPUT_TOKENS, OUTPUT_TOKENS, SCORE, ERRORS = range(5)
 FIRST_TAIL: Final = 5
 FIRST_DECISION: Final = FIRST_TAIL + len(TAILS)
-COLUMNS: Final = FIRST_DECISION + MOST_DECISIONS
+SCORE_SPREAD: Final = FIRST_DECISION + MOST_DECISIONS
+COLUMNS: Final = SCORE_SPREAD + 1
 
 EVENTS: Final = np.arange(ERRORS, FIRST_DECISION)
 """Columns of what seldom happens: errors, and slow requests."""
@@ -106,13 +107,16 @@ class Served:
         return Served(self.places[chosen], self.bins[chosen], self.counts[chosen])
 
 
-def stratum_of(served: Served, tails: Sequence[float], decisions: Sequence[int]) -> Stratum:
+def stratum_of(
+    served: Served, tails: Sequence[float], decisions: Sequence[int], usual_score: float = math.nan
+) -> Stratum:
     """Return what a window holds of two versions.
 
     Args:
         served: Their cells.
         tails: Bins above which a request is slow, by quantile.
         decisions: Codes of the decisions that are compared; at most `MOST_DECISIONS`.
+        usual_score: Mean score of both arms so far; NaN where none is known.
     """
     made = Stratum.empty()
 
@@ -128,7 +132,10 @@ def stratum_of(served: Served, tails: Sequence[float], decisions: Sequence[int])
             note(column, of, (of.bins.astype(np.float64) + 0.5) * (math.log(2) / SCALE))
     if (of := served.only(Aspect.SCORE)).bins.size:
         of = of.where((of.bins >= 0) & (of.bins < UNIT_BINS))
-        note(SCORE, of, (of.bins.astype(np.float64) + 0.5) / UNIT_BINS)
+        scores = (of.bins.astype(np.float64) + 0.5) / UNIT_BINS
+        note(SCORE, of, scores)
+        if not math.isnan(usual_score):
+            note(SCORE_SPREAD, of, np.abs(scores - usual_score))
     of = served.only(Aspect.ERROR)
     note(ERRORS, of, of.bins.astype(np.float64))
     of = served.only(Aspect.LATENCY)

@@ -20,6 +20,7 @@ from spanward_processor.canary.columns import (
     MOST_DECISIONS,
     OUTPUT_TOKENS,
     SCORE,
+    SCORE_SPREAD,
     TAILS,
 )
 from spanward_processor.canary.sequential import (
@@ -64,7 +65,7 @@ _LOOKS: Final = {
     "latency": _Look((LATENCY,), (1.0,), True, show_seconds, "typical latency"),
     "tail": _Look(range(FIRST_TAIL, FIRST_DECISION), (1.0,), True, show_share, "share of slow requests"),
     "errors": _Look((ERRORS,), (1.0,), True, show_share, "error share"),
-    "score": _Look((SCORE,), _BOTH, False, show_score, "mean score"),
+    "score": _Look((SCORE, SCORE_SPREAD), _BOTH, False, show_score, "mean score"),
     "decision": _Look(
         range(FIRST_DECISION, FIRST_DECISION + MOST_DECISIONS), _BOTH, False, show_share, "share of decision"
     ),
@@ -80,7 +81,7 @@ class Allowed:
     Args:
         static: (c,) float64 effect that who is in which arm may have alone.
         dispersion: (c,) float64 how much more blocks of time differ than chance has it.
-        names: Says what the tails and decisions are, by column.
+        names: Says what the tails, decisions and the spread of scores are, by column.
     """
 
     static: Floats

@@ -1,5 +1,6 @@
 """Running sums of a trial, now and at each of its beginnings; all evidence follows from their differences."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -61,6 +62,11 @@ class Sums:
         self.likelihood += likelihood_of_odds(events, np.where(both, totals[:, 1], 0.0)[EVENTS], share[EVENTS])
         self.rows += rows
         self.totals += totals
+
+    def mean(self, column: int) -> float:
+        """Return the mean of a column over both arms; NaN before its first row."""
+        rows = float(self.rows[column].sum())
+        return float(self.totals[column].sum()) / rows if rows else math.nan
 
     # --- beginnings ----------------------------------------------------------------------------------------------------
 

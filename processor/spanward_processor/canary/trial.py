@@ -14,6 +14,8 @@ from spanward_processor.canary.columns import (
     FIRST_TAIL,
     LATENCY,
     MOST_DECISIONS,
+    SCORE,
+    SCORE_SPREAD,
     TAILS,
     Served,
     Stratum,
@@ -78,7 +80,7 @@ class Trial:
         """Take in one window."""
         self.at_ns = window.end_ns
         served = Served.of(window.cells, self.arms)
-        made = stratum_of(served, self._tails or [math.inf] * len(TAILS), self._decisions)
+        made = stratum_of(served, self._tails or [math.inf] * len(TAILS), self._decisions, self._sums.mean(SCORE))
         for arm in (0, 1):
             rows = made.arm_rows(arm)
             self._without[arm] = 0.0 if rows else self._without[arm] + made.arm_rows(1 - arm)
@@ -161,7 +163,9 @@ class Trial:
         return standings_of(self._sums, settings, allowed)
 
     def _name(self, column: int, text: Callable[[int], str]) -> str:
-        """Return what a tail or a decision is called; nothing for other columns."""
+        """Return what a tail, a decision or the spread of scores is called; nothing for other columns."""
+        if column == SCORE_SPREAD:
+            return "distance of scores from their mean"
         if FIRST_TAIL <= column < FIRST_DECISION and self._tails:
             feature, edge = FEATURES[Aspect.LATENCY], int(self._tails[column - FIRST_TAIL])
             return f"share of requests slower than {show_seconds(feature.value(edge))}"

@@ -26,8 +26,9 @@ def begun(settings: Canary = QUICK) -> World:
         (Arm(10, errors=0.2), "errors", 10),
         (Arm(10, decisions=0.4), "decision", 20),
         (Arm(10, tokens=3.0), "output_tokens", 12),
+        (Arm(10, torn=True), "score", 20),
     ],
-    ids=["latency", "errors", "decision", "tokens"],
+    ids=["latency", "errors", "decision", "tokens", "scores of the same mean"],
 )
 def test_a_regression_is_rolled_back_by_the_guard_it_concerns(arm: Arm, guard: str, within_s: int) -> None:
     """Whatever becomes worse is found in seconds, and named with its effect."""
