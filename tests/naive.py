@@ -183,6 +183,24 @@ def examples(
     return best
 
 
+def other_answers(rows: Iterable[tuple[int, int, int]], places: int) -> list[int | None]:
+    """Return what the other arm decided on each row's input; rows are (hash, decision, arm), in a memory of so many places."""
+    memory: dict[int, tuple[int, int, set[int]]] = {}
+    found: list[int | None] = []
+    for word, decision, arm in rows:
+        found.append(None)
+        if not word or arm < 0:
+            continue
+        place = mix64(word) % places
+        asked, said, arms = memory.get(place, (0, 0, set[int]()))
+        if asked != word:
+            memory[place] = word, decision, {arm}
+        elif arm not in arms:
+            arms.add(arm)
+            found[-1] = said
+    return found
+
+
 def repeats(rows: Iterable[tuple[int, Sequence[int]]]) -> list[int]:
     """Mark rows (key, hashes) that share at least half of their hashes with one and the same earlier row of their key.
 

@@ -18,6 +18,8 @@ SEED = 20_261_126
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 STABLE, CANARY = "2.0", "2.1"
+CHANNELS = ("partner", "web", "mobile", "email")
+FRAUD, FINE = "fraud", "fine"
 
 
 class Arm:
@@ -111,6 +113,38 @@ class World:
             for name, arm in arms.items():
                 self._send(name, arm)
             self._tick()
+
+    def mirror(self, seconds: int, *, given_away: float = 0.0, differing: float = 0.02) -> None:
+        """Let both versions answer the same 20 requests a second, for a time.
+
+        Args:
+            seconds: How long.
+            given_away: Share of the frauds of one channel in four that the canary calls fine.
+            differing: Share of answers that each version draws anew, whatever the input is.
+        """
+        for _ in range(seconds):
+            spans: list[dict[str, str | int | float | bool | bytes]] = []
+            for _ in range(20):
+                hashed = self._rng.bytes(16).hex()
+                channel, truth = str(self._rng.choice(CHANNELS)), self._judgement()
+                for version in (STABLE, CANARY):
+                    said = self._judgement() if self._rng.random() < differing else truth
+                    if (version, channel, said) == (CANARY, CHANNELS[0], FRAUD) and self._rng.random() < given_away:
+                        said = FINE
+                    spans.append(
+                        {
+                            semconv.MODEL_NAME: "router",
+                            semconv.MODEL_VERSION: version,
+                            semconv.DECISION: said,
+                            semconv.CHANNEL: channel,
+                            semconv.FEATURES_HASH: hashed,
+                        }
+                    )
+            self.pipeline.acknowledge(self.pipeline.process(encoded(*spans, end_ns=self.now)))
+            self._tick()
+
+    def _judgement(self) -> str:
+        return FRAUD if self._rng.random() < 0.1 else FINE
 
     def _second(self) -> bool:
         """Let a second go by; return whether the canary is to be rolled back since."""

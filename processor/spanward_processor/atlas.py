@@ -9,4 +9,5 @@ from spanward_processor.findings import Technique
 
 DATA_VERSION: Final = "5.6.0"
 
+POISON_TRAINING_DATA: Final = Technique("AML.T0020", "Poison Training Data", "realized", DATA_VERSION)
 DENIAL_OF_AI_SERVICE: Final = Technique("AML.T0029", "Denial of AI Service", "demonstrated", DATA_VERSION)

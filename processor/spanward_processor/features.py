@@ -180,6 +180,7 @@ class Rows:
         time_ns: (n,) int64 event time: when the span ended.
         traces: (n, 2) uint64 trace id, big-endian halves; 0 where absent.
         spoken: What they say beside their bins, to be kept of a few.
+        inputs: (n,) uint64 code of the input's hash, 0 where absent; None where they are not told.
     """
 
     keys: Ints
@@ -187,6 +188,7 @@ class Rows:
     time_ns: Ints
     traces: Codes
     spoken: Spoken = SILENT
+    inputs: Codes | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -218,7 +220,7 @@ def rows_of(batch: SpanBatch, keys: Ints, roles: RoleTable, recent: Memory) -> R
     mark_repeats(
         batch.data,
         keys[0],
-        batch.codes[roles.text("input_hash")],
+        inputs := batch.codes[roles.text("input_hash")],
         batch.text_at[print_column],
         batch.text_size[print_column],
         recent,
@@ -229,4 +231,4 @@ def rows_of(batch: SpanBatch, keys: Ints, roles: RoleTable, recent: Memory) -> R
     traces = np.zeros((len(batch), 2), np.uint64)
     bin_rows(batch.data, batch.facts, batch.codes, texts, batch.numbers, repeats, bins, traces)
     spoken = Spoken(batch.facts.start_ns, batch.numbers, _TOLD_COLUMNS)
-    return Rows(keys, bins, batch.facts.end_ns, traces, spoken)
+    return Rows(keys, bins, batch.facts.end_ns, traces, spoken, inputs)

@@ -131,6 +131,15 @@ class KeyDirectory:
         parts, parents = self._space.parts[: len(self), 0], self._space.parents[: len(self)]
         return np.where(parents >= 0, parts.astype(np.int64), -1)
 
+    @property
+    def slicing(self) -> tuple[str, ...]:
+        """The attributes whose values slice a series, in the order in which rows have keys of them."""
+        return self._roles.slices
+
+    def values(self, keys: Ints) -> Ints:
+        """Return the code of the value by which each of some keys is a slice, as int64; 0 for -1, which is no key."""
+        return np.where(keys >= 0, self._space.parts[np.maximum(keys, 0), 2].astype(np.int64), 0)
+
     def versions(self, key: int) -> Ints:
         """Return (v,) int64 the series of the same service and model as a series, itself included, in order of appearance."""
         parts, parents = self._space.parts[: len(self)], self._space.parents[: len(self)]

@@ -6,6 +6,7 @@ While one version serves, nothing is counted here: a request costs one look at h
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from spanward_processor.canary.arms import Versions
 from spanward_processor.canary.columns import GROUPS
 from spanward_processor.canary.settings import Canary
-from spanward_processor.canary.telling import finding_of
+from spanward_processor.canary.telling import finding_of, flipped
 from spanward_processor.canary.trial import Trial
 from spanward_processor.canary.verdict import Decision, Verdict
 from spanward_processor.configuration.settings import Limits
@@ -79,6 +80,7 @@ class Canaries:
         self._verdicts: tuple[Verdict, ...] = ()
         self._answers: dict[tuple[str, str], Verdict] = {}  # by model, the newest, also of a trial that has ended
         self._open: dict[tuple[int, int], Finding] = {}
+        self._flipped: dict[tuple[int, int], Finding] = {}  # of the same inputs other decisions
         self._due: list[Verdict] = []
         self._lock = threading.Lock()  # of what is decided and not yet taken
 
@@ -104,6 +106,11 @@ class Canaries:
             traces=rows.traces[at],
         )
         self._windows.add(chosen, np.ones(at.size))
+        if rows.inputs is not None:
+            values = self._directory.values(rows.keys[1:, at])
+            for trial in self._trials.values():
+                arms = np.where(slots == trial.arms[0], 0, np.where(slots == trial.arms[1], 1, -1))
+                trial.pairs.take(rows.inputs[at], chosen.bins[Aspect.DECISION], arms, values)
 
     def _ahead(self, slots: NDArray[np.int64], time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return by how much each row's clock is behind that of the version which is least behind.
@@ -182,6 +189,7 @@ class Canaries:
             trial.hear(window, self.settings)
             verdict = trial.judge(self.settings, self._text)
             verdicts.append(verdict)
+            changes += self._compare_pairs(pair, trial, verdict)
             if verdict.decision is Decision.ROLL_BACK and before is not Decision.ROLL_BACK:
                 self._open[pair] = finding_of(verdict, State.OPENED)
                 changes.append(self._open[pair])
@@ -195,8 +203,22 @@ class Canaries:
             self._answers[verdict.canary.service, verdict.canary.model] = verdict
         return tuple(changes)
 
+    def _compare_pairs(self, pair: tuple[int, int], trial: Trial, verdict: Verdict) -> list[Finding]:
+        """Say, once in a trial, that the new version decides otherwise on the same inputs."""
+        flips = trial.pairs.flips(self.settings.alpha)
+        if not flips or pair in self._flipped:
+            return []
+        self._flipped[pair] = flipped(verdict, flips, self._directory.slicing, self._text)
+        return [self._flipped[pair]]
+
     def _farewell(self, pair: tuple[int, int], verdict: Verdict) -> list[Finding]:
-        """Say that a version has vanished: as it should, or in the middle of its trial."""
+        """Say that a version has vanished, and end what was said of the pair."""
+        flips = self._flipped.pop(pair, None)
+        ended = [replace(flips, state=State.RESOLVED, updated_ns=verdict.at_ns)] if flips else []
+        return ended + self._departed(pair, verdict)
+
+    def _departed(self, pair: tuple[int, int], verdict: Verdict) -> list[Finding]:
+        """Say how a version has vanished: as it should, or in the middle of its trial."""
         if finding := self._open.pop(pair, None):
             gone = verdict.vanished == verdict.canary.version
             return [finding_of(verdict, State.RESOLVED, aspect=finding.aspect)] if gone else []
@@ -212,7 +234,7 @@ class Canaries:
     @property
     def open_findings(self) -> tuple[Finding, ...]:
         """The findings that last."""
-        return tuple(self._open.values())
+        return (*self._open.values(), *self._flipped.values())
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -262,6 +284,7 @@ class Canaries:
             "keys": self._keys,
             "pairs": pairs,
             "open": [(pair, as_plain(finding)) for pair, finding in self._open.items()],
+            "flipped": [(pair, as_plain(finding)) for pair, finding in self._flipped.items()],
             "due": due,
         }
 
@@ -286,7 +309,9 @@ class Canaries:
             self._slot(key)
         for number, (stable, canary) in enumerate(rest["pairs"]):
             self._trials[stable, canary] = Trial.of(part(f"trial.{number}", arrays))
-        self._open = {(pair[0], pair[1]): from_plain(finding) for pair, finding in rest["open"]}
+        self._open, self._flipped = (
+            {(pair[0], pair[1]): from_plain(finding) for pair, finding in rest[name]} for name in ("open", "flipped")
+        )
         self._windows.restore(part("windows", arrays), away_ns=0, complete=True)
         verdicts = [trial.judge(self.settings, self._text) for trial in self._trials.values()]
         self._due = [one for one in verdicts if [one.stable.version, one.canary.version] in rest["due"]]

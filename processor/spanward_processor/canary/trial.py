@@ -26,6 +26,7 @@ from spanward_processor.canary.columns import (
     stratum_of,
 )
 from spanward_processor.canary.guards import Allowed, standings_of
+from spanward_processor.canary.pairs import Pairs
 from spanward_processor.canary.settings import Canary
 from spanward_processor.canary.sums import Sums
 from spanward_processor.canary.verdict import Decision, Standing, Verdict
@@ -61,6 +62,7 @@ class Trial:
         self.began_ns = began_ns
         self.decision = Decision.CONTINUE
         self.decided_ns = 0
+        self.pairs = Pairs()
         self._sums = Sums()
         self._clients = Clients()
         self._pending = Stratum.empty()
@@ -238,7 +240,7 @@ class Trial:
             "at_ns": self.at_ns,
         }
         bins, counts = self._latency
-        return gathered({"sums": self._sums, "clients": self._clients}) | {
+        return gathered({"sums": self._sums, "clients": self._clients, "pairs": self.pairs}) | {
             "bins": bins.copy(),
             "counts": counts.copy(),
             "rest": from_json(rest),
@@ -250,7 +252,7 @@ class Trial:
         rest = to_json(arrays["rest"])
         stable, canary = (Series(*parts) for parts in rest["series"])
         trial = cls((rest["arms"][0], rest["arms"][1]), stable, canary, rest["began_ns"])
-        scattered({"sums": trial._sums, "clients": trial._clients}, arrays)
+        scattered({"sums": trial._sums, "clients": trial._clients, "pairs": trial.pairs}, arrays)
         trial.decision, trial.decided_ns = Decision(rest["decision"]), rest["decided_ns"]
         trial.at_ns = rest["at_ns"]
         trial._decisions, trial._tails = rest["decisions"], rest["tails"]

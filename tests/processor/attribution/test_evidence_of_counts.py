@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from spanward_processor.attribution.evalue import log10_mean, log_e_values
-from spanward_processor.attribution.paired import flips
 
 
 @pytest.mark.parametrize(("mean", "exposure"), [(0.5, 0.1), (5.0, 1.0), (200.0, 0.05)])
@@ -52,28 +51,3 @@ def test_the_mean_of_a_group_is_the_logarithm_of_a_mean() -> None:
     means = log10_mean(log_e, np.array([0, 0, 2, 2]), 3)
 
     np.testing.assert_allclose(means, [400 - np.log10(2), 0.0, 1 - np.log10(2)])
-
-
-def test_a_flipped_class_is_seen_in_pairs() -> None:
-    """Forty percent of a rare class leave it in one slice; its share of the whole moves by half a percent."""
-    slices = np.array([0, 0, 0, 1, 1, 1, 1])
-    old = np.array([1, 2, 3, 1, 2, 3, 3])
-    new = np.array([1, 2, 3, 1, 2, 3, 1])
-    counts = np.array([900.0, 800.0, 50.0, 900.0, 800.0, 30.0, 20.0])
-
-    found = flips(slices, old, new, counts, 0.01)
-
-    assert {(flip.slice, flip.decision) for flip in found} == {(1, 3), (1, 1)}
-    assert {(flip.left, flip.came) for flip in found} == {(20.0, 0.0), (0.0, 20.0)}
-
-
-def test_versions_that_differ_at_random_flip_nothing() -> None:
-    """As many leave each decision as come to it: the new version is different, not biased."""
-    rng = np.random.default_rng(2)
-    slices = np.repeat(np.arange(10), 12)
-    pairs = [(one, other) for one in range(4) for other in range(4) if one != other]
-    old, new = np.array(pairs * 10).T
-
-    named = sum(bool(flips(slices, old, new, rng.poisson(20, 120).astype(float), 0.01)) for _ in range(100))
-
-    assert named <= 4

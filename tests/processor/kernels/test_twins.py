@@ -56,6 +56,7 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "memory.load_f64": struct.unpack_from,
     "memory.load_tail": int.from_bytes,
     "memory.load_u64": struct.unpack_from,
+    "pairing.pair_rows": naive.other_answers,
     "prune.plan_pruning": naive_wire.pruned,
     "prune.write_pruned": naive_wire.pruned,
     "repeats.mark_repeats": naive.repeats,
