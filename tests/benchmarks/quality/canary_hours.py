@@ -198,7 +198,12 @@ class Hour:
         counts = np.bincount(places[:seen], minlength=2 * codes.size).reshape(-1, 2).astype(float)
         there = counts.any(1)
         clients.restore(
-            {"codes": codes[there], "counts": counts[there], "rows": rows[closed].copy(), "beyond": beyond[closed].copy()}
+            {
+                "codes": codes[there],
+                "counts": counts[there],
+                "rows": rows[closed].copy(),
+                "beyond": beyond[closed].copy(),
+            }
         )
         return clients
 
