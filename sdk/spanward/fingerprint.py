@@ -80,7 +80,7 @@ class Shingles:
 
     def cutter(self, seed: Seed) -> Cutter:
         """Return what cuts texts."""
-        return _ShingleCutter(self, int.from_bytes(seed(b"order")[:8], "big"))
+        return _ShingleCutter(self, int.from_bytes(seed(b"order")[:8], "big")).cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class _ShingleCutter:
         self._form = form
         self._seed = seed
 
-    def __call__(self, value: object) -> Collection[bytes]:
+    def cut(self, value: object) -> Collection[bytes]:
         if not isinstance(value, str):
             return ()
         words, width, hashes = _words(value), self._form.width, self._form.hashes

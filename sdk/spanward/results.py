@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from spanward import semconv
 from spanward._guard import Guard
 from spanward.extract import outcome_of
+from spanward.extract.labelled import label_and_score
 from spanward.items import Attributes, Items, read_items
 from spanward.outcome import Outcome, Tokens, kind_of, real
 
@@ -76,6 +77,8 @@ def tell_form(facts: Attributes, result: object, rows: int | None, readers: Read
             return None
         # Most results are a dict or a text, and neither has items.
         kind = type(result)
+        if kind is dict and _tell_label_and_score(facts, cast("dict[object, object]", result)):
+            return None
         items = None if kind in _WHOLE else read_items(result, rows)
         if items is None:
             if kind is not list or facts.get(semconv.BATCH_SIZE, 1) == 1:
@@ -87,6 +90,16 @@ def tell_form(facts: Attributes, result: object, rows: int | None, readers: Read
         _reading.swallow(error)
         return None
     return items
+
+
+def _tell_label_and_score(facts: Attributes, fields: dict[Any, object]) -> bool:
+    """Add the two where a result has both; an `Outcome` between, which says as much, would cost half of all reading."""
+    name, number = label_and_score(fields)
+    if name is None or number is None:
+        return False
+    facts.setdefault(semconv.DECISION, name)
+    tell_score(facts, number)
+    return True
 
 
 _WHOLE: Final = frozenset({dict, str, float, int, bool, type(None)})

@@ -15,7 +15,16 @@ def of_mapping(result: Any) -> Outcome | None:
     # Most results are a dict, and asking for the abstract Mapping costs five times as much.
     if not isinstance(result, dict) and not isinstance(result, Mapping):
         return None
-    fields, name, number = cast("Mapping[object, object]", result), None, None
+    fields = cast("Mapping[object, object]", result)
+    name, number = label_and_score(fields)
+    if number is not None:
+        return Outcome(name, number, kind_of(number))
+    return Outcome(name) if name is not None else _of_columns(fields)
+
+
+def label_and_score(fields: Mapping[Any, object]) -> tuple[str | None, float | None]:
+    """Return what stands under the usual names, as far as it is a label and a score."""
+    name = number = None
     for key in _LABELS:
         if key in fields:
             name = label(fields[key])
@@ -24,9 +33,7 @@ def of_mapping(result: Any) -> Outcome | None:
         if key in fields:
             number = real(fields[key])
             break
-    if number is not None:
-        return Outcome(name, number, kind_of(number))
-    return Outcome(name) if name is not None else _of_columns(fields)
+    return name, number
 
 
 def of_record(result: Any) -> Outcome | None:
