@@ -42,10 +42,11 @@ class _Reader(Getter[Headers]):
 
     def get(self, carrier: Headers, key: str) -> list[str] | None:
         asked = _header_called(key)
-        size = len(asked)
-        return [
-            value.decode("latin-1") for name, value in carrier if len(name) == size and name.lower() == asked
-        ] or None
+        size, found = len(asked), None
+        for name, value in carrier:  # mostly there is none, and a list that stays empty costs as much as the loop
+            if len(name) == size and name.lower() == asked:
+                found = [*(found or ()), value.decode("latin-1")]
+        return found
 
     def keys(self, carrier: Headers) -> list[str]:
         return [name.decode("latin-1") for name, _ in carrier]
@@ -215,6 +216,8 @@ class _Exchange:
 def _has_server_span() -> bool:
     """Return whether a server span was opened for this request; one that was not sampled does not tell its kind, but is no caller's."""
     span = trace.get_current_span()
+    if span is trace.INVALID_SPAN:  # nearly always
+        return False
     if span.is_recording():
         return getattr(span, "kind", None) is SpanKind.SERVER
     context = span.get_span_context()
