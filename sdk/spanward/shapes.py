@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from time import thread_time_ns
 from types import CoroutineType, MethodType
 from typing import Any, Final, cast
@@ -11,6 +12,7 @@ from opentelemetry.context import attach
 
 from spanward.call import Call, begin
 from spanward.observation import Observation
+from spanward.outcome import class_of
 from spanward.progress import BRIEF_NS
 from spanward.stream import AsyncStream, Stream, followed, is_stream
 from spanward.tracing import detach
@@ -28,9 +30,10 @@ def observe(function: AnyFunction, observation: Observation) -> AnyFunction:
         observation: What is fixed about its calls.
     """
     called = _called(function)
-    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+    awaited = inspect.iscoroutinefunction(called) or _is_old_coroutine_function(called)
+    if not awaited and (inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called)):
         return StreamFunction(function, observation)
-    if inspect.iscoroutinefunction(called):
+    if awaited:
         return _named_as(function, _coroutine_function(function, observation))
     return _named_as(function, _function(function, observation))
 
@@ -42,6 +45,11 @@ def _called(function: AnyFunction) -> AnyFunction:
     if inspect.isroutine(function):
         return function
     return cast("AnyFunction", cast("Any", type(function)).__call__)
+
+
+def _is_old_coroutine_function(function: AnyFunction) -> bool:
+    """Return whether `types.coroutine` made it: `inspect` takes it for a generator function, and it is awaited."""
+    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)
 
 
 def _named_as(function: AnyFunction, observed: AnyFunction) -> AnyFunction:
@@ -98,15 +106,29 @@ def finish(call: Call, result: Any) -> Any:
 
     Args:
         call: The call.
-        result: What the function returned; a stream or a coroutine is not the answer yet.
+        result: What the function returned; a stream, a coroutine or a future is not the answer yet.
     """
     stream = call.observation.stream
     if stream or (stream is None and is_stream(result)):
         return followed(call, result)
-    if type(result) is CoroutineType:
+    kind = class_of(result)
+    if kind is CoroutineType:
         return _awaited(call, cast("Coroutine[Any, Any, Any]", result))
+    if issubclass(kind, Future) or hasattr(kind, "_asyncio_future_blocking"):  # by which asyncio knows them
+        result.add_done_callback(functools.partial(_end_with, call))
+        return result
     call.end(result)
     return result
+
+
+def _end_with(call: Call, future: Any) -> None:
+    """End a call with what a future holds; asyncio then takes an exception for one that somebody has seen."""
+    try:
+        answer = future.result()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, who asks the future gets it
+        call.fail(error)
+    else:
+        call.end(answer)
 
 
 async def _awaited(call: Call, result: Coroutine[Any, Any, Any]) -> Any:
@@ -133,6 +155,8 @@ class StreamFunction:
     """
 
     def __init__(self, function: AnyFunction, observation: Observation) -> None:
+        # First, since it copies what a function holds, and that may be one like this.
+        _named_as(function, cast("AnyFunction", self))
         called = cast("Any", _called(function))
         self._function = function
         self._observation = observation
@@ -141,21 +165,30 @@ class StreamFunction:
         self.__code__ = code.__code__
         self.__defaults__ = code.__defaults__
         self.__kwdefaults__ = code.__kwdefaults__
-        self.__name__ = self.__qualname__ = type(function).__name__
-        _named_as(function, cast("AnyFunction", self))
+        if not hasattr(function, "__qualname__"):
+            self.__name__ = self.__qualname__ = type(function).__name__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function; the call ends with its stream."""
-        inner = self._function(*args, **kwargs)
         call = begin(self._observation, args, kwargs)
+        token = attach(call.context())  # what is called may be observed too, and then be a part of this
+        try:
+            inner = self._function(*args, **kwargs)
+        except BaseException as error:
+            detach(token)
+            call.fail(error)
+            raise
+        detach(token)
         call.following = True
         return self._follow(call, inner)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
-    def __reduce__(self) -> str:
-        return self.__qualname__
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # By name, as functions are; cloudpickle takes those that have none with all they hold.
+        named = not {"<locals>", "<lambda>"} & set(self.__qualname__.split("."))
+        return self.__qualname__ if named else (type(self), (self._function, self._observation))
 
     def __repr__(self) -> str:
         return f"<function {self.__qualname__} at {id(self):#x}>"

@@ -6,7 +6,11 @@ import functools
 import inspect
 import logging
 import pickle
+import threading
+import types
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -82,6 +86,30 @@ def test_what_a_stream_is_survives(shape: Callable[..., Any]) -> None:
 def test_decorated_functions_can_be_pickled(observed: Any) -> None:
     """By their name, as functions are."""
     assert pickle.loads(pickle.dumps(observed)) is observed
+
+
+def test_methods_of_instances_can_be_pickled() -> None:
+    """As Python's own: by the instance and the name."""
+    model = Model()
+
+    assert pickle.loads(pickle.dumps(model.method))("x") == "x"
+    assert list(pickle.loads(pickle.dumps(model.stream))("x")) == ["x"]
+
+
+@pytest.mark.parametrize("shape", [function, generator])
+def test_what_has_no_name_is_pickled_by_what_it_holds(shape: Callable[..., Any]) -> None:
+    """Where cloudpickle does that, as Ray, Dask and Spark ask it to."""
+    cloudpickle = pytest.importorskip("cloudpickle", reason="comes with the libraries that use it")
+
+    def local(text: str) -> Any:
+        return shape(text)
+
+    def local_stream(text: str) -> Iterator[str]:
+        yield from shape(text)
+
+    observed = spanward.inference("m")(local if shape is function else local_stream)
+
+    assert list(pickle.loads(cloudpickle.dumps(observed))("x")) == ["x"]
 
 
 def test_without_arguments_the_function_names_the_model(spans: CapturedSpans) -> None:
@@ -211,6 +239,138 @@ def test_a_function_that_returns_a_coroutine_is_observed_until_that_ends(spans: 
 
     assert asyncio.run(ask()) == "x"
     assert len(spans.finished) == 1
+
+
+@types.coroutine
+def old_coroutine(text: str) -> Generator[Any, Any, str]:
+    """Answer as coroutines did before they had a syntax."""
+    yield from asyncio.sleep(0).__await__()
+    return text
+
+
+def test_a_coroutine_function_of_the_old_kind_is_awaited(spans: CapturedSpans) -> None:
+    """Python itself takes it for a generator function."""
+    observed: Any = spanward.inference("m")(old_coroutine)
+
+    assert asyncio.run(wait(observed("x"))) == "x"
+    assert semconv.STREAM_ITEMS not in attributes_of(spans)
+
+
+def failing(text: str) -> str:
+    """Raise."""
+    raise KeyError(text)
+
+
+@pytest.mark.parametrize(("answer", "told"), [(str.upper, None), (failing, "KeyError")])
+def test_a_call_that_returns_a_future_lasts_until_that_is_done(
+    spans: CapturedSpans, answer: Callable[[str], str], told: str | None
+) -> None:
+    """The very future is returned, and the span tells what becomes of it."""
+    submitted: list[Future[str]] = []
+    go = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+
+        @spanward.inference("m", decision=lambda answered: answered)
+        def ask(text: str) -> Future[str]:
+            pool.submit(go.wait, 10)
+            submitted.append(pool.submit(answer, text))
+            return submitted[0]
+
+        assert ask("x") is submitted[0]
+        assert spans.finished == ()
+        go.set()
+
+    found = attributes_of(spans)
+    assert found.get(semconv.ERROR_TYPE) == told
+    assert found.get(semconv.DECISION) == (None if told else "X")
+
+
+def test_a_call_that_returns_a_task_lasts_until_that_is_cancelled(spans: CapturedSpans) -> None:
+    """Futures of asyncio are futures too."""
+
+    @spanward.inference("m")
+    def ask() -> asyncio.Task[None]:
+        return asyncio.create_task(asyncio.sleep(60))
+
+    async def give_up() -> None:
+        task = ask()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(give_up())
+
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "asyncio.exceptions.CancelledError"
+
+
+@pytest.mark.parametrize("observed", [spanward.inference("m")(generator), Model().stream], ids=["function", "method"])
+@pytest.mark.parametrize(("above", "names"), [("m", ["m"]), ("other", ["m", "other"])])
+def test_an_observed_stream_is_observed_once_more(
+    spans: CapturedSpans, observed: Any, above: str, names: list[str]
+) -> None:
+    """As with functions: of one model it is one span, of two models each has its own."""
+    assert list(spanward.inference(above)(observed)("x")) == ["x"]
+    assert [(span.attributes or {})[semconv.MODEL_NAME] for span in spans.finished] == names
+
+
+class Abstract(ABC):
+    """What must be there in every model."""
+
+    @spanward.inference("m")
+    @abstractmethod
+    def above(self, text: str) -> str:
+        """Answer."""
+
+    @abstractmethod
+    @spanward.inference("m")
+    def below(self, text: str) -> Iterator[str]:
+        """Answer."""
+        yield text
+
+    @spanward.inference("m")
+    @classmethod
+    @abstractmethod
+    def of_class(cls, text: str) -> str:
+        """Answer."""
+
+
+def test_abstract_methods_stay_abstract() -> None:
+    """Above and below the decorator."""
+    assert Abstract.__abstractmethods__ == {"above", "below", "of_class"}
+
+
+class Slotted:
+    """A model whose instances hold nothing, and methods made of observed ones."""
+
+    __slots__ = ()
+
+    @spanward.inference("m")
+    def answer(self, text: str) -> str:
+        """Answer."""
+        return text
+
+    @spanward.inference("m")
+    def stream(self, text: str) -> Iterator[str]:
+        """Answer."""
+        yield text
+
+    fixed = functools.partialmethod(answer, "x")
+    fixed_stream = functools.partialmethod(stream, "x")
+
+    @property
+    @spanward.inference("m")
+    def latest(self) -> str:
+        """Answer."""
+        return "x"
+
+
+def test_methods_may_be_bound_as_python_binds_them(spans: CapturedSpans) -> None:
+    """By `partialmethod`, by a property, and on instances without a dictionary."""
+    model = Slotted()
+
+    assert [model.answer("x"), model.fixed(), *model.fixed_stream(), model.latest] == ["x"] * 4
+    assert len(spans.finished) == 4
+    assert len(set(hashes_of(spans)[:3])) == 1
 
 
 @pytest.mark.parametrize("wrong", [7, Model, property(lambda self: self)], ids=["number", "class", "property"])

@@ -1,14 +1,18 @@
 """A user's program, checked by mypy and pyright in strict mode; it is never run."""
 
-from collections.abc import AsyncIterator, Generator, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import assert_type
+from functools import partial
+from typing import TypeVar, assert_type, overload
 
 from fastapi import FastAPI
 
 import spanward
 from spanward_integrations.fastapi import instrument_fastapi
 from spanward_integrations.origin import Origin
+
+T = TypeVar("T")
 
 
 def channel_of(text: str, source: str = "web") -> str:
@@ -88,6 +92,46 @@ class Model:
         return sum(row)
 
 
+@overload
+def one_or_all(rows: str) -> float: ...
+@overload
+def one_or_all(rows: list[str]) -> list[float]: ...
+@spanward.inference("m")
+def one_or_all(rows: str | list[str]) -> float | list[float]:
+    """Keep overloads: only what stands below them is decorated."""
+    return 1.0 if isinstance(rows, str) else [1.0 for _ in rows]
+
+
+@spanward.inference("m")
+def best(items: Sequence[T], default: T) -> T:
+    """Keep what is generic."""
+    return items[0] if items else default
+
+
+class Base(ABC):
+    """What is abstract stays so, and a property is one."""
+
+    @spanward.inference("m")
+    @abstractmethod
+    def predict(self, row: list[float]) -> float:
+        """Return a score."""
+
+    @property
+    @spanward.inference("m")
+    def latest(self) -> float:
+        """Return a score."""
+        return 1.0
+
+
+class Concrete(Base):
+    """Overrides it."""
+
+    @spanward.inference("m")
+    def predict(self, row: list[float]) -> float:
+        """Return a score."""
+        return sum(row)
+
+
 @spanward.model_loading("m", version="1")
 def load(path: str) -> Model:
     """Keep its signature."""
@@ -110,6 +154,12 @@ async def use() -> None:
     assert_type(Model.of_class_below([1.0]), float)
     assert_type(Model.static([1.0]), float)
     assert_type(spanward.inference("m")(Model())([1.0]), float)
+    assert_type(spanward.inference("m")(partial(classify, source="y"))("x"), dict[str, float])
+    assert_type(one_or_all("x"), float)
+    assert_type(one_or_all(["x"]), list[float])
+    assert_type(best([1, 2], 3), int)
+    assert_type(Concrete().predict([1.0]), float)
+    assert_type(Concrete().latest, float)
     assert_type(spanward.configure(service_name="s", hashing_key=b"0" * 16, metrics="off"), spanward.Settings)
     spanward.shutdown()
 

@@ -20,6 +20,8 @@ WRONG = (
     "Model().predict('x')",
     "spanward.inference('m', versoin='1')",
     "load()",
+    "one_or_all(7)",
+    "Base()",
 )
 
 
