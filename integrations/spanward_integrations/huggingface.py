@@ -146,6 +146,8 @@ def _is_there(inputs: object) -> bool:
 
 def _results_of(inputs: object, result: object) -> list[object]:
     """Return the results, one for each input."""
+    if result == [] and not _is_there(inputs):
+        return []  # of an iterator without items
     if isinstance(inputs, list) and isinstance(result, list) and not _is_chat(cast("list[object]", inputs)):
         return cast("list[object]", result)
     return [result]

@@ -63,7 +63,9 @@ def followed(call: "Call", result: Any, outcome: Callable[[Any], Outcome] = outc
         return result
     call.following = True
     call.leave_cpu()
-    return (AsyncStream if asynchronous else Stream)(call, result, outcome)
+    if asynchronous:
+        return AsyncStream(call, result, outcome)
+    return (SizedStream if hasattr(kind, "__len__") else Stream)(call, result, outcome)
 
 
 def _unknown() -> int:
@@ -247,6 +249,13 @@ class Stream(_Steps):
                 inner.close()
             finally:
                 self._leave(step)
+
+
+class SizedStream(Stream):
+    """A stream that says how many items it has, as progress bars ask; a class of its own, since a generator has no length."""
+
+    def __len__(self) -> int:
+        return len(self._inner)
 
 
 class AsyncStream(_Steps):

@@ -239,19 +239,34 @@ def test_a_dataset_is_read_lazily() -> None:
 
     pipeline = models.classifier()
 
-    result, span = of_call(pipeline, Texts(), batch_size=2)
+    with capture_spans() as spans:
+        results = pipeline(Texts(), batch_size=2)
+        assert len(results) == 2  # batches, as a progress bar is told without us
+        result = list(results)
+        (span,) = spans.finished
 
     assert len(result) == 3
     assert facts(span)[semconv.GEN_AI_USAGE_INPUT_TOKENS] == count(pipeline, TEXT, LONGER, "late")
 
 
-def test_worker_processes_do_not_hide_tokens() -> None:
+@pytest.mark.parametrize("lazy", [False, True], ids=["list", "generator"])
+def test_worker_processes_do_not_hide_tokens(lazy: bool) -> None:
     """Inputs that are prepared in other processes are counted where the model is."""
-    pipeline = models.classifier()
+    pipeline, texts = models.classifier(), [TEXT, LONGER]
 
-    _, span = of_call(pipeline, [TEXT, LONGER], num_workers=1)
+    _, span = of_call(pipeline, (text for text in texts) if lazy else texts, num_workers=1)
 
     assert facts(span)[semconv.GEN_AI_USAGE_INPUT_TOKENS] == count(pipeline, TEXT, LONGER)
+
+
+def test_a_generator_without_items_decides_nothing() -> None:
+    """Only a text without entities is outside of all of them."""
+    empty: list[str] = []
+
+    for pipeline in (models.classifier(), models.tagger()):
+        result, span = of_call(pipeline, (text for text in empty))
+        assert result == []
+        assert semconv.DECISION not in facts(span)
 
 
 def test_a_decorated_function_and_its_pipeline_are_one_span() -> None:

@@ -130,3 +130,27 @@ def test_a_block_lasts_as_long_as_the_stream_it_follows(spans: CapturedSpans) ->
     assert spans.finished == ()
     assert list(stream) == ["a", "b"]
     ended_as(spans, COMPLETE, 2)
+
+
+class Rows:
+    """An iterable with a length, as data sets are."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return 2
+
+    def __iter__(self) -> Iterator[str]:
+        """Return them."""
+        return iter(["a", "b"])
+
+
+def test_a_stream_with_a_length_tells_it_and_a_generator_has_none(spans: CapturedSpans) -> None:
+    """A progress bar finds what it would find without us; a generator is true though it has no items yet."""
+    sized = spanward.inference("reader", stream=True)(lambda: Rows())()
+
+    assert (len(sized), list(sized)) == (2, ["a", "b"])
+    ended_as(spans, COMPLETE, 2)
+    generated = spanward.inference("reader")(lambda: (row for row in Rows()))()
+    assert generated
+    assert not hasattr(generated, "__len__")
+    generated.close()
