@@ -1,6 +1,7 @@
 """FastAPI through the middleware: which spans, with which parents, and nothing left behind."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -491,6 +492,40 @@ def test_an_existing_server_span_is_not_doubled(spans: CapturedSpans) -> None:
     server, children = server_and_models(spans)
     assert server.name == "theirs"
     assert len(children) == 1
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_beside_the_official_instrumentor_a_request_is_one_server_span(first: str) -> None:
+    """Whichever is put in first, theirs is the only one, and model calls are below it; once theirs is gone it is ours."""
+    pytest.importorskip("opentelemetry.instrumentation.fastapi", reason="CI has a step that installs it")
+    program = (
+        "import sys\n"
+        "from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor\n"
+        "from test_fastapi import application, capture_spans, instrument_fastapi, server_and_models, TestClient\n"
+        "with capture_spans() as spans:\n"
+        "    app = application()\n"
+        "    for who in (sys.argv[1], 'theirs' if sys.argv[1] == 'ours' else 'ours'):\n"
+        "        instrument_fastapi(app) if who == 'ours' else FastAPIInstrumentor.instrument_app(app)\n"
+        "    TestClient(app).get('/async/x')\n"
+        "    server, below = server_and_models(spans)\n"
+        "    models = [span for span in below if span.name == 'inference m']\n"
+        "    print(server.instrumentation_scope.name, len(models), models[0].parent.trace_id == server.context.trace_id)\n"
+        "FastAPIInstrumentor.uninstrument_app(app)\n"
+        "with capture_spans() as spans:\n"
+        "    TestClient(app).get('/async/x')\n"
+        "    server, below = server_and_models(spans)\n"
+        "    print(server.instrumentation_scope.name, len(below))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, first],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.stdout.splitlines() == ["opentelemetry.instrumentation.fastapi 1 True", "spanward.asgi 1"], done.stderr
 
 
 def test_instrumenting_a_running_application_takes_effect(spans: CapturedSpans) -> None:
