@@ -4,7 +4,7 @@ FastAPI 0.165 and later trace requests by themselves once a TracerProvider is se
 query, and three internal spans per request. Both go against what Spanward promises, so the native spans of an instrumented
 application are switched off; its native metrics and logs stay as they are.
 
-Endpoints that are no coroutines run in a pool of threads; how long a request waits there for a free one is told by the model call.
+Endpoints and dependencies that are no coroutines run in a pool of threads; how long a request waits there for a free one is told by the model call.
 """
 
 from collections.abc import Callable, Collection, MutableMapping, Sequence
@@ -152,11 +152,13 @@ def uninstrument_fastapi(app: "FastAPI") -> None:
 
 
 def _measure_waits() -> None:
-    """Measure from now on how long endpoints wait for a thread; FastAPI hands all of them over by one function."""
+    """Measure from now on how long endpoints and dependencies wait for a thread; FastAPI hands all of them over by one function."""
     from fastapi import routing
+    from fastapi.dependencies import utils
 
-    if not _handing.has(routing, "run_in_threadpool"):
-        _handing.wrap(routing, "run_in_threadpool", _hand_over)
+    for module in (routing, utils):
+        if hasattr(module, "run_in_threadpool") and not _handing.has(module, "run_in_threadpool"):
+            _handing.wrap(module, "run_in_threadpool", _hand_over)
 
 
 def _hand_over(wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
