@@ -77,7 +77,7 @@ def _function(function: AnyFunction, observation: Observation) -> AnyFunction:
             call.cpu_ns = thread_time_ns() - since_ns
         detach(token)
         if type(result) not in _WHOLE:
-            return finish(call, result)
+            return _promised(call, result) if _is_future(result) else finish(call, result)
         call.end(result)
         brief = call.duration_ns < BRIEF_NS
         return result
@@ -106,19 +106,26 @@ def finish(call: Call, result: Any) -> Any:
 
     Args:
         call: The call.
-        result: What the function returned; a stream, a coroutine or a future is not the answer yet.
+        result: What the function returned; a stream or a coroutine is not the answer yet.
     """
     stream = call.observation.stream
     if stream or (stream is None and is_stream(result)):
         return followed(call, result)
-    kind = class_of(result)
-    if kind is CoroutineType:
+    if type(result) is CoroutineType:
         return _awaited(call, cast("Coroutine[Any, Any, Any]", result))
-    if issubclass(kind, Future) or hasattr(kind, "_asyncio_future_blocking"):  # by which asyncio knows them
-        result.add_done_callback(functools.partial(_end_with, call))
-        return result
     call.end(result)
     return result
+
+
+def _is_future(result: object) -> bool:
+    kind = class_of(result)
+    return issubclass(kind, Future) or hasattr(kind, "_asyncio_future_blocking")  # by which asyncio knows them
+
+
+def _promised(call: Call, future: Any) -> Any:
+    """Let a call last until a future is done. What a coroutine function returns is its answer: a task in it is work that goes on."""
+    future.add_done_callback(functools.partial(_end_with, call))
+    return future
 
 
 def _end_with(call: Call, future: Any) -> None:
