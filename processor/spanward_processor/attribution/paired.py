@@ -133,7 +133,9 @@ def flips(answered: Answered, alpha: float) -> list[Flip]:
     change = np.abs(came - left) / np.maximum(kept + np.maximum(left, came), 1.0)
     strong &= change >= _LEAST_CHANGE
     chosen = np.flatnonzero(strong)
-    chosen = chosen[np.lexsort((-change[chosen], -np.round(alone[chosen], 6)))]  # of two decisions that trade inputs, the rarer first
+    # of two decisions that trade inputs, the rarer first
+    evidence: Floats = alone.round(6)
+    chosen = chosen[np.lexsort((-change[chosen], -evidence[chosen]))]
     kinds = answered.kinds.tolist()
     return [
         Flip((kinds[at][0], kinds[at][1]), kinds[at][2], *(float(part[at]) for part in (left, came, kept, alone)))

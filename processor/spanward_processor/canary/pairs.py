@@ -53,10 +53,8 @@ class Pairs:
         values = np.concatenate((np.zeros((1, paired.size), np.int64), slices[:, paired]))
         named = np.column_stack((np.repeat(np.arange(WHOLE, len(slices)), paired.size), values.ravel()))
         known = (named[:, 0] == WHOLE) | (named[:, 1] != 0)
-        times = len(values)
-        self._coming.append(
-            Answered.of(named[known], np.tile(old, times)[known], np.tile(new, times)[known], np.ones(known.sum()))
-        )
+        old, new = (np.tile(said, len(values))[known] for said in (old, new))
+        self._coming.append(Answered.of(named[known], old, new, np.ones(old.size)))
 
     def flips(self, alpha: float) -> list[Flip]:
         """Return the decisions that flipped, strongest first; none where no pair has come since it was asked.

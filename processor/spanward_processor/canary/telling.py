@@ -89,7 +89,7 @@ def flipped(verdict: Verdict, flips: Sequence[Flip], slicing: Sequence[str], tex
     old, new = first.left + first.kept, first.came + first.kept
     return replace(
         made,
-        kind="security",
+        kind="quality",
         observed=f"{new:.0f} of {old + first.came:.0f} inputs are {text(first.decision)!r}",
         baseline=f"{old:.0f} of {old + first.came:.0f}",
         n=round(old + first.came),

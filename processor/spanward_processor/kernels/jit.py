@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -78,11 +78,14 @@ def _once_for_all_constants(compiled: Any) -> None:
         compiled: The kernel's dispatcher.
     """
     resolve = getattr(compiled, "get_call_template", None)  # not part of numba's documented interface
-    if resolve is not None:
-        plain = cast("Any", numba).types.unliteral
-        compiled.get_call_template = lambda args, kws: resolve(
-            tuple(map(plain, args)), {name: plain(kind) for name, kind in kws.items()}
-        )
+    if resolve is None:
+        return
+    plain = cast("Any", numba).types.unliteral
+
+    def as_numbers(args: Iterable[Any], kws: Mapping[str, Any]) -> Any:
+        return resolve(tuple(plain(kind) for kind in args), {name: plain(kind) for name, kind in kws.items()})
+
+    compiled.get_call_template = as_numbers
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

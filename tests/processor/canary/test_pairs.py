@@ -21,7 +21,7 @@ def test_a_class_that_one_channel_loses_is_found_though_its_share_hardly_moves()
     world.mirror(120, given_away=0.5)
 
     (finding,) = told(world)
-    assert (finding.state, finding.severity, finding.kind) == (State.OPENED, Severity.WARNING, "security")
+    assert (finding.state, finding.severity, finding.kind) == (State.OPENED, Severity.WARNING, "quality")
     assert finding.technique is not None
     assert finding.technique.id == "AML.T0020"
     assert finding.reason.startswith(
