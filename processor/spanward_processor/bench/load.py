@@ -9,9 +9,11 @@ import grpc
 
 from spanward_processor.bench.corpus import Feed
 from spanward_processor.signals import Signal
+from spanward_processor.status import may_retry, retry_delay_s
 
 _TIMEOUT_S: Final = 60.0
 _LARGEST: Final = 64 << 20
+_WAIT_S: Final = 0.1  # where a receiver does not say how long
 
 
 class Senders:
@@ -45,13 +47,13 @@ class Senders:
         """Send a number of requests, on each connection the next as soon as the one before is answered.
 
         Raises:
-            grpc.aio.AioRpcError: One was refused.
+            grpc.aio.AioRpcError: One was refused for good, or came back for a minute.
         """
         remaining = iter(range(requests))
 
         async def go_on(export: Callable[..., Awaitable[bytes]]) -> None:
             for _ in remaining:
-                await export(feed.take(), timeout=_TIMEOUT_S)
+                await _send(export, feed.take())
 
         async with asyncio.TaskGroup() as sending:
             for export in self._exports:
@@ -64,7 +66,7 @@ class Senders:
         wait for its sender, so that a pause is seen by every request it held up.
 
         Raises:
-            grpc.aio.AioRpcError: One was refused.
+            grpc.aio.AioRpcError: One was refused for good, or came back for a minute.
         """
         interval_ns = feed.spans_per_request / spans_per_s * 1e9
         began = time.monotonic_ns()
@@ -77,4 +79,21 @@ class Senders:
 
 
 async def _send(export: Callable[..., Awaitable[bytes]], request: bytes) -> None:
-    await export(request, timeout=_TIMEOUT_S)
+    """Send a request, and again as often as it is asked to come back; OTLP's exporters do so too."""
+    until_s = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            await export(request, timeout=_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            delay_s = _asked_s(error)
+            if not may_retry(error.code().value[0], delay_s) or time.monotonic() >= until_s:
+                raise
+        else:
+            return
+        await asyncio.sleep(delay_s or _WAIT_S)
+
+
+def _asked_s(error: grpc.aio.AioRpcError) -> float | None:
+    """Return how long the receiver asks a sender to wait, seconds; None where it does not say."""
+    details = dict(error.trailing_metadata()).get("grpc-status-details-bin")
+    return retry_delay_s(details) if isinstance(details, bytes) else None
