@@ -45,7 +45,7 @@ class KeyDirectory:
             counts=np.array([1, 0], np.int64),  # key 0 is the overflow series
         )
         self._named = 1  # keys whose parts have texts
-        self._part_texts: dict[int, str] = {}  # of all keys: most keys share theirs with others
+        self._part_texts = texts.lasting  # of all keys: most keys share theirs with others
 
     def held(self) -> Callable[[], Arrays]:
         """Return what gives the arrays of this moment; making it is quick, calling it may take longer."""
@@ -59,7 +59,8 @@ class KeyDirectory:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
         self._space = KeySpace(**{name: arrays[name] for name in KeySpace._fields})
-        self._part_texts = to_texts(part("names", arrays))
+        self._part_texts.clear()
+        self._part_texts.update(to_texts(part("names", arrays)))
         self._named = len(self)
 
     def assign(self, batch: SpanBatch) -> Ints:

@@ -87,3 +87,24 @@ def test_values_of_every_kind_have_a_text(value: str | int | bool | bytes, text:
     batch = decode(encoded({semconv.DECISION: value}), ROLES)
 
     assert text_at(batch, DECISION, 0) == text
+
+
+def test_a_text_that_lasts_elsewhere_takes_no_room_and_is_shown() -> None:
+    """The name of a key is kept with the key, so it is not learned again and again; one that was never known is."""
+    texts = Texts([DECISION], 2048)
+    lasting, unnamed = (learn(Texts([DECISION], 2048), name)[0] for name in ("kept with its key", "never learned"))
+    texts.lasting |= {lasting: "kept with its key", unnamed: f"#{unnamed:016x}"}
+
+    learn(texts, "kept with its key", "never learned")
+
+    assert len(texts) == 1
+    assert [texts[code] for code in (lasting, unnamed)] == ["kept with its key", "never learned"]
+
+
+@pytest.mark.parametrize("text", ["short", "é" * 63, "x" * 127, "x" * 128, "x" * 1000])
+def test_texts_of_every_length_are_read_alike(text: str) -> None:
+    """Short ones are read without the protobuf library; all are cut after 256 characters."""
+    texts = Texts([DECISION], 2048)
+    (code,) = learn(texts, text)
+
+    assert texts[code] == text[:256]
