@@ -143,9 +143,8 @@ class Emitter:
         self._counts = counts
         self._version = version
         self._clock_ns = clock_ns
-        self._waiting: asyncio.Queue[tuple[int, tuple[Finding, ...]]] = asyncio.Queue(
-            MOST_WAITING
-        )  # with when they were found
+        # with when they were found
+        self._waiting: asyncio.Queue[tuple[int, tuple[Finding, ...]]] = asyncio.Queue(MOST_WAITING)
 
     def put(self, findings: tuple[Finding, ...]) -> None:
         """Take findings for delivery; when too many wait the oldest are dropped, counted and logged."""

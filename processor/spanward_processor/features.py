@@ -231,4 +231,5 @@ def rows_of(batch: SpanBatch, keys: Ints, roles: RoleTable, recent: Memory) -> R
     traces = np.zeros((len(batch), 2), np.uint64)
     bin_rows(batch.data, batch.facts, batch.codes, texts, batch.numbers, repeats, bins, traces)
     spoken = Spoken(batch.facts.start_ns, batch.numbers, _TOLD_COLUMNS)
-    return Rows(keys, bins, batch.facts.end_ns, traces, spoken, inputs)
+    # a copy: rows wait to be delivered, and a view would keep every text column until then
+    return Rows(keys, bins, batch.facts.end_ns, traces, spoken, inputs.copy())

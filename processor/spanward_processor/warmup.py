@@ -29,7 +29,14 @@ from spanward_processor.slo.objective import Objective, Op, Selector, Source
 
 _log = logging.getLogger(__name__)
 
-STAGES: Final = ("decode, score and count", "close a window", "annotate", "refuse spans", "read JSON")
+STAGES: Final = (
+    "decode, score and count",
+    "close a window",
+    "annotate",
+    "refuse spans",
+    "compare versions",
+    "read JSON",
+)
 """What is compiled, in order."""
 
 _KERNELS: Final = Path(jit.__file__).parent
@@ -105,7 +112,8 @@ def warm_up(progress: Callable[[str, float], None]) -> float:
         objectives=(Objective("warmup", Selector("warmup"), Source.ERROR, Op.LTE, 0.0, 0.9),),
     )
     pipeline = Pipeline(detection, Limits(attributes_per_span=_MOST_ATTRIBUTES))
-    for stage, work in zip(STAGES, (_first_request, _close_windows, _annotate, _refuse, _read_json), strict=True):
+    works = (_first_request, _close_windows, _annotate, _refuse, _compare, _read_json)
+    for stage, work in zip(STAGES, works, strict=True):
         started = time.perf_counter()
         work(pipeline)
         progress(stage, time.perf_counter() - started)
@@ -158,11 +166,18 @@ def _refuse(pipeline: Pipeline) -> None:
     pipeline.process(request.SerializeToString())
 
 
+def _compare(pipeline: Pipeline) -> None:
+    """Let two versions answer the same inputs: their trial begins when a window with both has closed."""
+    for second in (_WINDOWS + 1, _WINDOWS + 2):
+        pipeline.acknowledge(pipeline.process(_request(second, versions=2)))
+        pipeline.flush()
+
+
 def _read_json(pipeline: Pipeline) -> None:
     pipeline.process(to_protobuf(Signal.TRACES, b"{}"))  # one document compiles all, whatever is in it
 
 
-def _request(second: int, *, size: int = 1, reserved: bool = False) -> bytes:
+def _request(second: int, *, size: int = 1, versions: int = 1, reserved: bool = False) -> bytes:
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     resource.resource.attributes.add(key=semconv.SERVICE_NAME).value.string_value = "warmup"
@@ -173,13 +188,13 @@ def _request(second: int, *, size: int = 1, reserved: bool = False) -> bytes:
             start_time_unix_nano=_START_NS + second * 1_000_000_000,
             end_time_unix_nano=_START_NS + second * 1_000_000_000 + (number + 1) * 1_000_000,
         )
-        _describe(span, number, size)
+        _describe(span, number // versions, size, 1 + number % versions)
         if reserved:
             span.attributes.add(key=semconv.ANOMALY_SCORE).value.double_value = 1.0
     return request.SerializeToString()
 
 
-def _describe(span: Span, number: int, size: int) -> None:
+def _describe(span: Span, number: int, size: int, version: int) -> None:
     texts = {
         semconv.MODEL_NAME: "warmup",
         semconv.CHANNEL: f"channel-{number % 2}",
@@ -189,7 +204,7 @@ def _describe(span: Span, number: int, size: int) -> None:
     }
     for name, text in texts.items():
         span.attributes.add(key=name).value.string_value = text
-    span.attributes.add(key=semconv.MODEL_VERSION).value.int_value = 1
+    span.attributes.add(key=semconv.MODEL_VERSION).value.int_value = version
     span.attributes.add(key=semconv.SCORE).value.double_value = number / _SPANS
     span.attributes.add(key=semconv.FEATURES_COUNT).value.int_value = size * (1 + number)
 

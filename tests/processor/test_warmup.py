@@ -40,6 +40,8 @@ annotated = 0
 for window in range(16):
     size = 30 if window < 12 else 3000
     spans = [{semconv.MODEL_NAME: "m", semconv.CHANNEL: "c", semconv.FEATURES_COUNT: size + n % 5} for n in range(50)]
+    both = {semconv.MODEL_NAME: "two", semconv.DECISION: "yes", semconv.CHANNEL: "c", semconv.FEATURES_HASH: f"{window:032x}"}
+    spans += [both | {semconv.MODEL_VERSION: version} for version in ("1", "2") for _ in range(window // 8)]
     processed = pipeline.process(encoded(*spans, {semconv.ANOMALY_SCORE: 1.0}, end_ns=now[0]))
     pipeline.acknowledge(processed)
     annotated += processed.annotated
@@ -47,6 +49,7 @@ for window in range(16):
     pipeline.tick()
 after = compiled()
 assert annotated, "nothing was annotated"
+assert pipeline.canaries.verdicts, "no versions were compared"
 print(sorted((name, after[name] - before[name]) for name in after if after[name] - before[name]))
 """
 
@@ -132,7 +135,7 @@ def test_stages_are_told_in_order() -> None:
 
 
 def test_nothing_is_left_to_compile() -> None:
-    """After warming up, learning, findings and annotation compile no kernel for further types."""
+    """After warming up, learning, findings, annotation and trials of versions compile no kernel for further types."""
     command = [sys.executable, "-c", WORK_AFTER_WARM_UP]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # where the tests' own modules are found
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)

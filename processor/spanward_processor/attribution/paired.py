@@ -74,7 +74,9 @@ class Answered:
         whole = self + other
         if len(whole) <= most:
             return whole
-        known = (self + Answered(whole.kinds, np.zeros_like(whole.counts))).counts.sum(axis=0) > 0
+        _, places = np.unique(np.concatenate((self.kinds, other.kinds)), axis=0, return_inverse=True)
+        known = np.zeros(len(whole), bool)
+        known[places.reshape(-1)[: len(self)]] = True
         kept = np.sort(np.concatenate((np.flatnonzero(known), np.flatnonzero(~known)[: max(most - known.sum(), 0)])))
         return Answered(whole.kinds[kept], whole.counts[:, kept])
 

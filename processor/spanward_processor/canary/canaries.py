@@ -71,9 +71,8 @@ class Canaries:
         self._series = 0  # keys there were when new ones were last looked for
         self._slots = np.full(1, -1, np.int64)  # by key; the last is that of rows without a series
         self._keys: list[int] = []  # by slot
-        self._behind = np.zeros(
-            (2, _MOST_SLOTS), np.int64
-        )  # least time from end to arrival: this minute, the one before
+        # least time from end to arrival: this minute, the one before
+        self._behind = np.zeros((2, _MOST_SLOTS), np.int64)
         self._behind_since_ns = 0
         self._trials: dict[tuple[int, int], Trial] = {}
         self._ended: list[tuple[int, int]] = []

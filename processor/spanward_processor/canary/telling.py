@@ -24,6 +24,7 @@ _KINDS: Final = {
     "errors": "operational",
     "score": "quality",
     "decision": "quality",
+    SAME_INPUTS: "quality",
     "input_tokens": "performance",
     "output_tokens": "performance",
 }
@@ -89,7 +90,6 @@ def flipped(verdict: Verdict, flips: Sequence[Flip], slicing: Sequence[str], tex
     old, new = first.left + first.kept, first.came + first.kept
     return replace(
         made,
-        kind="quality",
         observed=f"{new:.0f} of {old + first.came:.0f} inputs are {text(first.decision)!r}",
         baseline=f"{old:.0f} of {old + first.came:.0f}",
         n=round(old + first.came),
