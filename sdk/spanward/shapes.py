@@ -129,7 +129,11 @@ def _promised(call: Call, future: Any) -> Any:
 
 
 def _end_with(call: Call, future: Any) -> None:
-    """End a call with what a future holds; asyncio then takes an exception for one that somebody has seen."""
+    """End a call with what a future holds."""
+    failed: BaseException | None = getattr(future, "_exception", None)
+    if failed is not None:
+        call.fail(failed)  # asked in public, asyncio would no longer log it where nobody else asks
+        return
     try:
         answer = future.result()
     except BaseException as error:  # noqa: BLE001 - whatever it is, who asks the future gets it

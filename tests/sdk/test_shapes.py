@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import functools
+import gc
 import inspect
 import logging
 import pickle
@@ -301,6 +302,28 @@ def test_a_call_that_returns_a_task_lasts_until_that_is_cancelled(spans: Capture
     asyncio.run(give_up())
 
     assert attributes_of(spans)[semconv.ERROR_TYPE] == "asyncio.exceptions.CancelledError"
+
+
+def test_an_exception_that_nobody_asks_for_is_still_logged(spans: CapturedSpans) -> None:
+    """The span tells of it, and asyncio says that it was never retrieved, as without us."""
+    said: list[str] = []
+
+    @spanward.inference("m")
+    def ask() -> asyncio.Future[str]:
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(KeyError("x"))
+        return future
+
+    async def forget() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+        ask()
+        await asyncio.sleep(0)  # until the future has told what it holds
+        gc.collect()
+
+    asyncio.run(forget())
+
+    assert attributes_of(spans)[semconv.ERROR_TYPE] == "KeyError"
+    assert said == ["Future exception was never retrieved"]
 
 
 @pytest.mark.parametrize("observed", [spanward.inference("m")(generator), Model().stream], ids=["function", "method"])
