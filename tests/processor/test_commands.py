@@ -22,6 +22,7 @@ import spanward
 import spanward_processor
 from spans import encoded, eventually, span, spans_of
 from spanward_processor.commands import COMMANDS
+from spanward_processor.warmup import STAGES
 
 SPANWARD = [sys.executable, "-m", "spanward_processor"]
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -101,8 +102,8 @@ def test_warmup_says_what_it_compiled_and_where_it_is_kept() -> None:
 
     assert (result.returncode, result.stderr) == (0, "")
     assert re.fullmatch(
-        r"decode, score and count: [\d.]+ s\nclose a window: [\d.]+ s\nannotate: [\d.]+ s\nrefuse spans: [\d.]+ s\nread JSON: [\d.]+ s\n"
-        r"kernels ready in [\d.]+ s, kept in \S+kernels-[0-9a-f]{16}\n",
+        "".join(rf"{stage}: [\d.]+ s\n" for stage in STAGES)
+        + r"kernels ready in [\d.]+ s, kept in \S+kernels-[0-9a-f]{16}\n",
         result.stdout,
     )
 
