@@ -92,7 +92,7 @@ def kube_api(folder: Path, tokens: Mapping[str, str]) -> Generator[KubeApi]:
         tokens: The user of each token, who may do nothing yet.
     """
     require_peer("kube-apiserver", shutil.which("go") is not None, f"Go is absent, with which {_SCRIPT.name} builds it")
-    built = subprocess.run(["sh", str(_SCRIPT)], check=True, stdout=subprocess.PIPE, text=True, timeout=3000)
+    built = subprocess.run([str(_SCRIPT)], check=True, stdout=subprocess.PIPE, text=True, timeout=3000)
     binaries = Path(built.stdout.splitlines()[-1])
     authority = Authority(folder).make()
     (certificate, key), accounts = authority.issue("api", "/CN=api"), authority.issue("accounts", "/CN=accounts")

@@ -255,3 +255,13 @@ def test_ci_takes_the_test_command_from_the_readme() -> None:
 
     assert "readme_command test" in script
     assert "'.[test]'" not in script
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "tests" / "peers").glob("*.sh")), ids=lambda script: script.name)
+def test_the_builder_of_a_peer_runs_in_the_shell_that_it_names(script: Path) -> None:
+    """It can be executed, and whoever calls it names no shell of his own: `sh` is not everywhere the one it needs."""
+    shell = re.compile(rf"(?<![./\w])(?:ba|da)?sh [\w./]*{re.escape(script.name)}")
+    callers = [ROOT / ".ci" / "run", *PAGES, *ROOT.glob("tests/**/*.py")]
+    assert os.access(script, os.X_OK)
+    assert script.read_text().startswith("#!")
+    assert not [caller for caller in callers if shell.search(caller.read_text())]
