@@ -216,7 +216,7 @@ def test_every_aspect_is_described_with_its_kind() -> None:
     assert {(feature.aspect.name.lower(), feature.kind) for feature in FEATURES} <= {(row[0], row[2]) for row in table}
     assert {getattr(factory, "name") for factory in DETECTORS} == {row[1] for row in table}  # noqa: B009 - a factory's type has no name
     pairs = "latency_input_tokens`, `latency_output_tokens`, `latency_input_size`, `input_size_score"
-    together = {"row", pairs, "version", "model"}
+    together = {"row", pairs, "version", "model", "slice"}
     assert {aspect.name.lower() for aspect in Aspect} | together == {row[0] for row in table}
 
 

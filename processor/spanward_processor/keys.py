@@ -148,6 +148,17 @@ class KeyDirectory:
         same[0] = False  # the overflow series has no parts
         return np.flatnonzero(same)
 
+    def siblings(self, key: int) -> Ints:
+        """Return (v,) int64 the keys in whose place a key may stand, in order of appearance.
+
+        For a slice those are the slices of its series by the same attribute, for a series those of the same service and model.
+        """
+        parent = int(self._space.parents[key])
+        if parent < 0:
+            return self.versions(key)
+        parts, parents = self._space.parts[: len(self)], self._space.parents[: len(self)]
+        return np.flatnonzero((parents == parent) & (parts[:, 0] == parts[key, 0]))
+
     @property
     def overflowed(self) -> int:
         """Rows, and slices of rows, that found no key of their own."""

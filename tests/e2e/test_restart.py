@@ -121,7 +121,7 @@ def test_a_damaged_snapshot_is_a_line_in_the_log(tmp_path: Path) -> None:
     with backend() as (_, port):
         config, stream = configured(tmp_path, port), Stream()
         (tmp_path / "journal").mkdir()
-        (tmp_path / "journal" / "detectors.state").write_bytes(b"spanward-state 4\n{}")
+        (tmp_path / "journal" / "detectors.state").write_bytes(b"spanward-state 5\n{}")
         with running(tmp_path, config) as processor:
             stream.send(processor.address(), 10)
             assert eventually(lambda: ready(processor) == ["learning"])

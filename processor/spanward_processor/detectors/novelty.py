@@ -1,4 +1,4 @@
-"""Things never seen before: decisions and clients of a model, and, as a mere note, versions and models."""
+"""Things never seen before: decisions and clients of a model, and, as a mere note, versions, models and slices."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Novelty:
     row brings a new one is learned for each series: where labels never end, a new one says nothing; where there was
     none in a million rows, two within a minute say much. That one alone is no alarm is meant so: it is one event.
 
-    A series with more than 20,000 of a sort is not judged. A version or a model that comes after others were learned is told
+    A series with more than 20,000 of a sort is not judged. A version, a model or a slice that comes after others were learned is told
     once, as information: it is no alarm, and has no evidence.
 
     Args:
@@ -108,7 +108,7 @@ class Novelty:
         return Surprise(answer.streams[ready], p)
 
     def news(self, window: Window, directory: KeyDirectory) -> Sequence[Finding]:
-        """Return the versions and models of a window that are new; see `Herald.news`."""
+        """Return the versions, models and slices of a window that are new; see `Herald.news`."""
         return self._newcomers.see(window, directory, self.learning, self.name)
 
     def _answer_of(self, cells: Cells) -> "_Answer":

@@ -1,6 +1,7 @@
-"""Which series are seen for the first time after others were learned: new versions, new models."""
+"""Which series and slices are seen for the first time after others were learned: new versions, models, channels, routes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.evidence import grown
 from spanward_processor.features import Aspect
-from spanward_processor.findings import Finding, Severity, State, finding_id
+from spanward_processor.findings import Finding, Series, Severity, State, finding_id
 from spanward_processor.kept import Arrays, copies
+from spanward_processor.kernels.jit import Narrow
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.windows.window import Window
 
@@ -21,12 +23,12 @@ _MOST_NAMED: Final = 3
 
 
 class Newcomers:
-    """Notes how long each series has been seen, and accounts for the one that comes after others were learned.
+    """Notes how long each series and slice has been seen, and accounts for the one that comes after others were learned.
 
-    At a start every series is new, and none is told: there was nothing to learn from before. Nothing is tested here, so
-    nothing is spent of the budget of false alarms.
+    A series is new once any other was learned, a slice once its series was: at a start everything is new, and none is told,
+    since there was nothing to learn from before. Nothing is tested here, so nothing is spent of the budget of false alarms.
 
-    The state is by key: (k,) int32 windows and (k,) float32 rows in which a series was seen.
+    The state is by key: (k,) int32 windows and (k,) float32 rows in which it was seen.
     """
 
     def __init__(self) -> None:
@@ -50,58 +52,92 @@ class Newcomers:
             learning: What "learned" takes.
             detector: Who tells it.
         """
-        rates = window.cells.of_feature(Aspect.RATE)
-        whole = directory.parents()[rates.keys] == rates.keys
-        keys, counts = rates.keys[whole], rates.counts[whole]
-        most = int(keys.max(initial=0)) + 1
-        self._windows, self._rows = grown(self._windows, most), grown(self._rows, most)
+        rates, parents = window.cells.of_feature(Aspect.RATE), directory.parents()
+        keys, counts = rates.keys, rates.counts
+        self._windows, self._rows = grown(self._windows, parents.size), grown(self._rows, parents.size)
         learned = (self._windows >= learning.windows) & (self._rows >= learning.rows)
+        any_series = bool(learned[np.unique(parents)].any())
         first = (self._windows[keys] == 0) & (keys > 0)
         self._windows[keys] += 1
         self._rows[keys] += counts
-        if not first.any() or not learned.any():
+        if not first.any():
             return []
-        new = np.flatnonzero(first)[np.argsort(-counts[first], kind="stable")][:MOST_TOLD]
+        whole = parents[keys] == keys
+        told = first & np.where(whole, any_series, learned[parents[keys]])
+        new = np.flatnonzero(told)
+        new = new[np.lexsort((-counts[new], ~whole[new]))][:MOST_TOLD]
         return [
-            self._finding(key, round(rows), window, directory, learning, detector)
+            self._finding(_Newcomer(key, round(rows), directory), window, learning, detector)
             for key, rows in zip(keys[new].tolist(), counts[new].tolist(), strict=True)
         ]
 
-    def _finding(
-        self, key: int, rows: int, window: Window, directory: KeyDirectory, learning: Learning, detector: str
-    ) -> Finding:
-        series, known = directory[key], self._known_before(key, directory)
-        aspect = "version" if known else "model"
+    def _finding(self, new: "_Newcomer", window: Window, learning: Learning, detector: str) -> Finding:
+        known = new.among(self._windows)
         before = f"Known before: {known}." if known else "No version of it was seen before."
+        aspect = "slice" if new.is_slice else "version" if known else "model"
         return Finding(
-            id=finding_id(detector, aspect, series, window.end_ns),
+            id=finding_id(detector, aspect, new.series, window.end_ns),
             kind="info",
             state=State.RESOLVED,  # it is over at once
             severity=Severity.INFO,
-            series=series,
+            series=new.series,
             detector=detector,
             aspect=aspect,
             opened_ns=window.end_ns,
             updated_ns=window.end_ns,
             window_ns=window.end_ns - window.start_ns,
-            observed=f"{aspect} {series.version if known else series.model}",
+            observed=f"{new.noun(aspect)} {new.value(aspect)}",
             baseline=known or "never seen",
             log10_e=0.0,
             p=1.0,
-            n=rows,
+            n=new.rows,
             budget_per_day=0.0,
             reason=(
-                f"New {aspect}: {series}, {rows:,} rows in its first window. {before} It learns from its own traffic and is "
-                f"judged after {learning.windows} windows and {learning.rows:,} rows."
+                f"New {new.noun(aspect)}: {new.series}, {new.rows:,} rows in its first window. {before} It learns from its own "
+                f"traffic and is judged after {learning.windows} windows and {learning.rows:,} rows."
             ),
-            example_trace_id=window.example(key),
+            example_trace_id=window.example(new.key),
         )
 
-    def _known_before(self, key: int, directory: KeyDirectory) -> str:
-        """Return the versions of the same model that were seen before this window, newest first; empty for none."""
-        versions = directory.versions(key)
-        versions = versions[versions < self._windows.size]
-        versions = versions[self._windows[versions] > 1][::-1]
-        names = [directory[other].version or "one without a version" for other in versions[:_MOST_NAMED].tolist()]
-        more = versions.size - len(names)
+
+@dataclass(frozen=True, slots=True)
+class _Newcomer:
+    """One key that is new, and how it is called."""
+
+    key: int
+    rows: int
+    directory: KeyDirectory
+
+    @property
+    def series(self) -> Series:
+        return self.directory[self.key]
+
+    @property
+    def is_slice(self) -> bool:
+        return self.directory.parent(self.key) != self.key
+
+    def noun(self, aspect: str) -> str:
+        """Return what a person calls it: `version`, `model`, or the attribute by which it is a slice."""
+        return self.series.slice[0] if self.series.slice else aspect
+
+    def value(self, aspect: str) -> str:
+        """Return what is new about it."""
+        series = self.series
+        return series.slice[1] if series.slice else series.version if aspect == "version" else series.model
+
+    def among(self, windows: Narrow) -> str:
+        """Return, in words, what was seen before this window in its place, newest first; empty for nothing.
+
+        Args:
+            windows: (k,) int32 windows in which each key was seen, this one included.
+        """
+        others = self.directory.siblings(self.key)
+        others = others[others < windows.size]  # requests on their way may have brought more
+        others = others[windows[others] > 1][::-1]
+        names = [self._name(self.directory[other]) for other in others[:_MOST_NAMED].tolist()]
+        more = others.size - len(names)
         return ", ".join(names) + (f" and {more} more" if more else "")
+
+    @staticmethod
+    def _name(other: Series) -> str:
+        return other.slice[1] if other.slice else other.version or "one without a version"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from otlp import encoded
 from spanward import semconv
@@ -76,11 +77,12 @@ def test_one_stranger_is_hardly_news() -> None:
     assert f": '{news[0][2].client}', among" in news[0][2].reason
 
 
-# --- versions and models ---------------------------------------------------------------------------------------------
+# --- versions, models and slices -----------------------------------------------------------------------------------------
 
 LEARNED = 80  # windows
 ROWS_PER_WINDOW = 20
 WINDOW_NS = 10_000_000_000
+_ATTRIBUTES = {"channel": semconv.CHANNEL, "route": semconv.HTTP_ROUTE, "tool": "gen_ai.tool.name"}
 
 
 class Deployment:
@@ -89,19 +91,29 @@ class Deployment:
     def __init__(self, kept: Arrays | None = None, now_ns: int = 170_000_000 * WINDOW_NS) -> None:
         self.now_ns = now_ns
         self.pipeline = Pipeline(
-            Detection(), Limits(), clock_ns=lambda: self.now_ns, monotonic_ns=lambda: self.now_ns, kept=kept
+            Detection(slices=tuple(_ATTRIBUTES.values())),
+            Limits(),
+            clock_ns=lambda: self.now_ns,
+            monotonic_ns=lambda: self.now_ns,
+            kept=kept,
         )
 
-    def run(self, *versions: str, windows: int, model: str = "router") -> list[Finding]:
-        """Let windows pass; return what changed about the findings."""
+    def run(self, *versions: str, windows: int, model: str = "router", **also: str) -> list[Finding]:
+        """Let windows pass, each call with further attributes, by role; return what changed about the findings."""
         changes: list[Finding] = []
+        named = {_ATTRIBUTES[name]: value for name, value in also.items()}
         for _ in range(windows):
             for version in versions:
-                spans = [{semconv.MODEL_NAME: model, semconv.MODEL_VERSION: version}] * ROWS_PER_WINDOW
+                spans = [{semconv.MODEL_NAME: model, semconv.MODEL_VERSION: version, **named}] * ROWS_PER_WINDOW
                 self.pipeline.acknowledge(self.pipeline.process(encoded(*spans, end_ns=self.now_ns)))
             self.now_ns += WINDOW_NS
             changes += self.pipeline.tick()
         return changes
+
+
+def _told(changes: list[Finding]) -> list[Finding]:
+    """Return what is information; that the former slice fell silent is a finding too."""
+    return [change for change in changes if change.severity is Severity.INFO]
 
 
 def test_a_version_that_comes_after_another_was_learned_is_told_once() -> None:
@@ -123,9 +135,7 @@ def test_a_model_that_comes_after_another_was_learned_is_told() -> None:
 
     changes = world.run("7", windows=5, model="ranker")
 
-    assert [(change.aspect, change.series.model) for change in changes if change.severity is Severity.INFO] == [
-        ("model", "ranker")
-    ]
+    assert [(change.aspect, change.series.model) for change in _told(changes)] == [("model", "ranker")]
 
 
 def test_at_a_start_nothing_is_new() -> None:
@@ -181,4 +191,30 @@ def test_a_crowd_of_newcomers_is_told_in_part() -> None:
 
     changes = world.run("1.0", *(f"2.{number}" for number in range(MOST_TOLD + 5)), windows=5)
 
-    assert len([change for change in changes if change.severity is Severity.INFO]) == MOST_TOLD
+    assert len(_told(changes)) == MOST_TOLD
+
+
+@pytest.mark.parametrize("name", _ATTRIBUTES)
+def test_a_slice_that_comes_after_its_series_was_learned_is_told_once(name: str) -> None:
+    """A new channel, route or tool is information that names the attribute and what was known before."""
+    world = Deployment()
+    assert world.run("1.0", windows=LEARNED, **{name: "first"}) == []
+
+    (new,) = _told(world.run("1.0", windows=5, **{name: "second"}))
+
+    attribute = _ATTRIBUTES[name]
+    assert (new.aspect, new.severity, new.state) == ("slice", Severity.INFO, State.RESOLVED)
+    assert new.series == Series("support", "router", "1.0", (attribute, "second"))
+    assert (new.observed, new.baseline) == (f"{attribute} second", "first")
+    assert f"New {attribute}: support / router 1.0 [{attribute}=second], 20 rows in its first window." in new.reason
+    assert not _told(world.run("1.0", windows=5, **{name: "second"}))
+
+
+def test_slices_of_a_new_version_are_its_own_start() -> None:
+    """Only the version is told: of it nothing was learned before which its slices could be new to."""
+    world = Deployment()
+    world.run("1.0", windows=LEARNED, channel="web")
+
+    changes = world.run("1.1", windows=5, channel="partner")
+
+    assert [change.aspect for change in _told(changes)] == ["version"]
