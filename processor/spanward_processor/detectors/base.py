@@ -153,6 +153,15 @@ class Herald(Protocol):
         ...
 
 
+@runtime_checkable
+class Accumulator(Protocol):
+    """A detector that accumulates evidence by itself, see `Surprise.log10_e`; one that has no `forget` is not told to."""
+
+    def forget(self, streams: Ints) -> None:
+        """Begin anew with the evidence of streams, (s,) int64; what is usual of them stays known."""
+        ...
+
+
 def held_among(held: Flags, streams: Ints) -> Flags:
     """Return (s,) bool which of the streams are held; see `Detector.learn`."""
     within = streams < held.size

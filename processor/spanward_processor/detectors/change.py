@@ -20,7 +20,7 @@ from spanward_processor.keys import KeyDirectory
 from spanward_processor.usual.alternatives import CATEGORIES, FLAGS, NUMBERS, RANKS, RATES, WATCHED, Shares, settle
 from spanward_processor.usual.scatter import Scatter
 from spanward_processor.usual.season import Season
-from spanward_processor.usual.slots import Slots
+from spanward_processor.usual.slots import ABSENT, Slots
 from spanward_processor.windows.cells import Cells, unpacked
 from spanward_processor.windows.window import Window
 
@@ -225,6 +225,13 @@ class Change:
         free = self._rates.learn(held)
         self._season.learn(self._rates.noted.slots[free], self._counted[free], *_time_of(window))
 
+    def forget(self, streams: Ints) -> None:
+        """Begin anew with the bets on streams; see `Accumulator.forget`."""
+        for bets in (self._numbers, self._flags, self._categories, self._rates):
+            bets.forget(streams)
+        for stream in streams.tolist():
+            self._since.pop(stream, None)
+
     # --- speak -------------------------------------------------------------------------------------------------------
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:
@@ -339,6 +346,11 @@ class _Bets:
         bets = gain.shape[1]
         worth[slots, :bets], log10_e, alone = settle(worth[slots, :bets], gain, weights)
         return np.minimum(np.power(10.0, -alone), 1.0), log10_e, self.scatter.windows(slots)
+
+    def forget(self, streams: Ints) -> None:
+        """Begin anew with the bets on streams, those among them that are known."""
+        slots = self.slots.find(streams)
+        self._worth[: self._worth.size // self._bets * self._bets].reshape(-1, self._bets)[slots[slots != ABSENT]] = 0.0
 
     def learn(self, held: Flags) -> Flags:
         """Learn the scatter of the window just settled, except for the held streams; return which were learned."""

@@ -161,6 +161,12 @@ class Surge:
         if self._alone:
             self._baseline.learn(window, held)
 
+    def forget(self, streams: Ints) -> None:
+        """Take back all stakes on streams; see `Accumulator.forget`."""
+        slots = self._slots.find(streams)
+        slots = slots[slots != ABSENT]
+        self._items[slots], self._worth[slots] = NOBODY, 0.0
+
     # --- speak -------------------------------------------------------------------------------------------------------
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.attribution.contributions import Contributions
-from spanward_processor.detectors.base import Detector, Herald, Surprise
+from spanward_processor.detectors.base import Accumulator, Detector, Herald, Surprise
 from spanward_processor.evidence import log10_threshold
-from spanward_processor.features import FEATURES
+from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding, State, as_plain, beside, from_plain, joined, max_severity
 from spanward_processor.judging.dossier import Dossier
+from spanward_processor.judging.presence import Presence
 from spanward_processor.judging.telling import Carriers, Telling
 from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
 from spanward_processor.kernels.jit import Flags, Floats, Ints
@@ -73,10 +74,12 @@ class Judge:
     ) -> None:
         self._contributions = contributions
         self._detectors = tuple(detectors)
+        self._accumulators = tuple(one for one in self._detectors if isinstance(one, Accumulator))
         self._heralds = tuple(detector for detector in self._detectors if isinstance(detector, Herald))
         self.spent = Spent(detector.name for detector in self._detectors)
         self._dossier = Dossier([detector.name for detector in self._detectors])
         self._telling = Telling(self._detectors, self._dossier, directory, text, contributions, why)
+        self._presence = Presence()
         self._directory = directory
         self._window_s = window_s
         self.false_alarms_per_day = false_alarms_per_day
@@ -117,7 +120,7 @@ class Judge:
 
     def _parts(self) -> dict[str, Kept]:
         detectors: dict[str, Kept] = {f"detectors.{detector.name}": detector for detector in self._detectors}
-        return self._dossier.parts() | detectors
+        return self._dossier.parts() | {"presence": self._presence} | detectors
 
     @property
     def tested(self) -> int:
@@ -143,6 +146,7 @@ class Judge:
         tested = self._dossier.admit(surprises)
         threshold = self._threshold()
         self._dossier.add(surprises, threshold)
+        self._presence.see(window, self._directory)
         changes = [*self._update(window, threshold), *self._open_new(tested, window, threshold)]
         changes += [news for herald in self._heralds for news in herald.news(window, self._directory)]
         held = self._with_suspicious(self._held(), threshold)
@@ -203,10 +207,11 @@ class Judge:
         for claim in sorted(claims, key=lambda one: (_urgency(one[1]), -self._strength(claims[one]).max())):
             if claim in self._open:
                 self._widen(claim, claims[claim])
-            elif self._says_more(claim):
+            elif self._says_more(claim) and not self._is_explained(claim, claims[claim]):
                 self._begin(claim, claims[claim], window, threshold)
                 new.append(claim)
         self._alone = {claim: self._alone[claim] for claim in claims.keys() & self._alone.keys()}
+        self._presence.keep_handed(series for series, feature in claims if feature == Aspect.RATE)
         yield from (self._told(claim) for claim in new)
 
     def _of_series(self, series: int) -> list[Finding]:
@@ -229,6 +234,13 @@ class Judge:
         explained = any(one == series and other < len(FEATURES) for one, other in self._open)
         self._alone[claim] = 0 if explained else self._alone.get(claim, 0) + 1
         return self._alone[claim] > _ALONE_WINDOWS
+
+    def _is_explained(self, claim: _Claim, streams: Iterable[int]) -> bool:
+        """Return whether a rate is another one because other versions took the requests, or because all was switched off."""
+        series, feature = claim
+        return feature == Aspect.RATE and (
+            self._presence.handed_over(series, self._directory) or self._presence.is_gone(_keys_of(streams))
+        )
 
     def _widen(self, claim: _Claim, streams: list[int]) -> None:
         """Add streams to an open finding; once the whole series alarms, the finding speaks of it."""
@@ -258,11 +270,10 @@ class Judge:
     def _update(self, window: Window, threshold: float) -> Iterator[Finding]:
         for claim, lasting in list(self._open.items()):
             streams = np.array(sorted(lasting.streams), np.int64)
-            if self._dossier.is_calm(streams):
-                del self._open[claim]
-                self._dossier.forget(streams)
-                self._dossier.forget(_of_rows(claim[0]))
-                yield replace(lasting.finding, state=State.RESOLVED, updated_ns=window.end_ns)
+            calm = self._dossier.is_calm(streams)
+            ended = "" if calm else self._ended(claim, lasting)
+            if calm or ended:
+                yield self._resolve(claim, streams, window, ended)
             elif self._dossier.shown_by(lasting.number, lasting.stream):
                 told = lasting.finding
                 now, lasting.carriers = self._state(lasting.number, lasting.stream, window, threshold, told.opened_ns)
@@ -278,6 +289,34 @@ class Judge:
                 if rose or window.end_ns - lasting.told_ns >= _UPDATE_NS:
                     lasting.told_ns = window.end_ns
                     yield self._told(claim)
+
+    def _resolve(self, claim: _Claim, streams: Ints, window: Window, ended: str) -> Finding:
+        """End a finding, with a sentence that says why where its streams are not as usual."""
+        told = self._open.pop(claim).finding
+        self._dossier.forget(streams)
+        self._dossier.forget(_of_rows(claim[0]))
+        if ended:
+            for detector in self._accumulators:
+                detector.forget(streams)
+        return replace(told, state=State.RESOLVED, updated_ns=window.end_ns, reason=told.reason + ended)
+
+    def _ended(self, claim: _Claim, lasting: _Lasting) -> str:
+        """Return, as a sentence, why a finding is over though its streams are not as usual; empty while it is not."""
+        keys = _keys_of(lasting.streams)
+        if claim[1] != Aspect.RATE:
+            return (
+                " Nothing has come for five minutes, so it is not known any more."
+                if self._presence.has_ended(keys)
+                else ""
+            )
+        if self._presence.handed_over(claim[0], self._directory):
+            return " Other versions have its requests now."
+        return " Nothing has come for a day: it is taken for switched off." if self._presence.is_gone(keys) else ""
+
+
+def _keys_of(streams: Iterable[int]) -> Ints:
+    """Return the keys of streams."""
+    return np.array([stream >> FEATURE_BITS for stream in streams], np.int64)
 
 
 def _stream_of(claim: _Claim) -> int:
