@@ -24,6 +24,7 @@ from starlette.routing import Route
 from spanward import semconv
 from spanward_processor.exposition import CONTENT_TYPE, exposition
 from spanward_processor.forward.delivery import Delivery, RefusedError
+from spanward_processor.health import health_routes
 from spanward_processor.metrics import Kind, Metric
 from spanward_processor.readings import Read
 from spanward_processor.signals import Signal
@@ -93,15 +94,16 @@ def _observing(read: Read) -> Callable[[CallbackOptions], Iterable[Observation]]
     return lambda _: [Observation(value, dict(labels)) for value, labels in read()]
 
 
-def scraped_app(text: Callable[[], str]) -> Starlette:
-    """Return the application that answers Prometheus at `/metrics`.
+def scraped_app(text: Callable[[], str], ready: Callable[[], bool]) -> Starlette:
+    """Return the application that answers Prometheus at `/metrics`, and orchestrators as the live page does.
 
     Args:
         text: Returns the metrics; called in a thread.
+        ready: Whether the processor takes spans.
     """
 
     async def answer(request: Request) -> Response:
         del request
         return Response(await asyncio.to_thread(text), headers={"Content-Type": CONTENT_TYPE})
 
-    return Starlette(routes=[Route("/metrics", answer, methods=["GET"])])
+    return Starlette(routes=[Route("/metrics", answer, methods=["GET"]), *health_routes(ready)])

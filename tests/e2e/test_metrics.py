@@ -15,6 +15,7 @@ from typing import Any, Final
 import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
 
 import running
 from requiring import require_peer
@@ -23,6 +24,7 @@ from spanward import semconv
 from spanward_processor.bench.sides import cached_peer
 from spanward_processor.metrics import METRICS
 from spanward_processor.server import Processor
+from spanward_processor.telemetry import scraped_app
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 SCRAPED: Final = {"interval_s": 3600, "listen": "127.0.0.1:0"}
@@ -155,6 +157,22 @@ def _deployed(begin_s: int, version: str) -> bytes:
     committed = made.resource_spans[0].resource.attributes.add(key=semconv.COMMIT_TIME)
     committed.value.int_value = begin_s - 3_600
     return made.SerializeToString()
+
+
+def test_orchestrators_ask_where_prometheus_scrapes(tmp_path: Path) -> None:
+    """Without a live page, which tests have none of, a processor still says that it lives, and that it takes spans."""
+    with running.backend() as (_, port), watched(tmp_path, port) as processor:
+        assert not processor.page_url
+        for path, said in (("healthz", b"alive"), ("readyz", b"ready")):
+            with urllib.request.urlopen(f"http://{processor.metrics_address}/{path}", timeout=10) as answer:
+                assert answer.read() == said
+
+
+def test_a_processor_that_takes_no_spans_says_so() -> None:
+    """While it starts and while it drains it lives, is not ready, and has whatever metrics there are."""
+    asked = TestClient(scraped_app(lambda: "up 1\n", lambda: False))
+
+    assert [asked.get(path).status_code for path in ("/healthz", "/readyz", "/metrics")] == [200, 503, 200]
 
 
 def test_spans_are_counted_by_what_they_came_over(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spanward_processor.dora.deployments import Deployments
+from spanward_processor.health import health_routes
 from spanward_processor.live.canary import Ask, canary_routes
 from spanward_processor.live.dora import PATH as DORA
 from spanward_processor.live.dora import dora_endpoint
@@ -71,9 +72,7 @@ def live_app(
     snapshot = _answering(lambda: complete(source.snapshot()))
     findings = _answering(lambda: numbered(source.transitions(0)))
     routes = [
-        # Under any name: orchestrators probe by address, and the answer tells nothing.
-        Route("/healthz", _healthz, methods=["GET"]),
-        Route("/readyz", _readyz(ready), methods=["GET"]),
+        *health_routes(ready),
         Route("/", _page, methods=["GET"], middleware=known),
         Route("/events", EventStream(source, closing, most_streams), middleware=known),
         Route("/api/snapshot", snapshot, methods=["GET"], middleware=known),
@@ -113,19 +112,6 @@ class SecurityHeaders:
 async def _page(request: Request) -> Response:
     del request
     return FileResponse(_STATIC / "index.html")
-
-
-async def _healthz(request: Request) -> Response:
-    del request
-    return PlainTextResponse("alive")
-
-
-def _readyz(ready: Callable[[], bool]) -> Callable[[Request], Awaitable[Response]]:
-    async def readyz(request: Request) -> Response:
-        del request
-        return PlainTextResponse("ready") if ready() else PlainTextResponse("not ready", 503)
-
-    return readyz
 
 
 def _answering(form: Callable[[], Json]) -> Callable[[Request], Awaitable[Response]]:

@@ -55,6 +55,7 @@ class Processor:
         self.pipeline = pipeline or pipeline_of(config, self._snapshots)
         self.counts, self._taken = Counts(), Forwarded()
         self.delivery: Delivery
+        self._telemetry: SelfTelemetry | None = None
         self._ready = False
         self._closing = Closing()
         self._workers = ThreadPoolExecutor(_WORKERS, "decode")
@@ -132,15 +133,15 @@ class Processor:
             raise attempt.errors[0]
         closing.add("page", self._page.end)
         await self._page.serve(page)
+        closing.add("metrics", self._scraped.end)
+        await self._scraped.serve(scraped)
         await asyncio.to_thread(compile_apart)
         await asyncio.to_thread(warm_up, _log_compilation)  # else the first senders would wait for it, and give up
         self.delivery = delivery_of(config, random.Random())  # noqa: S311 - back-off only
         self._taken.exchange(self.delivery.backends, self.counts.accepted)
         closing.add("delivery", lambda: self.delivery.drain(self._config.forwarding.drain_s))
         self._telemetry = self._new_telemetry(config)
-        closing.add("telemetry", lambda: self._telemetry.shut_down())
-        closing.add("metrics", self._scraped.end)
-        await self._scraped.serve(scraped)
+        closing.add("telemetry", self._end_telemetry)
         self._emitter = Emitter(self.delivery, self.counts, VERSION, time.time_ns)
         self._keep_running("emitter", self._emitter.run())
         closing.add("findings", lambda: self._emitter.drain(GRACE_S))
@@ -182,7 +183,11 @@ class Processor:
         return server
 
     def _scraped_server(self) -> WebServer:
-        return WebServer(scraped_app(lambda: self._telemetry.exposition()))
+        def text() -> str:
+            telemetry = self._telemetry
+            return telemetry.exposition() if telemetry else ""  # while it starts, and at the very end
+
+        return WebServer(scraped_app(text, lambda: self._ready))
 
     def _new_telemetry(self, config: Config) -> SelfTelemetry:
         return SelfTelemetry(
@@ -191,6 +196,11 @@ class Processor:
             interval_s=config.telemetry.interval_s,
             version=VERSION,
         )
+
+    async def _end_telemetry(self) -> None:
+        telemetry, self._telemetry = self._telemetry, None
+        if telemetry:
+            await telemetry.shut_down()
 
     # --- reload ------------------------------------------------------------------------------------------------------
 
@@ -232,7 +242,8 @@ class Processor:
         await self._page.serve(page)
         if delivery or config.telemetry != self._config.telemetry:
             before, self._telemetry = self._telemetry, self._new_telemetry(config)
-            await before.shut_down()
+            if before:
+                await before.shut_down()
         await self._scraped.serve(scraped)
         self._config = config
         _warn_of_exposure(config)
