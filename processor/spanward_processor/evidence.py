@@ -193,6 +193,11 @@ class Evidence:
         """Start anew, as after a finding was resolved."""
         self._log10_e[slots] = np.minimum(self._log10_e[slots], 0.0)
 
+    def acquit(self, slots: Ints) -> None:
+        """Start anew as one that has nothing against streams, until it tests them again."""
+        self.forget(slots)
+        self._calm[slots], self._suspicious[slots] = _MOST_COUNTED, 0
+
     def suspicious(self, log10_threshold: float) -> Flags:
         """Return (s,) bool where evidence is strong enough not to learn from the window.
 

@@ -137,6 +137,7 @@ class Pipeline:
             self._texts.__getitem__,
             window_s=settings.window_s,
             false_alarms_per_day=settings.false_alarms_per_day,
+            learned_after=settings.learned_after,
             contributions=Contributions(self._directory, baseline.usual, self._texts.__getitem__),
             why=self.why.of_finding,
         )
@@ -344,7 +345,7 @@ class Pipeline:
             self.canaries.adopt(canary or Canary(), limits)
             self.deployments.settings = dora or Dora()
             self.why.adopt(limits.explained_rows)
-            self._judge.false_alarms_per_day = settings.false_alarms_per_day
+            self._judge.adopt(settings.false_alarms_per_day, settings.learned_after)
             for detector in self._detectors:
                 detector.learning = settings.learning
             with self._stateful:

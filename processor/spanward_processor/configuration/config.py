@@ -53,6 +53,15 @@ class LearningConfig(Section):
     rows: Count = 300
 
 
+class LearnedAfterConfig(Section):
+    """How long a finding of each kind holds what it speaks of, before it is learned all the same."""
+
+    operational: Positive | None = 86_400.0
+    performance: Positive | None = 86_400.0
+    quality: Positive | None = None  # null: as long as it lasts
+    security: Positive | None = None
+
+
 class DetectionConfig(Section):
     """How spans are judged."""
 
@@ -61,6 +70,7 @@ class DetectionConfig(Section):
     false_alarms_per_day: Positive = 1.0
     flagged_rows_ratio: Annotated[Number, Field(ge=0, lt=1)] = 0.001
     learning: LearningConfig = LearningConfig()
+    learned_after_s: LearnedAfterConfig = LearnedAfterConfig()
     half_life_s: Positive = 3600.0
     slices: tuple[str, ...] = (semconv.CHANNEL,)
     row_models: bool = False
@@ -85,7 +95,9 @@ class DetectionConfig(Section):
     def as_settings(self) -> settings.Detection:
         """Return what the pipeline is told."""
         return settings.Detection(
-            **self.model_dump(exclude={"learning"}), learning=settings.Learning(**self.learning.model_dump())
+            **self.model_dump(exclude={"learning", "learned_after_s"}),
+            learning=settings.Learning(**self.learning.model_dump()),
+            learned_after=settings.LearnedAfter(**self.learned_after_s.model_dump()),
         )
 
 

@@ -26,6 +26,30 @@ class Learning:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedAfter:
+    """How long a finding of each kind holds what it speaks of, seconds; None for as long as it lasts.
+
+    After that it is learned, and the finding ends once it is usual. What quality and security findings speak of may be an attack,
+    which would only have to go on.
+    """
+
+    operational: float | None = 86_400.0
+    performance: float | None = 86_400.0
+    quality: float | None = None
+    security: float | None = None
+
+    def of(self, kind: str) -> float:
+        """Return it for a kind of findings, infinity for never."""
+        after_s = {
+            "operational": self.operational,
+            "performance": self.performance,
+            "quality": self.quality,
+            "security": self.security,
+        }[kind]
+        return float("inf") if after_s is None else after_s
+
+
+@dataclass(frozen=True, slots=True)
 class Detection:
     """How spans are judged.
 
@@ -35,6 +59,7 @@ class Detection:
         false_alarms_per_day: The one knob for noise, for the whole deployment.
         flagged_rows_ratio: Share of ordinary rows that may be annotated as unusual.
         learning: When a stream counts as learned.
+        learned_after: How long findings hold what they speak of.
         half_life_s: Event time after which a window counts half in the baseline, seconds.
         slices: Attribute names whose values slice a series.
         roles: Role to attribute names, in place of the built-in lists.
@@ -47,6 +72,7 @@ class Detection:
     false_alarms_per_day: float = 1.0
     flagged_rows_ratio: float = 0.001
     learning: Learning = field(default_factory=Learning)
+    learned_after: LearnedAfter = field(default_factory=LearnedAfter)
     half_life_s: float = 3600.0
     slices: tuple[str, ...] = (semconv.CHANNEL,)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])

@@ -162,6 +162,15 @@ class Accumulator(Protocol):
         ...
 
 
+@runtime_checkable
+class Anchored(Protocol):
+    """A detector that compares with what was usual at first; one that has no `begin_anew` does not."""
+
+    def begin_anew(self, streams: Ints) -> None:
+        """Forget what was usual at first of streams, (s,) int64, and take what comes now for it."""
+        ...
+
+
 def held_among(held: Flags, streams: Ints) -> Flags:
     """Return (s,) bool which of the streams are held; see `Detector.learn`."""
     within = streams < held.size

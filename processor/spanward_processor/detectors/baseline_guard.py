@@ -112,6 +112,10 @@ class BaselineGuard:
         if self._lesson.streams.size:
             self._strays.learn(self._lesson, self._verdict, free, window.start_ns)
 
+    def begin_anew(self, streams: Ints) -> None:
+        """Give streams new anchors; see `Anchored.begin_anew`."""
+        self._lessons.begin_anew(streams)
+
     # --- speak -------------------------------------------------------------------------------------------------------
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:  # noqa: ARG002 - the bag was judged

@@ -134,6 +134,10 @@ class Drift:
             self._strays.learn(self._lesson, self._verdict, free, window.start_ns)
             self._yesterday.add(folded(self._lesson.where(free & self._of_series).cells), window.start_ns)
 
+    def begin_anew(self, streams: Ints) -> None:
+        """Give streams new anchors; see `Anchored.begin_anew`."""
+        self.lessons.begin_anew(streams)
+
     # --- speak -------------------------------------------------------------------------------------------------------
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:  # noqa: ARG002 - the bag was judged

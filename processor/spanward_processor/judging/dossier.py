@@ -123,3 +123,8 @@ class Dossier:
         slots = self._slots.find(streams)
         for evidence in self._evidence:
             evidence.forget(slots[slots != ABSENT])
+
+    def acquit(self, number: int, streams: Ints) -> None:
+        """Let a detector hold nothing against streams, those among them that are under test, until it tests them again."""
+        slots = self._slots.find(streams)
+        self._evidence[number].acquit(slots[slots != ABSENT])

@@ -3,22 +3,24 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.attribution.contributions import Contributions
+from spanward_processor.configuration.settings import LearnedAfter
 from spanward_processor.detectors.base import Accumulator, Detector, Herald, Surprise
 from spanward_processor.evidence import log10_threshold
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding, State, as_plain, beside, from_plain, joined, max_severity
 from spanward_processor.judging.dossier import Dossier
+from spanward_processor.judging.holding import Claim, Holding, Lasting, stream_of
 from spanward_processor.judging.presence import Presence
 from spanward_processor.judging.telling import Carriers, Telling
 from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
-from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.spent import Spent
@@ -26,21 +28,10 @@ from spanward_processor.windows.window import Window
 
 _ALONE_WINDOWS: Final = 3  # in which no single feature explains why whole rows, or pairs of numbers, are unusual
 _UPDATE_NS: Final = 60 * 1_000_000_000  # an open finding is told again at most this often
+_USUALLY_LEARNED_AFTER: Final = LearnedAfter()
+_LEARNED: Final = " It has lasted for so long that it is learned from now on, and ends once it is usual."
+_WAS_LEARNED: Final = " It lasted, was learned, and is usual now."
 _FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
-
-_Claim = tuple[int, int]  # series key, feature: one finding at a time, whoever sees it
-
-
-@dataclass(slots=True)
-class _Lasting:
-    """An open finding, the detector that speaks for it, the stream it speaks of, and when it was last told."""
-
-    finding: Finding
-    number: int
-    stream: int
-    streams: set[int]
-    carriers: Carriers
-    told_ns: int
 
 
 class Judge:
@@ -56,6 +47,7 @@ class Judge:
         text: Code to text.
         window_s: Length of a window, seconds.
         false_alarms_per_day: The budget for all tests together.
+        learned_after: How long findings hold what they speak of.
         contributions: Who explains findings by slices; None leaves it at the slices that deviate themselves.
         why: Says why the latency of a series rose, given the window, the series and when its finding opened; empty where nobody can
             tell. None where nobody is asked.
@@ -69,6 +61,7 @@ class Judge:
         *,
         window_s: float,
         false_alarms_per_day: float,
+        learned_after: LearnedAfter = _USUALLY_LEARNED_AFTER,
         contributions: Contributions | None = None,
         why: Callable[[Window, int, int], str] | None = None,
     ) -> None:
@@ -80,11 +73,12 @@ class Judge:
         self._dossier = Dossier([detector.name for detector in self._detectors])
         self._telling = Telling(self._detectors, self._dossier, directory, text, contributions, why)
         self._presence = Presence()
+        self._holding = Holding(self._detectors, self._dossier, directory, learned_after)
         self._directory = directory
         self._window_s = window_s
         self.false_alarms_per_day = false_alarms_per_day
-        self._open: dict[_Claim, _Lasting] = {}
-        self._alone: dict[_Claim, int] = {}  # windows in which a claim about whole rows or pairs was not explained
+        self._open: dict[Claim, Lasting] = {}
+        self._alone: dict[Claim, int] = {}  # windows in which a claim about whole rows or pairs was not explained
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
@@ -97,6 +91,7 @@ class Judge:
                 sorted(one.streams),
                 one.carriers,
                 one.told_ns,
+                one.learned,
             )
             for claim, one in self._open.items()
         ]
@@ -107,20 +102,26 @@ class Judge:
         scattered(self._parts(), arrays)
         numbers = {detector.name: number for number, detector in enumerate(self._detectors)}
         self._open = {
-            (claim[0], claim[1]): _Lasting(
+            (claim[0], claim[1]): Lasting(
                 from_plain(finding),
                 numbers[name],
                 stream,
                 set(streams),
                 tuple((cell[0], cell[1]) for cell in carriers),
                 told_ns,
+                learned,
             )
-            for claim, finding, name, stream, streams, carriers, told_ns in to_json(arrays["open"])
+            for claim, finding, name, stream, streams, carriers, told_ns, learned in to_json(arrays["open"])
         }
 
     def _parts(self) -> dict[str, Kept]:
         detectors: dict[str, Kept] = {f"detectors.{detector.name}": detector for detector in self._detectors}
         return self._dossier.parts() | {"presence": self._presence} | detectors
+
+    def adopt(self, false_alarms_per_day: float, learned_after: LearnedAfter) -> None:
+        """Judge by another budget, and hold what findings speak of for another time, from the next window on."""
+        self.false_alarms_per_day = false_alarms_per_day
+        self._holding.learned_after = learned_after
 
     @property
     def tested(self) -> int:
@@ -149,7 +150,7 @@ class Judge:
         self._presence.see(window, self._directory)
         changes = [*self._update(window, threshold), *self._open_new(tested, window, threshold)]
         changes += [news for herald in self._heralds for news in herald.news(window, self._directory)]
-        held = self._with_suspicious(self._held(), threshold)
+        held = self._holding.of(self._open, threshold, window.end_ns)
         for detector in self._detectors:
             began_s = time.perf_counter()
             detector.learn(window, held)
@@ -167,43 +168,13 @@ class Judge:
     def _threshold(self) -> float:
         return log10_threshold(self.tested, self._window_s, self.false_alarms_per_day)
 
-    def _held(self) -> Flags:
-        """Return the streams of every open finding: those that alarmed, or where a whole series did, its feature in all slices too.
-
-        With a whole series, what reads several features at once is held too. Nothing else is: it is judged by itself. Were it held
-        too, one false finding about a slice would keep the day from being learned until all that follows the day is a finding.
-        """
-        if not self._open:
-            return np.zeros(0, bool)
-        parents = self._directory.parents()
-        held = np.zeros((parents.size, 1 << FEATURE_BITS), bool)
-        whole = [claim for claim, lasting in self._open.items() if _stream_of(claim) in lasting.streams]
-        if whole:
-            series, features = np.array(whole, np.int64).T
-            held[series, features] = True
-            held[series, len(FEATURES) :] = True
-            held = held[parents]
-        of_keys: Flags = held.ravel()
-        of_keys[[stream for lasting in self._open.values() for stream in lasting.streams]] = True
-        return of_keys
-
-    def _with_suspicious(self, held: Flags, threshold: float) -> Flags:
-        """Return the held streams, and with them those that nobody is to learn from for now, since one detector objects."""
-        suspicious = self._dossier.suspicious(threshold)
-        if not suspicious.size:
-            return held
-        both = np.zeros(max(held.size, int(suspicious.max()) + 1), bool)
-        both[: held.size] = held
-        both[suspicious] = True
-        return both
-
     # --- new findings ------------------------------------------------------------------------------------------------
 
     def _open_new(self, tested: Ints, window: Window, threshold: float) -> Iterator[Finding]:
-        claims: dict[_Claim, list[int]] = defaultdict(list)
+        claims: dict[Claim, list[int]] = defaultdict(list)
         for stream in tested[self._dossier.log10_e(tested) >= threshold].tolist() if tested.size else ():
             claims[self._directory.parent(stream >> FEATURE_BITS), stream & _FEATURE_MASK].append(stream)
-        new: list[_Claim] = []
+        new: list[Claim] = []
         for claim in sorted(claims, key=lambda one: (_urgency(one[1]), -self._strength(claims[one]).max())):
             if claim in self._open:
                 self._widen(claim, claims[claim])
@@ -218,12 +189,13 @@ class Judge:
         """Return the open findings of a series and its slices."""
         return [lasting.finding for (one, _), lasting in self._open.items() if one == series]
 
-    def _told(self, claim: _Claim) -> Finding:
+    def _told(self, claim: Claim) -> Finding:
         """Return an open finding as it is told: with what else its incident shows."""
-        finding = self._open[claim].finding
-        return replace(finding, reason=finding.reason + beside(finding, self._of_series(claim[0])))
+        lasting = self._open[claim]
+        finding, learned = lasting.finding, _LEARNED if lasting.learned else ""
+        return replace(finding, reason=finding.reason + beside(finding, self._of_series(claim[0])) + learned)
 
-    def _says_more(self, claim: _Claim) -> bool:
+    def _says_more(self, claim: Claim) -> bool:
         """Return whether a claim is about a single feature, or has stood alone for some windows.
 
         Where one number shifts, whole rows and pairs are unusual too, and often sooner; that is one finding, about the number.
@@ -235,27 +207,27 @@ class Judge:
         self._alone[claim] = 0 if explained else self._alone.get(claim, 0) + 1
         return self._alone[claim] > _ALONE_WINDOWS
 
-    def _is_explained(self, claim: _Claim, streams: Iterable[int]) -> bool:
+    def _is_explained(self, claim: Claim, streams: Iterable[int]) -> bool:
         """Return whether a rate is another one because other versions took the requests, or because all was switched off."""
         series, feature = claim
         return feature == Aspect.RATE and (
             self._presence.handed_over(series, self._directory) or self._presence.is_gone(_keys_of(streams))
         )
 
-    def _widen(self, claim: _Claim, streams: list[int]) -> None:
+    def _widen(self, claim: Claim, streams: list[int]) -> None:
         """Add streams to an open finding; once the whole series alarms, the finding speaks of it."""
-        lasting, whole = self._open[claim], _stream_of(claim)
+        lasting, whole = self._open[claim], stream_of(claim)
         lasting.streams.update(streams)
         if whole in streams and lasting.stream != whole:
             lasting.stream, lasting.number = whole, self._dossier.speaker(whole)
 
-    def _begin(self, claim: _Claim, streams: list[int], window: Window, threshold: float) -> None:
-        whole = _stream_of(claim)
+    def _begin(self, claim: Claim, streams: list[int], window: Window, threshold: float) -> None:
+        whole = stream_of(claim)
         stream = whole if whole in streams else streams[int(np.argmax(self._strength(streams)))]
         number = self._dossier.speaker(stream)
         finding, carriers = self._state(number, stream, window, threshold, window.end_ns)
         finding = joined(finding, self._of_series(claim[0]))
-        self._open[claim] = _Lasting(finding, number, stream, set(streams), carriers, window.end_ns)
+        self._open[claim] = Lasting(finding, number, stream, set(streams), carriers, window.end_ns)
 
     def _strength(self, streams: Sequence[int]) -> Floats:
         return self._dossier.log10_e(np.array(streams, np.int64))
@@ -290,17 +262,18 @@ class Judge:
                     lasting.told_ns = window.end_ns
                     yield self._told(claim)
 
-    def _resolve(self, claim: _Claim, streams: Ints, window: Window, ended: str) -> Finding:
+    def _resolve(self, claim: Claim, streams: Ints, window: Window, ended: str) -> Finding:
         """End a finding, with a sentence that says why where its streams are not as usual."""
-        told = self._open.pop(claim).finding
+        lasting = self._open.pop(claim)
+        told, ended = lasting.finding, ended or (_WAS_LEARNED if lasting.learned else "")
         self._dossier.forget(streams)
         self._dossier.forget(_of_rows(claim[0]))
-        if ended:
+        if ended:  # else things are as they were before
             for detector in self._accumulators:
                 detector.forget(streams)
         return replace(told, state=State.RESOLVED, updated_ns=window.end_ns, reason=told.reason + ended)
 
-    def _ended(self, claim: _Claim, lasting: _Lasting) -> str:
+    def _ended(self, claim: Claim, lasting: Lasting) -> str:
         """Return, as a sentence, why a finding is over though its streams are not as usual; empty while it is not."""
         keys = _keys_of(lasting.streams)
         if claim[1] != Aspect.RATE:
@@ -317,12 +290,6 @@ class Judge:
 def _keys_of(streams: Iterable[int]) -> Ints:
     """Return the keys of streams."""
     return np.array([stream >> FEATURE_BITS for stream in streams], np.int64)
-
-
-def _stream_of(claim: _Claim) -> int:
-    """Return the stream of a whole series that a claim is about."""
-    series, feature = claim
-    return series << FEATURE_BITS | feature
 
 
 def _urgency(feature: int) -> int:

@@ -11,7 +11,7 @@ from spanward_processor.features import Aspect
 from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
 from spanward_processor.kernels.cells import Packed, learn_cells
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
-from spanward_processor.usual.slots import Slots
+from spanward_processor.usual.slots import ABSENT, Slots
 from spanward_processor.windows.cells import Cells, room_for, trim
 
 FIRST_BAGS: Final = 3  # bags that an anchor is made of, all alike
@@ -104,6 +104,14 @@ class Anchor:
         slots = self.slots.admit(streams)
         self.bags, self._rows = grown(self.bags, len(self.slots)), grown(self._rows, len(self.slots))
         return slots
+
+    def forget(self, streams: Ints) -> None:
+        """Begin anew with streams, (s,) int64, those among them that have an anchor."""
+        slots = self.slots.find(streams)
+        slots = slots[slots != ABSENT]
+        self.bags[slots], self._rows[slots] = 0, 0.0
+        kept = ~np.isin(self.cells.streams, streams)
+        self.cells = Packed(self.cells.streams[kept], self.cells.bins[kept], self.cells.counts[kept])
 
     def rows(self, slots: Ints) -> Floats:
         """Return (s,) float64 rows that the anchors of slots were first made of."""

@@ -121,6 +121,11 @@ class Lessons:
         anchored = self.anchor.bags[slots] >= FIRST_BAGS
         return Lesson(cells, starts, streams, slots, weights, anchored, self.anchor.rows(slots))
 
+    def begin_anew(self, streams: Ints) -> None:
+        """Give streams, (s,) int64, new anchors, made of the next bags."""
+        self.anchor.forget(streams)
+        self._outside = self._outside[~np.isin(self._outside, streams)]
+
     def object_to(self, streams: Ints) -> None:
         """Keep the anchor from following streams of the lesson, given ascending."""
         self._objected |= np.isin(self._lesson.streams, streams)

@@ -1,5 +1,6 @@
 """From evidence to findings that last."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -7,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from spanward_processor.configuration.settings import Learning
+from spanward_processor.configuration.settings import LearnedAfter, Learning
 from spanward_processor.detectors import DETECTORS, Baseline, panel
 from spanward_processor.detectors.base import Account, Surprise
 from spanward_processor.features import FEATURES, Aspect
@@ -80,20 +81,39 @@ class Accumulating(Scripted):
         return Surprise(streams, np.ones(streams.size), np.array([self.p[stream] for stream in streams.tolist()]))
 
 
+class Anchoring(Scripted):
+    """A scripted detector that compares with what was usual at first; it notes of which streams it forgets that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[list[int]] = []
+
+    def begin_anew(self, streams: Ints) -> None:
+        """Note them."""
+        self.begun.append(streams.tolist())
+
+
 class Court:
     """A judge over one scripted detector, another that accumulates where asked for, and their clock."""
 
     def __init__(
-        self, *, budget: float = 1.0, judged: Sequence[str] = CHANNELS, two: bool = False, models: int = 1
+        self,
+        *,
+        budget: float = 1.0,
+        judged: Sequence[str] = CHANNELS,
+        two: bool = False,
+        models: int = 1,
+        learned_after_s: float | None = None,
     ) -> None:
         self.traffic = Traffic(SEED, models=models)
-        self.detector, self.other = Scripted(), Accumulating()
+        self.detector, self.other = Anchoring(), Accumulating()
         self.judge = Judge(
             (self.detector, self.other) if two else (self.detector,),
             self.traffic.directory,
             self.traffic.text,
             window_s=10.0,
             false_alarms_per_day=budget,
+            learned_after=LearnedAfter(performance=learned_after_s),
         )
         self._second = 0
         self.hear(dict.fromkeys([LATENCY, *(slice_stream(self.traffic, channel) for channel in judged)], CALM))
@@ -254,6 +274,49 @@ def test_what_is_under_alarm_is_not_learned() -> None:
 
     assert keys == {SERIES, *(slice_stream(court.traffic, channel) >> 4 for channel in CHANNELS)}
     court.hear(CALM, 4)
+    assert court.detector.held == []
+
+
+def test_what_lasts_is_learned_and_ends_once_it_is_usual() -> None:
+    """After its time a finding holds nothing, anchors begin anew once, and its sentences say so; it is open until all is calm."""
+    court = Court(learned_after_s=600.0)
+    slices = {slice_stream(court.traffic, channel) for channel in CHANNELS}
+
+    court.hear(WILD, 61)  # it opens with the second
+    assert {LATENCY, *slices} <= set(court.detector.held)
+    assert court.detector.begun == []
+    lasting = court.hear(WILD, 20)
+    assert court.detector.held == []
+    assert court.detector.begun == [sorted({LATENCY, *slices})]
+    assert {change.state for change in lasting} == {State.UPDATED}
+    assert lasting[-1].reason.endswith("it is learned from now on, and ends once it is usual.")
+    (ended,) = court.hear(CALM, 10)
+    assert ended.state is State.RESOLVED
+    assert ended.reason.endswith("It lasted, was learned, and is usual now.")
+
+
+def test_what_may_be_an_attack_is_not_learned_however_long_it_lasts() -> None:
+    """Without a time for its kind a finding holds what it speaks of until it ends."""
+    court = Court(learned_after_s=None)
+    court.hear(WILD, 2_000)
+
+    assert LATENCY in court.detector.held
+    assert court.detector.begun == []
+    assert [LearnedAfter().of(kind) for kind in ("operational", "performance", "quality", "security")] == [
+        86_400.0,
+        86_400.0,
+        math.inf,
+        math.inf,
+    ]
+
+
+def test_how_long_findings_hold_can_be_changed_while_one_is_open() -> None:
+    """A reload that gives another time holds for what is open."""
+    court = Court()
+    court.hear(WILD, 10)
+    court.judge.adopt(1.0, LearnedAfter(performance=60.0))
+    court.hear(WILD)
+
     assert court.detector.held == []
 
 
