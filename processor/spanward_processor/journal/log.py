@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from spanward_processor.journal.cursor import Cursor, strangers
 from spanward_processor.journal.reader import Reader
 from spanward_processor.journal.recent import Recent
 from spanward_processor.journal.record import LARGEST, Record, TornError, header_of, size_of
+from spanward_processor.journal.segment import Forcing
 from spanward_processor.journal.settings import Fsync, JournalSettings
 from spanward_processor.signals import Encoded, Signal
 
@@ -159,9 +160,7 @@ class Journal:
         last = self._chain.last
         if last.end - last.start >= self._segment_bytes:
             try:
-                if self._settings.fsync is not Fsync.OFF:
-                    last.sync()
-                self._chain.go_on()
+                self._chain.go_on()  # what is full is forced to the medium with the rest: here all would wait for it
             except OSError as error:
                 raise JournalFullError(f"the journal cannot be written: {error.strerror}") from error
             self._free()
@@ -179,10 +178,17 @@ class Journal:
         with self._syncing:
             if self._synced >= position:
                 return
-            with self._lock:
-                segment, reached = self._chain.last, self.end
-            segment.sync()
+            with ExitStack() as opened:
+                with self._lock:
+                    reached, behind = self.end, self._behind(opened)
+                for forcing in behind:
+                    forcing.force()
             self._synced = reached
+
+    def _behind(self, opened: ExitStack) -> list[Forcing]:
+        """Return what forces the segments that are not on the medium to it; the newest always, since its name may not be."""
+        behind = [segment for segment in self._chain if segment.end > self._synced or segment is self._chain.last]
+        return [opened.enter_context(closing(segment.forcing())) for segment in behind]
 
     def sync(self) -> None:
         """Force everything to the medium, unless the policy is off; called at intervals."""
@@ -248,7 +254,8 @@ class Journal:
             steps.callback(os.close, self._lock_file)
             self._chain.close_by(steps)
             if self._settings.fsync is not Fsync.OFF:
-                steps.callback(self._chain.last.sync)
+                for forcing in self._behind(steps):
+                    steps.callback(forcing.force)
             for reader in self._readers.values():
                 steps.callback(reader.close)
             steps.callback(self._free)

@@ -103,12 +103,9 @@ class Segment:
         payload = os.pread(self.descriptor, length_in(header, at), offset + HEADER.size)
         return record_of(header, payload, at)
 
-    def sync(self) -> None:
-        """Wait until everything written is on the medium, and the name under which it is found again."""
-        os.fdatasync(self.descriptor)
-        if self.forced != self.path:
-            _sync_folder(self.path.parent)
-            self.forced = self.path
+    def forcing(self) -> "Forcing":
+        """Return what forces everything written so far to the medium, which may take long; the segment may be let go meanwhile."""
+        return Forcing(self, self.path, os.dup(self.descriptor))
 
     def close(self) -> None:
         """Close the file."""
@@ -118,6 +115,36 @@ class Segment:
         """Close and delete the file."""
         self.close()
         self.path.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class Forcing:
+    """A segment as it was, on its way to the medium.
+
+    Args:
+        segment: The segment.
+        path: Where it lay.
+        descriptor: Its file, opened once more, so that it can be forced though the segment is closed meanwhile.
+    """
+
+    segment: Segment
+    path: Path
+    descriptor: int
+
+    def force(self) -> None:
+        """Wait until it is on the medium, with the name under which it is found again.
+
+        Raises:
+            OSError: The medium is broken.
+        """
+        os.fdatasync(self.descriptor)
+        if self.segment.forced != self.path:
+            _sync_folder(self.path.parent)
+            self.segment.forced = self.path
+
+    def close(self) -> None:
+        """Close what was opened for it."""
+        os.close(self.descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -244,6 +244,55 @@ def test_name_of_each_new_file_is_forced_to_the_medium_once(tmp_path: Path, monk
     journal.close()
 
 
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_request_never_waits_for_a_full_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At intervals nothing is forced while requests are written, and every file that was written since with the next interval."""
+    forced: list[Path] = []
+    fdatasync = os.fdatasync
+
+    def noted(descriptor: int) -> None:
+        forced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fdatasync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", noted)
+    journal = opened(tmp_path, most_bytes=8 * SMALL, fsync=Fsync.INTERVAL)
+    while len(segments(tmp_path)) < 4:
+        journal.append(Signal.TRACES, bytes(10_000))
+    assert forced == []
+    journal.sync()
+
+    assert forced == segments(tmp_path)
+    forced.clear()
+    journal.append(Signal.TRACES, bytes(10_000))
+    journal.sync()
+    assert forced == segments(tmp_path)[-1:]
+    journal.close()
+
+
+def test_a_file_may_be_let_go_while_it_is_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What backends took meanwhile is deleted, and forcing it goes on without a fault; nothing stays open."""
+    journal = opened(tmp_path, most_bytes=8 * SMALL, fsync=Fsync.INTERVAL)
+    before = _open_files()
+    while len(segments(tmp_path)) < 4:
+        journal.append(Signal.TRACES, bytes(10_000))
+    fdatasync = os.fdatasync
+
+    def let_go(descriptor: int) -> None:
+        drained(journal)
+        fdatasync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", let_go)
+        journal.sync()
+
+    assert len(segments(tmp_path)) <= 2
+    assert _open_files() <= before + 1  # the newest file, and one to be written over
+    journal.close()
+
+
 @pytest.mark.parametrize("cut", range(1, HEADER.size + 10))
 def test_torn_last_record_is_cut_off(tmp_path: Path, cut: int) -> None:
     """Wherever the last record was cut, those before it are whole and new ones follow them."""
