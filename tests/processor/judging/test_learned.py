@@ -56,7 +56,7 @@ def test_a_change_for_good_is_one_finding_that_ends(aspect: str, change: dict[st
     service = Service(LearnedAfter(performance=3_600.0, quality=3_600.0))
     assert service.run(BEFORE) == []
 
-    changes = service.run(15 * HOUR, **change)
+    changes = service.run(11 * HOUR, **change)
 
     assert [(one.aspect, one.state) for one in changes] == [(aspect, State.OPENED), (aspect, State.RESOLVED)]
     assert changes[1].id == changes[0].id
@@ -68,4 +68,4 @@ def test_a_change_that_may_be_an_attack_stays_a_finding() -> None:
     service = Service(LearnedAfter())
     service.run(BEFORE)
 
-    assert [(one.aspect, one.state) for one in service.run(15 * HOUR, spam=0.45)] == [("decision", State.OPENED)]
+    assert [(one.aspect, one.state) for one in service.run(4 * HOUR, spam=0.45)] == [("decision", State.OPENED)]

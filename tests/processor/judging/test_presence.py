@@ -21,7 +21,7 @@ from spanward_processor.windows.window import Window
 
 SEED = 20_261_126
 LEARNED = 120  # windows
-LONG = 600  # windows: longer than the half-life of what is usual
+LONG = 420  # windows: longer than the half-life of what is usual
 WINDOW_S = 10.0
 SECOND_NS = 1_000_000_000
 
