@@ -20,8 +20,8 @@ from spanward_processor.windows.cells import Cells
 from spanward_processor.windows.window import Window
 
 SEED = 20_261_126
-LEARNED = 120  # windows
-LONG = 420  # windows: longer than the half-life of what is usual
+LEARNED = 70  # windows
+LONG = 370  # windows: longer than the half-life of what is usual
 WINDOW_S = 10.0
 SECOND_NS = 1_000_000_000
 
@@ -81,7 +81,7 @@ OVER = ("change", "rate", "1", State.RESOLVED)
 def test_a_deployment_is_no_outage(rate: float) -> None:
     """A version that falls silent because the next one takes its requests is not told, then and while it is forgotten."""
     model = Model()
-    model.run({"1": rate}, round(max(LEARNED, 400 / rate)))
+    model.run({"1": rate}, round(max(LEARNED, 330 / rate)))
 
     assert model.run({"2": rate}, LONG) == []
 
@@ -91,7 +91,7 @@ def test_a_canary_that_gets_more_and_more_is_neither_an_outage_nor_a_flood() -> 
     model = Model()
     model.run({"1": 20}, LEARNED)
 
-    steps = [({"1": 18, "2": 2}, 120), ({"1": 10, "2": 10}, 120), ({"2": 20}, LONG)]
+    steps = [({"1": 18, "2": 2}, 60), ({"1": 10, "2": 10}, 60), ({"2": 20}, 150)]
 
     assert [change for rates, windows in steps for change in model.run(rates, windows)] == []
 
@@ -191,12 +191,12 @@ def test_time_in_which_the_processor_was_away_is_no_silence() -> None:
 
 def test_what_is_silent_for_a_day_is_switched_off() -> None:
     """A finding about a silence ends after a day, and is not told again."""
-    model = Model(window_s=60.0)
-    model.run({"1": 20}, LEARNED)
+    model = Model(window_s=600.0)
+    model.run({"1": 80}, LEARNED)
     silent_ns = model.now_ns
 
-    changes = model.run({}, 1_500)
+    changes = model.run({}, 200)
 
     assert told(changes) == [FELL, OVER]
-    assert abs(changes[1].updated_ns - silent_ns - 86_400 * SECOND_NS) <= 60 * SECOND_NS
+    assert abs(changes[1].updated_ns - silent_ns - 86_400 * SECOND_NS) <= 600 * SECOND_NS
     assert changes[1].reason.endswith("Nothing has come for a day: it is taken for switched off.")
