@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -40,12 +40,7 @@ class LearnedAfter:
 
     def of(self, kind: str) -> float:
         """Return it for a kind of findings, infinity for never."""
-        after_s = {
-            "operational": self.operational,
-            "performance": self.performance,
-            "quality": self.quality,
-            "security": self.security,
-        }[kind]
+        after_s = asdict(self)[kind]
         return float("inf") if after_s is None else after_s
 
 

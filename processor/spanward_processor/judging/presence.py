@@ -15,16 +15,10 @@ from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.windows.window import Window
 
-_SECOND_NS: Final = 1_000_000_000
 _USUAL_S: Final = 3600.0  # time after which what was usual counts half
-_NOW_WINDOWS: Final = (
-    3.0,
-    30.0,
-)  # windows after which what is now counts half: of what is busy, and of what is seldom asked
+_NOW_WINDOWS: Final = (3.0, 30.0)  # after which what is now counts half, where it is busy and where it is seldom asked
 _ENDED_S: Final = 300.0  # without a row, after which nothing is known any more of what a series shows
-_MISSED: Final = (
-    10.0  # rows that must be missing, by what was usual: who is asked once in ten minutes pauses for as long
-)
+_MISSED: Final = 10.0  # rows that must be missing by what was usual: who is seldom asked pauses for longer
 _GONE_S: Final = float(SECONDS_PER_DAY)  # without a row, after which a series is switched off
 _LEFT: Final = 0.5  # of what a version lost or gained, at most this may be lost or gained by all versions together
 _CLEARLY: Final = 2.0  # standard deviations by which the others must have gained or lost

@@ -226,16 +226,22 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
 # --- damage ----------------------------------------------------------------------------------------------------------
 
 
-def test_name_of_each_new_file_is_forced_to_the_medium_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before a record in a new file is acknowledged the folder is forced too: without its name the file is lost."""
+def _noted(monkeypatch: pytest.MonkeyPatch, call: str) -> list[Path]:
+    """Return a list of what is forced to the medium by a call of the system, which grows from now on."""
     forced: list[Path] = []
-    fsync = os.fsync
+    force = getattr(os, call)
 
     def noted(descriptor: int) -> None:
         forced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
-        fsync(descriptor)
+        force(descriptor)
 
-    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, call, noted)
+    return forced
+
+
+def test_name_of_each_new_file_is_forced_to_the_medium_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a record in a new file is acknowledged the folder is forced too: without its name the file is lost."""
+    forced = _noted(monkeypatch, "fsync")
     journal = opened(tmp_path, most_bytes=8 * SMALL, fsync=Fsync.ALWAYS)
     while len(segments(tmp_path)) < 3:
         journal.append(Signal.TRACES, bytes(10_000))
@@ -250,14 +256,7 @@ def _open_files() -> int:
 
 def test_a_request_never_waits_for_a_full_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At intervals nothing is forced while requests are written, and every file that was written since with the next interval."""
-    forced: list[Path] = []
-    fdatasync = os.fdatasync
-
-    def noted(descriptor: int) -> None:
-        forced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
-        fdatasync(descriptor)
-
-    monkeypatch.setattr(os, "fdatasync", noted)
+    forced = _noted(monkeypatch, "fdatasync")
     journal = opened(tmp_path, most_bytes=8 * SMALL, fsync=Fsync.INTERVAL)
     while len(segments(tmp_path)) < 4:
         journal.append(Signal.TRACES, bytes(10_000))
