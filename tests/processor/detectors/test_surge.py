@@ -81,8 +81,10 @@ class Catalogue:
         bins, counts = np.unique(items, return_counts=True)
         return np.full(bins.size, key << FEATURE_BITS | Aspect.DECISION), bins, counts
 
-    def heard(self, windows: int, poisoned: Callable[[int], float] = lambda number: 0.0) -> Iterator[Heard]:
-        """Yield what a detector hears, window by window."""
+    def heard(
+        self, windows: int, poisoned: Callable[[int], float] = lambda number: 0.0, forgotten: int = -1
+    ) -> Iterator[Heard]:
+        """Yield what a detector hears, window by window; after one of them it is told to forget."""
         surge, nobody = Surge(Learning(), self._decay), np.zeros(0, bool)
         for number in range(windows):
             window = self.window(number, poisoned(number))
@@ -95,6 +97,8 @@ class Catalogue:
                 account = surge.explain(stream, window, self.directory, str)
             yield Heard(number, found, account)
             surge.learn(window, nobody)
+            if number == forgotten:
+                surge.forget(surprise.streams)
 
 
 def zipf(number: int) -> Floats:
@@ -163,6 +167,16 @@ def test_evidence_goes_when_the_item_goes() -> None:
     *_, last = catalogue.heard(160, lambda number: 0.2 if 100 <= number < 130 else 0.0)
 
     assert max(last.log10_e.values()) < 1.0
+
+
+def test_what_was_forgotten_is_held_against_nobody() -> None:
+    """Where stakes were taken back, a surge that goes on has to show itself anew."""
+    catalogue = Catalogue(400.0, zipf)
+
+    *_, before, after = catalogue.heard(116, lambda number: 0.2 if number >= 100 else 0.0, forgotten=114)
+
+    assert max(before.log10_e.values()) >= ALARM
+    assert max(after.log10_e.values()) < ALARM / 2
 
 
 @pytest.mark.parametrize(
