@@ -118,14 +118,20 @@ class Presence:
         if own.all():
             return False
         known = max(float(self._known[versions].max()), 1e-9)  # of the model: a version was not there before it came
-        usual, before = self._usual[versions] / known, self._usual[series] / max(float(self._known[series]), 1e-9)
+        usual = float(self._usual[versions].sum()) / known
+        before = float(self._usual[series]) / max(float(self._known[series]), 1e-9)
         judge = _goes_on if self._handed[series] else partial(_is_taken, own, before)
         told = [
-            judge(mean[versions], usual, windows)
+            judge(mean[versions] / self._filled(known, windows), usual, windows)
             for mean, windows in zip((self._now, self._lately), _NOW_WINDOWS, strict=True)
         ]
         self._handed[series] = all(told) if self._handed[series] else any(told)
         return bool(self._handed[series])
+
+    def _filled(self, known: float, windows: float) -> float:
+        """Return how far a mean that fades so fast has filled since a model is known, 0 to 1."""
+        left: float = (1.0 - known) ** (_USUAL_S / max(self._width_s, 1e-9) / windows)
+        return max(1.0 - left, 1e-9)
 
     def keep_handed(self, claimed: Iterable[int]) -> None:
         """Forget that series have handed over, except for those whose rate is still not as usual."""
@@ -145,21 +151,25 @@ def _scatter(rows: float, half_life: float) -> float:
     return math.sqrt(_BURSTS * rows * step / (2.0 - step))
 
 
-def _is_taken(own: Flags, before: float, now: Floats, usual: Floats, windows: float) -> bool:
+def _is_taken(own: Flags, before: float, now: Floats, usual: float, windows: float) -> bool:
     """Return whether what a version lost, or gained, is what the others gained, or lost, clearly beyond their scatter.
+
+    The others had what all together usually have, less what it had: what each of them had by itself says little where one version
+    followed another within the hour.
 
     Args:
         own: (v,) bool which version it is.
         before: Its usual rows a window, since it came.
         now: (v,) float64 rows a window of each version now.
-        usual: (v,) float64 what was usual, in the time that the model is known.
+        usual: Rows a window of all together, as is usual.
         windows: Half-life of what is now.
     """
-    lost, taken = float(now[own].sum()) - before, float((now - usual)[~own].sum())
-    return abs(lost + taken) <= _LEFT * abs(lost) and abs(taken) >= _CLEARLY * _scatter(usual[~own].sum(), windows)
+    others = max(usual - before, 0.0)
+    lost, taken = float(now[own].sum()) - before, float(now[~own].sum()) - others
+    return abs(lost + taken) <= _LEFT * abs(lost) and abs(taken) >= _CLEARLY * _scatter(others, windows)
 
 
-def _goes_on(now: Floats, usual: Floats, windows: float) -> bool:
+def _goes_on(now: Floats, usual: float, windows: float) -> bool:
     """Return whether all versions together have about as many rows as usual; see `_is_taken`."""
-    most = max(_UNTOUCHED * float(usual.sum()), _WIDELY * _scatter(usual.sum(), windows))
-    return abs(float((now - usual).sum())) <= most
+    most = max(_UNTOUCHED * usual, _WIDELY * _scatter(usual, windows))
+    return abs(float(now.sum()) - usual) <= most

@@ -96,6 +96,15 @@ def test_a_canary_that_gets_more_and_more_is_neither_an_outage_nor_a_flood() -> 
     assert [change for rates, windows in steps for change in model.run(rates, windows)] == []
 
 
+@pytest.mark.parametrize("learned", [35, LEARNED])
+def test_versions_that_follow_each_other_within_minutes_are_no_outages(learned: int) -> None:
+    """Deployed, rolled back and deployed again before what was usual of the first has faded: none of it is told as an outage."""
+    model = Model()
+    model.run({"1": 40}, learned)
+
+    assert [change for version in "23245" for change in model.run({version: 40}, 40)] == []
+
+
 def test_an_outage_of_all_versions_is_told() -> None:
     """After a deployment the new version is judged, and a silence of it is one."""
     model = Model()
