@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -347,6 +348,7 @@ class Keys:
     most_slices: int
     ids: dict[tuple[int, ...], int] = field(default_factory=dict[tuple[int, ...], int])
     overflowed: int = 0
+    given: int = 0
 
     def of(self, series: tuple[int, int, int], slices: Mapping[int, int]) -> list[int]:
         """Return the key of a row's series (service, model, version), then of each slice column's code."""
@@ -355,7 +357,7 @@ class Keys:
         if series not in self.ids and len(self.ids) == self.most_keys:
             self.overflowed += 1
             return [0] + [-1] * len(slices)
-        key = self.ids.setdefault(series, len(self.ids) + 1)
+        key = self._known_or_next(series)
         return [key, *(self._slice(key, column, code) for column, code in slices.items())]
 
     def _slice(self, series: int, column: int, code: int) -> int:
@@ -366,7 +368,20 @@ class Keys:
         if parts not in self.ids and (len(self.ids) == self.most_keys or siblings == self.most_slices):
             self.overflowed += 1
             return -1
-        return self.ids.setdefault(parts, len(self.ids) + 1)
+        return self._known_or_next(parts)
+
+    def _known_or_next(self, parts: tuple[int, ...]) -> int:
+        if parts not in self.ids:
+            self.given += 1
+            self.ids[parts] = self.given
+        return self.ids[parts]
+
+    def forget(self, keys: AbstractSet[int]) -> AbstractSet[int]:
+        """Forget keys, and the slices of those that are series; return all that were forgotten."""
+        gone = {key: parts for parts, key in self.ids.items() if key in keys or (len(parts) == 4 and parts[0] in keys)}
+        for parts in gone.values():
+            del self.ids[parts]
+        return gone.keys()
 
 
 def tail_p(cell_bin: int, usual: Mapping[int, float], *, category: bool) -> float:

@@ -86,6 +86,11 @@ class Dispersion:
         self._freedom = grown(self._freedom, slots)
         self._uneven = grown(self._uneven, slots if self._is_uneven else 0)
 
+    def clear(self, slots: Ints) -> None:
+        """Forget slots, so that others may have them."""
+        for array in (self._deviance, self._freedom, self._uneven):
+            cleared(array, slots)
+
     def _unevenness(self, slots: Ints) -> Floats:
         """Return (s,) float64 variance of the deviance in units of that of an ideal one, at least 1."""
         if not self._is_uneven:
@@ -151,6 +156,12 @@ class Evidence:
         self._log10_e = grown(self._log10_e, slots, -np.inf)
         self._calm = grown(self._calm, slots, _MOST_COUNTED)
         self._suspicious = grown(self._suspicious, slots)
+
+    def clear(self, slots: Ints) -> None:
+        """Forget slots, so that others may have them."""
+        cleared(self._log10_e, slots, -np.inf)
+        cleared(self._calm, slots, _MOST_COUNTED)
+        cleared(self._suspicious, slots)
 
     def add(self, slots: Ints, p: Floats, log10_threshold: float) -> None:
         """Add one window's p-values.
@@ -268,3 +279,8 @@ def grown(array: NDArray[Kind], size: int, fill: float = 0.0) -> NDArray[Kind]:
         return array
     room = size + size // 4
     return np.concatenate((array, np.full(room - array.size, fill, array.dtype)))
+
+
+def cleared(array: NDArray[Any], slots: Ints, fill: float = 0.0) -> None:
+    """Make entries, (s,) int64, what they are in an array that has just `grown`; those beyond its end are so already."""
+    array[slots[slots < len(array)]] = fill

@@ -1,4 +1,7 @@
-"""The keys in use, and who is meant by each."""
+"""The keys in use, who is meant by each, and which make room for others.
+
+A number is given once and for all: what was evicted never comes back under its number, so nobody can take it for another.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -9,12 +12,17 @@ from numpy.typing import NDArray
 from spanward_processor.columns import SpanBatch
 from spanward_processor.findings import Series
 from spanward_processor.kept import Arrays, copies, of_texts, part, to_texts, under
-from spanward_processor.kernels.jit import Ints
-from spanward_processor.kernels.tables import KEYS, OVERFLOWED, KeySpace, assign_keys, find_keys_again
+from spanward_processor.kernels.jit import Codes, Flags, Ints
+from spanward_processor.kernels.tables import EVICTED, KEYS, LIVE, OVERFLOWED, KeySpace, assign_keys, find_keys_again
 from spanward_processor.roles import RoleTable
 from spanward_processor.texts import Texts, unknown_text
 
+IDLE_ROUNDS: Final = 24
+"""Rounds of `KeyDirectory.evict` in which a key must not have been seen before it may make room."""
+
 _FEWEST_PLACES: Final = 256
+_CROWDED: Final = 0.9  # share of the keys there may be, from which on some make room
+_ROOMY: Final = 0.75  # ... and to which they do
 _OVERFLOW: Final = Series(service="", model="(more models than limits.keys allows)", version="")
 
 
@@ -26,8 +34,8 @@ class KeyDirectory:
     Args:
         roles: Where the identifying columns are.
         texts: Code to text, while a key is new.
-        most_keys: Keys kept; rows of any further series share key 0.
-        most_slices: Slices kept per series.
+        most_keys: Live keys at most; rows of any further series share key 0.
+        most_slices: Live slices per series.
     """
 
     def __init__(self, roles: RoleTable, texts: Texts, *, most_keys: int, most_slices: int) -> None:
@@ -42,7 +50,8 @@ class KeyDirectory:
             parts=np.zeros((1, 3), np.uint64),
             parents=np.full(1, -1, np.int32),
             slices=np.zeros(1, np.int32),
-            counts=np.array([1, 0], np.int64),  # key 0 is the overflow series
+            idle=np.zeros(1, np.uint8),
+            counts=np.array([1, 0, 1], np.int64),  # key 0 is the overflow series
         )
         self._named = 1  # keys whose parts have texts
         self._part_texts = texts.lasting  # of all keys: most keys share theirs with others
@@ -66,7 +75,7 @@ class KeyDirectory:
     def assign(self, batch: SpanBatch) -> Ints:
         """Return (1 + s, n) int64 keys of a batch whose texts were learned; names of new keys are noted."""
         keys = np.empty((1 + self._slices.size, len(batch)), np.int64)
-        self._make_room(min(len(self) + keys.size, self._most_keys + 1))
+        self._make_room(len(self) + min(keys.size, max(self._most_keys + 1 - self.live, 0)))
         assign_keys(batch.codes, self._identity, self._slices, self._most_keys, self.most_slices, self._space, keys)
         if self._named < len(self):
             self._name(self._named)
@@ -78,28 +87,102 @@ class KeyDirectory:
         space = self._space
         missing = keys - space.parents.size
         if missing > 0:
-            more = min(missing + keys // 4, self._most_keys + 1 - space.parents.size)
+            more = missing + keys // 4
             space = space._replace(
                 parts=np.concatenate((space.parts, np.zeros((more, 3), np.uint64))),
                 parents=np.concatenate((space.parents, np.full(more, -1, np.int32))),
                 slices=np.concatenate((space.slices, np.zeros(more, np.int32))),
+                idle=np.concatenate((space.idle, np.zeros(more, np.uint8))),
             )
-        if 2 * keys > space.places.shape[0]:
-            places = np.zeros((1 << (2 * keys).bit_length(), 2), np.uint64)
-            find_keys_again(space.places, places)
-            space = space._replace(places=places)
-        self._space = space
+        placed = keys - len(self) + self.live
+        self._space = self._placed(space, placed) if 2 * placed > space.places.shape[0] else space
+
+    @staticmethod
+    def _placed(space: KeySpace, keys: int) -> KeySpace:
+        """Return the space with a table that has room for so many live keys, and none of others."""
+        places = np.zeros((max(_FEWEST_PLACES, 1 << (2 * keys).bit_length()), 2), np.uint64)
+        find_keys_again(space.places, space.idle, places)
+        return space._replace(places=places)
 
     def _name(self, first: int) -> None:
         """Note the texts of the parts of new keys while they are known."""
-        parts, parents = self._space.parts[first : len(self)], self._space.parents[first : len(self)]
-        for code in np.unique(np.concatenate((parts[parents < 0].ravel(), parts[parents >= 0, 2]))).tolist():
+        for code in self._parts_of(np.arange(first, len(self))).tolist():
             if self._part_texts.get(code, unknown := unknown_text(code)) == unknown:
                 self._part_texts[code] = self._texts[code]
 
+    # --- making room -------------------------------------------------------------------------------------------------
+
+    def evict(self, spared: Ints) -> Flags:
+        """Note that a round is over; where room is scarce, let go of keys that were not seen for long.
+
+        Where there are almost as many as there may be, those that were not seen for longest go; where a series has all the slices
+        that it may have, those of them that were not seen for long. Nobody may `assign` meanwhile.
+
+        Args:
+            spared: (n,) int64 keys that somebody still speaks of; they and their series stay.
+
+        Returns:
+            (k,) bool which keys were let go of. Their numbers are never given again.
+        """
+        idle, live = self._space.idle[: len(self)], ~self.evicted()
+        idle[live] = np.minimum(idle[live], EVICTED - 2) + 1
+        old = live & (idle > IDLE_ROUNDS)
+        old[0] = False
+        old[spared] = False
+        old[self.parents()[spared]] = False
+        gone = self._longest_unseen(old, self.live - 1) | self._of_full_series(old)
+        if gone.any():
+            self._let_go(gone)
+        return gone
+
+    def _longest_unseen(self, old: Flags, live: int) -> Flags:
+        """Return (k,) bool which of the old keys go, that there is room again; a slice never stays without its series."""
+        if live < _CROWDED * self._most_keys or not old.any():
+            return np.zeros(old.size, bool)
+        idle = self._space.idle[: old.size]
+        ages = np.sort(idle[old])[::-1]
+        surplus = live - int(_ROOMY * self._most_keys)
+        longest: Flags = old & (idle >= ages[min(surplus, ages.size) - 1])
+        return longest
+
+    def _of_full_series(self, old: Flags) -> Flags:
+        """Return (k,) bool which of the old keys are slices of a series that may have no more."""
+        parents = self._space.parents[: old.size]
+        full = self._space.slices[: old.size] >= self.most_slices
+        crowded: Flags = old & (parents >= 0) & full[np.maximum(parents, 0)]
+        return crowded
+
+    def _let_go(self, gone: Flags) -> None:
+        space = self._space
+        parents = space.parents[: gone.size]
+        np.subtract.at(space.slices, parents[gone & (parents >= 0)], 1)
+        space.idle[: gone.size][gone] = EVICTED
+        space.counts[LIVE] -= np.count_nonzero(gone)
+        self._space = self._placed(space, self.live)
+        named = self._parts_of(np.flatnonzero(~self.evicted()))
+        for code in self._part_texts.keys() - set(named.tolist()):
+            del self._part_texts[code]
+
+    def _parts_of(self, keys: Ints) -> Codes:
+        """Return the codes of the texts that some keys are called by, each once, ascending."""
+        parts, parents = self._space.parts[keys], self._space.parents[keys]
+        return np.unique(np.concatenate((parts[parents < 0].ravel(), parts[parents >= 0, 2])))
+
+    def evicted(self) -> Flags:
+        """Return (k,) bool which keys were let go of."""
+        gone: Flags = self._space.idle[: len(self)] == EVICTED
+        return gone
+
+    # --- who is meant ------------------------------------------------------------------------------------------------
+
     def __len__(self) -> int:
-        """Return the number of keys in use, the overflow key included."""
+        """Return the number of keys that were ever given, the overflow key included."""
         return int(self._space.counts[KEYS])
+
+    @property
+    def live(self) -> int:
+        """The number of keys that were not let go of, the overflow key included."""
+        return int(self._space.counts[LIVE])
 
     @property
     def named(self) -> int:
@@ -107,15 +190,19 @@ class KeyDirectory:
         return self._named
 
     def __getitem__(self, key: int) -> Series:
-        """Return who is meant by a key."""
+        """Return who is meant by a key; one that was let go of is called by codes."""
         if key == 0:
             return _OVERFLOW
         first, second, third = (int(part) for part in self._space.parts[key])
-        parent, texts = int(self._space.parents[key]), self._part_texts
+        parent = int(self._space.parents[key])
         if parent < 0:
-            return Series(texts[first], texts[second], texts[third])
+            return Series(self._text(first), self._text(second), self._text(third))
         whole = self[parent]
-        return Series(whole.service, whole.model, whole.version, (self._roles.texts[first], texts[third]))
+        return Series(whole.service, whole.model, whole.version, (self._roles.texts[first], self._text(third)))
+
+    def _text(self, code: int) -> str:
+        text = self._part_texts.get(code)
+        return unknown_text(code) if text is None else text
 
     def parent(self, key: int) -> int:
         """Return the series of a slice, or the key itself."""
@@ -123,9 +210,10 @@ class KeyDirectory:
         return parent if parent >= 0 else key
 
     def parents(self) -> Ints:
-        """Return (k,) int64 the series of each key; a series is its own."""
-        parents = self._space.parents[: len(self)]  # requests on their way may let the space grow meanwhile
-        return np.where(parents >= 0, parents, np.arange(parents.size))
+        """Return (k,) int64 the series of each key; a series is its own, and so is what was let go of."""
+        gone = self.evicted()
+        parents = self._space.parents[: gone.size]  # requests on their way may let the space grow meanwhile
+        return np.where((parents >= 0) & ~gone, parents, np.arange(parents.size))
 
     def attributes(self) -> Ints:
         """Return (k,) int64 the number of the attribute by which each slice is one; -1 for series."""
@@ -142,24 +230,34 @@ class KeyDirectory:
         return np.where(keys >= 0, self._space.parts[np.maximum(keys, 0), 2].astype(np.int64), 0)
 
     def versions(self, key: int) -> Ints:
-        """Return (v,) int64 the series of the same service and model as a series, itself included, in order of appearance."""
-        parts, parents = self._space.parts[: len(self)], self._space.parents[: len(self)]
-        same = (parts[:, 0] == parts[key, 0]) & (parts[:, 1] == parts[key, 1]) & (parents < 0)
+        """Return (v,) int64 the live series of the same service and model as a series, in order of appearance."""
+        gone = self.evicted()
+        parts, parents = self._space.parts[: gone.size], self._space.parents[: gone.size]
+        same = (parts[:, 0] == parts[key, 0]) & (parts[:, 1] == parts[key, 1]) & (parents < 0) & ~gone
         same[0] = False  # the overflow series has no parts
         return np.flatnonzero(same)
 
     def siblings(self, key: int) -> Ints:
-        """Return (v,) int64 the keys in whose place a key may stand, in order of appearance.
+        """Return (v,) int64 the live keys in whose place a key may stand, in order of appearance.
 
         For a slice those are the slices of its series by the same attribute, for a series those of the same service and model.
         """
         parent = int(self._space.parents[key])
         if parent < 0:
             return self.versions(key)
-        parts, parents = self._space.parts[: len(self)], self._space.parents[: len(self)]
-        return np.flatnonzero((parents == parent) & (parts[:, 0] == parts[key, 0]))
+        gone = self.evicted()
+        parts, parents = self._space.parts[: gone.size], self._space.parents[: gone.size]
+        return np.flatnonzero((parents == parent) & (parts[:, 0] == parts[key, 0]) & ~gone)
 
     @property
     def overflowed(self) -> int:
         """Rows, and slices of rows, that found no key of their own."""
         return int(self._space.counts[OVERFLOWED])
+
+
+def among(gone: Flags, keys: NDArray[Any]) -> Flags:
+    """Return (n,) bool which of some keys, (n,) int, are marked in (k,) bool; those beyond its end, and negative ones, are not."""
+    inside = (keys >= 0) & (keys < gone.size)
+    marked = np.zeros(keys.size, bool)
+    marked[inside] = gone[keys[inside]]
+    return marked

@@ -87,6 +87,9 @@ KEYS_LIMIT: Final = _gauge("spanward.keys.limit", "{keys}", "How many there may 
 KEYS_OVERFLOWED: Final = _counter(
     "spanward.keys.overflowed", "{rows}", "Rows, and slices of rows, that found no key of their own."
 )
+KEYS_EVICTED: Final = _counter(
+    "spanward.keys.evicted", "{keys}", "Series and slices that were let go of, since others needed the room."
+)
 TEXTS_FORGOTTEN: Final = _counter(
     "spanward.texts.forgotten", "{texts}", "Names that were forgotten, since others needed the room."
 )

@@ -16,7 +16,7 @@ from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding, Series, State, as_plain, from_plain
 from spanward_processor.kept import Arrays, from_json, to_json
 from spanward_processor.kernels.cells import find_quantiles
-from spanward_processor.kernels.jit import Floats, Ints
+from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.windows.cells import Cells
@@ -77,6 +77,11 @@ class Standing:
 class _Seen:
     history: deque[Point] = field(default_factory=lambda: deque[Point](maxlen=_POINTS))
     decisions: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no row has come in all the windows that are kept."""
+        return len(self.history) == _POINTS and not any(point.rate_per_s for point in reversed(self.history))
 
 
 class Panorama:
@@ -140,12 +145,24 @@ class Panorama:
     def see(self, window: Window) -> None:
         """Take in one closed window."""
         with self._lock:
-            if len(self._seen) < _MOST_SHOWN:
-                keys = window.cells.keys
-                for key in keys[np.flatnonzero(np.diff(keys, prepend=-1))].tolist():
-                    if len(self._seen) < _MOST_SHOWN:
-                        self._seen.setdefault(key, _Seen())
+            self._admit(window.cells.keys)
             self._note(window)
+
+    def _admit(self, keys: Ints) -> None:
+        """Show keys that are new, as far as there is room; those that have shown nothing for as long as is kept make room."""
+        silent = [key for key, seen in self._seen.items() if seen.is_silent] if len(self._seen) >= _MOST_SHOWN else []
+        if len(self._seen) - len(silent) >= _MOST_SHOWN:
+            return
+        keys = keys[np.flatnonzero(np.diff(keys, prepend=-1))]
+        new = keys[~np.isin(keys, list(self._seen))]
+        for key in silent if new.size else ():
+            del self._seen[key]
+        self._seen |= {key: _Seen() for key in new[: _MOST_SHOWN - len(self._seen)].tolist()}
+
+    def evict(self, gone: Flags) -> None:
+        """Show keys, (k,) bool, no more; they never come again."""
+        with self._lock:
+            self._seen = {key: seen for key, seen in self._seen.items() if not gone[key]}
 
     def hear(self, changes: Iterable[Finding], open_findings: tuple[Finding, ...]) -> None:
         """Take in what changed about the findings, and those that are open now."""

@@ -30,9 +30,9 @@ from spanward_processor.features import Rows, empty_memory, rows_of
 from spanward_processor.findings import Finding
 from spanward_processor.judging.judge import Judge
 from spanward_processor.kept import Arrays, Kept, copies, gathered, part, scattered, under
-from spanward_processor.kernels.jit import Floats
+from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.repeats import Memory
-from spanward_processor.keys import KeyDirectory
+from spanward_processor.keys import IDLE_ROUNDS, KeyDirectory
 from spanward_processor.panorama import Panorama
 from spanward_processor.pruning import MixedError, Refusals, find_refusals, pruned
 from spanward_processor.roles import role_table
@@ -146,6 +146,7 @@ class Pipeline:
         self._scoring = tuple(detector for detector in self._detectors if isinstance(detector, RowDetector))
         self._row_detectors = tuple(detector.name for detector in self._scoring)
         self._templates = Templates.of({}, self._row_detectors)
+        self._round_ns = 0  # event time at which a round of keys that are not seen began
         self._stateful = threading.Lock()  # keys, texts and recent inputs; held for microseconds
         self._windowing = threading.Lock()  # open windows; held for as long as it takes to count a request
         self._judging = threading.Lock()  # everything behind closed windows
@@ -249,6 +250,7 @@ class Pipeline:
                 changes += self._try(close())
             self.panorama.watermark_ns = watermark_ns
             self._show(burning)
+            self._make_room(watermark_ns)
         return (*changes, *burning)
 
     def _hear(self, window: Window) -> tuple[Finding, ...]:
@@ -268,6 +270,26 @@ class Pipeline:
         if changes:
             self._show(changes)
         return changes
+
+    def _make_room(self, watermark_ns: int) -> None:
+        """Let keys that were not seen for long make room for others, once in a round of event time."""
+        if 0 <= watermark_ns - self._round_ns < self._limits.idle_keys_s * 1e9 / IDLE_ROUNDS:
+            return
+        begins, self._round_ns = self._round_ns == 0, watermark_ns
+        if begins:
+            return
+        with self._stateful:
+            gone = self._directory.evict(self.spoken_of())
+        if gone.any():
+            with self._windowing:
+                self.canaries.evict(gone)
+            self._judge.evict(gone)
+            self.panorama.evict(gone)
+            self.deployments.evict(gone)
+
+    def spoken_of(self) -> Ints:
+        """Return (n,) int64 the keys that open findings and trials speak of: they make room for nobody."""
+        return np.concatenate((self._judge.spoken_of(), self.canaries.spoken_of()))
 
     def note(self, finding: Finding) -> None:
         """Show a finding that no window brought, such as that a canary was rolled back."""
@@ -380,7 +402,12 @@ class Pipeline:
     @property
     def keys(self) -> int:
         """Series and slices there are, the one that further ones share included."""
-        return len(self._directory)
+        return self._directory.live
+
+    @property
+    def evicted(self) -> int:
+        """Series and slices that were let go of, since others needed the room."""
+        return len(self._directory) - self._directory.live
 
     @property
     def overflowed(self) -> int:

@@ -354,6 +354,20 @@ def test_explained_rows() -> None:
     assert recent.series().size == 50
 
 
+@pytest.mark.parametrize("idle_keys_s", [0.01, 86_400.0])
+def test_idle_keys_s(idle_keys_s: float) -> None:
+    """Series that were not seen for so long make room for others where room is scarce; before that, others share one."""
+    with running.processor(limits={"keys": 10, "idle_keys_s": idle_keys_s}, detection=FAST) as processor:
+        for number in range(60):
+            spans = [span({semconv.MODEL_NAME: f"model-{number // 3}"})] * 10
+            running.export(processor.receiver_address, encoded(*spans))
+            processor.pipeline.flush()
+            time.sleep(0.01)
+        overflowed, evicted = processor.pipeline.overflowed, processor.pipeline.evicted
+
+    assert (overflowed == 0, evicted > 0) == ((True, True) if idle_keys_s < 1 else (False, False))
+
+
 @pytest.mark.parametrize(("ahead_s", "counted_ahead_s"), [(7_200, 0), (1_800, 1_800)])
 def test_future_s(ahead_s: int, counted_ahead_s: int) -> None:
     """A row further ahead than the limit counts in the present, one within it at its own time; nobody else is late."""

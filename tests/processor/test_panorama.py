@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from findings import FINDING
@@ -18,17 +19,19 @@ LEARNING = Learning(windows=4, rows=300)
 class View:
     """A panorama over real traffic and a real baseline."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: int = 1) -> None:
         print(f"seed {SEED}")
-        self.traffic = Traffic(SEED)
+        self.traffic = Traffic(SEED, models=models)
         self.baseline = Baseline(LEARNING, 0.999)
         self.panorama = Panorama(
             self.traffic.directory, self.baseline, self.traffic.text, Detection(learning=LEARNING), lambda: START_NS
         )
 
-    def watch(self, windows: int, *changes: Finding, open_findings: tuple[Finding, ...] = ()) -> None:
-        """Let quiet windows pass; the changes come with each."""
-        for window in self.traffic.windows(QUIET, windows):
+    def watch(
+        self, windows: int, *changes: Finding, open_findings: tuple[Finding, ...] = (), model: int | None = None
+    ) -> None:
+        """Let quiet windows pass, of one of the models or of all; the changes come with each."""
+        for window in self.traffic.windows(QUIET, windows, model):
             self.baseline.test(window, self.traffic.directory)
             self.baseline.learn(window, (window.cells.streams < 0)[:0])
             self.panorama.see(window)
@@ -77,6 +80,27 @@ def test_history_is_bounded() -> None:
     view.watch(200)
 
     assert len(view.panorama.standings()[0].history) == 180
+
+
+def keys_of(view: View, model: int) -> set[int]:
+    """Return the keys of one of the models."""
+    return set(np.flatnonzero(view.traffic.keys_of(model)).tolist())
+
+
+def test_who_comes_late_takes_the_place_of_who_is_silent() -> None:
+    """All places are taken: those of which no row has come for as long as history is kept make room, and nobody else."""
+    view = View(models=60)  # three hundred series and slices, two hundred places
+    for model in range(40):
+        view.watch(1, model=model)
+    before = {standing.key for standing in view.panorama.standings()}
+    view.watch(140, model=50)
+    still = {standing.key for standing in view.panorama.standings()}
+    view.watch(60, model=50)
+    after = {standing.key for standing in view.panorama.standings()}
+
+    assert len(before) == 200
+    assert still == before
+    assert after == before - keys_of(view, 0) | keys_of(view, 50)
 
 
 def test_transitions_are_numbered() -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from spanward_processor.canary.settings import Canary, Named
 from spanward_processor.findings import Series
+from spanward_processor.kernels.jit import Flags
 from spanward_processor.keys import KeyDirectory
 
 _SECOND_NS: Final = 1_000_000_000
@@ -46,6 +47,15 @@ class Versions:
         """Take all series that are known for old ones, as after a restart."""
         while self._known < self._directory.named:
             self.look(0)
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys, (k,) bool; they never come again."""
+        for key in [key for key in self._first_ns if gone[key]]:
+            del self._first_ns[key]
+        for model, keys in list(self._of_model.items()):
+            self._of_model[model] = [key for key in keys if key in self._first_ns]
+            if not self._of_model[model]:
+                del self._of_model[model]
 
     def any(self) -> bool:
         """Return whether any model has had two versions."""

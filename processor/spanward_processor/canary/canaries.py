@@ -163,6 +163,14 @@ class Canaries:
             self._keys.append(key)
         return int(self._slots[key])
 
+    def spoken_of(self) -> NDArray[np.int64]:
+        """Return (n,) int64 the series that have trials."""
+        return np.array(sorted({key for pair in self._trials for key in pair}), np.int64)
+
+    def evict(self, gone: NDArray[np.bool_]) -> None:
+        """Let go of keys that have no trial, (k,) bool; they never come again. Nobody else may call meanwhile."""
+        self._versions.evict(gone)
+
     # --- event time moves on -------------------------------------------------------------------------------------------
 
     def due(self, *, every: bool) -> list[Callable[[], Window]]:
@@ -194,7 +202,7 @@ class Canaries:
                 changes.append(self._open[pair])
                 with self._lock:
                     self._due.append(verdict)
-            if verdict.vanished:
+            if verdict.vanished or trial.is_over():
                 self._ended.append(pair)
                 changes += self._farewell(pair, verdict)
         self._verdicts = tuple(verdicts)
@@ -211,7 +219,7 @@ class Canaries:
         return [self._flipped[pair]]
 
     def _farewell(self, pair: tuple[int, int], verdict: Verdict) -> list[Finding]:
-        """Say that a version has vanished, and end what was said of the pair."""
+        """Say that a version has vanished, or both have, and end what was said of the pair."""
         flips = self._flipped.pop(pair, None)
         ended = [replace(flips, state=State.RESOLVED, updated_ns=verdict.at_ns)] if flips else []
         return ended + self._departed(pair, verdict)
@@ -219,7 +227,7 @@ class Canaries:
     def _departed(self, pair: tuple[int, int], verdict: Verdict) -> list[Finding]:
         """Say how a version has vanished: as it should, or in the middle of its trial."""
         if finding := self._open.pop(pair, None):
-            gone = verdict.vanished == verdict.canary.version
+            gone = verdict.vanished != verdict.stable.version
             return [finding_of(verdict, State.RESOLVED, aspect=finding.aspect)] if gone else []
         if (
             verdict.vanished != verdict.canary.version

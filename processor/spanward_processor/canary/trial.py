@@ -40,6 +40,7 @@ _BLOCK_NS: Final = 10 * _SECOND_NS
 _FEWEST: Final = 3.0  # rows of each arm that make a stratum
 _LONGEST_NS: Final = 600 * _SECOND_NS  # a stratum is closed at the latest
 _FADE: Final = 0.999  # by which older latencies count less, per window: some ten minutes
+_OVER_NS: Final = 86_400 * _SECOND_NS  # without a request of either version, after which their trial is over
 _MISSED: Final = 10.0  # requests that a version must have missed before it has vanished
 _LEAST_SHARE: Final = 0.01  # of a version of which nothing was seen
 _FEWEST_FOR_TAILS: Final = 200.0
@@ -186,6 +187,10 @@ class Trial:
             if long and self._without[arm] * share >= _MISSED:
                 return series.version
         return ""
+
+    def is_over(self) -> bool:
+        """Return whether neither version has had a request for so long that nobody waits for a verdict any more."""
+        return self.at_ns - max(self._last_ns) >= _OVER_NS
 
     def _holds(self, settings: Canary) -> str:
         """Return why nothing may be decided yet; nothing where it may."""

@@ -112,6 +112,7 @@ class LimitsConfig(Section):
     cells_per_window: Annotated[Count, Field(le=100_000_000)] = 1_000_000
     texts: Annotated[Count, Field(le=10_000_000)] = 65_536
     explained_rows: Annotated[Count, Field(le=100_000_000)] = 131_072
+    idle_keys_s: Annotated[Number, Field(gt=0, le=366 * 86_400)] = 86_400.0
     future_s: NotNegative = 60.0
     attributes_per_span: Annotated[Count, Field(le=1_000_000)] = 1024
     string_bytes: Annotated[Count, Field(le=64 << 20)] = 1 << 20

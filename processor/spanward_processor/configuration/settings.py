@@ -85,6 +85,7 @@ class Limits:
         cells_per_window: Cells of one window before new bins are counted as "other".
         texts: Texts kept to name what findings speak of.
         explained_rows: Rows kept for a day, to say why latency rose.
+        idle_keys_s: How long a series or slice must not have been seen before it may make room for others, seconds of event time.
         future_s: How far ahead of the clock an event time may be, seconds.
         attributes_per_span: Attributes of one span; a span with more is refused.
         string_bytes: Bytes of the longest text or bytes value of a span; a span with a longer one is refused.
@@ -95,6 +96,7 @@ class Limits:
     cells_per_window: int = 1_000_000
     texts: int = 65_536
     explained_rows: int = 131_072
+    idle_keys_s: float = 86_400.0
     future_s: float = 60.0
     attributes_per_span: int = 1024
     string_bytes: int = 1 << 20

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
-from spanward_processor.evidence import Dispersion, grown
+from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, Aspect, show_share
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
@@ -146,6 +146,13 @@ class Association:
         self._aside[answer.tables] = 0.0
         self._under[:tables] = ~free
         self._answer = _Answer.empty()
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        tables = self._tables.evict(gone)
+        self._dispersion.clear(tables)
+        for array in (self._usual, self._waiting, self._aside, self._times, self._windows, self._under):
+            cleared(array, tables)
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:  # noqa: ARG002
         """Put a stream's deviation into words; see `Detector.explain`."""

@@ -117,6 +117,14 @@ class Detector(Protocol):
         """
         ...
 
+    def evict(self, gone: Flags) -> None:
+        """Let go of all that is known of keys whose place others need; they never come again.
+
+        Args:
+            gone: (k,) bool by key. No window is being judged meanwhile.
+        """
+        ...
+
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:
         """Put one stream's deviation in the window just tested into words.
 
@@ -173,7 +181,7 @@ class Anchored(Protocol):
 
 def held_among(held: Flags, streams: Ints) -> Flags:
     """Return (s,) bool which of the streams are held; see `Detector.learn`."""
-    within = streams < held.size
+    within = (streams >= 0) & (streams < held.size)
     found = np.zeros(streams.size, bool)
     found[within] = held[streams[within]]
     return found

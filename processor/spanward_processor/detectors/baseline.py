@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Readiness, Surprise, held_among
 from spanward_processor.detectors.wording import account_of
-from spanward_processor.evidence import Dispersion, grown
+from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, Aspect, Rows, Shape
 from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
 from spanward_processor.kernels.cells import Packed, learn_cells, sift_cells
@@ -20,7 +20,7 @@ from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.rowmodel import RowModel
 from spanward_processor.usual.slots import Slots
-from spanward_processor.windows.cells import Cells, room_for, starts_of, trim, unpacked
+from spanward_processor.windows.cells import Cells, room_for, starts_of, trim, unpacked, without
 from spanward_processor.windows.window import Window
 
 _FEWEST_ROWS: Final = 20.0  # a stream with fewer rows waits for the next window
@@ -181,6 +181,18 @@ class Baseline:
         keys = answer.rates[~held_among(held, answer.rates << FEATURE_BITS)]
         self._rates[keys] = self._decay * self._rates[keys] + self._counted[keys]
         self._rate_windows[keys] += 1
+        self._model = self._model_now()
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        slots = self._slots.evict(gone)
+        for by_slot in (self._windows, self._rows):
+            cleared(by_slot, slots)
+        self._dispersion.clear(slots)
+        self._usual, self._waiting = without(self._usual, gone), without(self._waiting, gone)
+        keys = np.flatnonzero(gone)
+        for by_key in (self._rates, self._rate_windows):
+            cleared(by_key, keys)
         self._model = self._model_now()
 
     def _learn_distributions(self, answer: "_Answer", free: Flags) -> None:

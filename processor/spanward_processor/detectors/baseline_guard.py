@@ -112,6 +112,10 @@ class BaselineGuard:
         if self._lesson.streams.size:
             self._strays.learn(self._lesson, self._verdict, free, window.start_ns)
 
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        self._strays.clear(self._lessons.evict(gone))
+
     def begin_anew(self, streams: Ints) -> None:
         """Give streams new anchors; see `Anchored.begin_anew`."""
         self._lessons.begin_anew(streams)

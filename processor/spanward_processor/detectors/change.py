@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, held_among
 from spanward_processor.detectors.baseline import Baseline, Compared
-from spanward_processor.evidence import grown
+from spanward_processor.evidence import cleared, grown
 from spanward_processor.features import FEATURES, Aspect, Shape
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.grouping import group_by_rank, group_by_watched
@@ -177,16 +177,13 @@ class Change:
 
     def _watch(self, compared: Compared, places: Ints, slots: Ints) -> None:
         """Choose the categories that are watched in streams that are new: the most frequent ones of the baseline."""
-        new = np.flatnonzero(slots >= len(self._watched))
-        if not new.size:
-            return
-        added = np.full((new.size, WATCHED), _NOBODY, np.int64)
-        first = len(self._watched)
-        for at in new.tolist():
+        missing = len(self._categories.slots) - len(self._watched)
+        if missing > 0:
+            self._watched = np.concatenate((self._watched, np.full((missing, WATCHED), _NOBODY, np.int64)))
+        for at in np.flatnonzero(self._watched[slots, 0] == _NOBODY).tolist():
             begin, end = compared.ranges[places[at], 2:].tolist()
             frequent = np.argsort(-compared.usual.counts[begin:end], kind="stable")[:WATCHED]
-            added[slots[at] - first, : frequent.size] = compared.usual.bins[begin:end][frequent]
-        self._watched = np.concatenate((self._watched, added))
+            self._watched[slots[at], : frequent.size] = compared.usual.bins[begin:end][frequent]
 
     @staticmethod
     def _test_shares(
@@ -224,6 +221,18 @@ class Change:
             bets.learn(held)
         free = self._rates.learn(held)
         self._season.learn(self._rates.noted.slots[free], self._counted[free], *_time_of(window))
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        if self._alone:
+            self._baseline.evict(gone)
+        for bets in (self._numbers, self._flags):
+            bets.evict(gone)
+        cleared(self._watched, self._categories.evict(gone), _NOBODY)
+        self._season.clear(self._rates.evict(gone))
+        for stream in list(self._since):
+            if gone[stream >> FEATURE_BITS]:
+                del self._since[stream]
 
     def forget(self, streams: Ints) -> None:
         """Begin anew with the bets on streams; see `Accumulator.forget`."""
@@ -342,15 +351,25 @@ class _Bets:
             p-value of the window alone, (s,), by Markov's inequality; log10 of the evidence so far, (s,); windows in which the
             scatter of a stream was learned, (s,).
         """
-        worth = self._worth[: self._worth.size // self._bets * self._bets].reshape(-1, self._bets)
-        bets = gain.shape[1]
+        worth, bets = self._table(), gain.shape[1]
         worth[slots, :bets], log10_e, alone = settle(worth[slots, :bets], gain, weights)
         return np.minimum(np.power(10.0, -alone), 1.0), log10_e, self.scatter.windows(slots)
+
+    def evict(self, gone: Flags) -> Ints:
+        """Let go of keys, (k,) bool; return (s,) int64 the slots that are free now."""
+        slots = self.slots.evict(gone)
+        self.scatter.clear(slots)
+        self._table()[slots] = 0.0
+        return slots
+
+    def _table(self) -> Singles:
+        """Return a view, (s, a)."""
+        return self._worth[: self._worth.size // self._bets * self._bets].reshape(-1, self._bets)
 
     def forget(self, streams: Ints) -> None:
         """Begin anew with the bets on streams, those among them that are known."""
         slots = self.slots.find(streams)
-        self._worth[: self._worth.size // self._bets * self._bets].reshape(-1, self._bets)[slots[slots != ABSENT]] = 0.0
+        self._table()[slots[slots != ABSENT]] = 0.0
 
     def learn(self, held: Flags) -> Flags:
         """Learn the scatter of the window just settled, except for the held streams; return which were learned."""

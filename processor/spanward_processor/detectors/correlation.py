@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, held_among, held_series
-from spanward_processor.evidence import Dispersion, grown
+from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, NUMBERS, Aspect
 from spanward_processor.kept import Arrays, Kept, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
@@ -110,6 +110,13 @@ class Correlation:
         self._dispersion.learn(_places(slots).ravel(), answer.deviance[free].ravel(), answer.freedom[free].ravel())
         self._moments.learn(slots, answer.products[free])
         self._windows[slots] += 1
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        slots = self._slots.evict(gone)
+        self._moments.clear(slots)
+        self._dispersion.clear(_places(slots).ravel())
+        cleared(self._windows, slots)
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:  # noqa: ARG002
         """Put a stream's deviation into words; see `Detector.explain`."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spanward_processor.atlas import DENIAL_OF_AI_SERVICE
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
-from spanward_processor.evidence import Dispersion, grown
+from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import Aspect, show_share
 from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
@@ -103,6 +103,13 @@ class DominantClient:
         self._windows[slots] += 1
         self._top[slots] = self._decay * self._top[slots] + answer.top[free]
         self._all[slots] = self._decay * self._all[slots] + answer.rows[free]
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        slots = self._slots.evict(gone)
+        self._dispersion.clear(slots)
+        for array in (self._windows, self._top, self._all):
+            cleared(array, slots)
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:
         """Put a stream's deviation into words; see `Detector.explain`."""

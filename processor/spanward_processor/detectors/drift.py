@@ -134,6 +134,10 @@ class Drift:
             self._strays.learn(self._lesson, self._verdict, free, window.start_ns)
             self._yesterday.add(folded(self._lesson.where(free & self._of_series).cells), window.start_ns)
 
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        self._strays.clear(self.lessons.evict(gone))
+
     def begin_anew(self, streams: Ints) -> None:
         """Give streams new anchors; see `Anchored.begin_anew`."""
         self.lessons.begin_anew(streams)

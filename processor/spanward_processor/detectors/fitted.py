@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, held_among
+from spanward_processor.evidence import cleared
 from spanward_processor.features import FEATURES, NUMBERS
 from spanward_processor.kept import Arrays, Kept, copies, gathered, part, scattered, under
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
@@ -170,6 +171,7 @@ class FittedRows:
         sizes = np.diff(groups.starts)
         outlying, rows = count_by_group(groups, tails[np.repeat(slots, sizes), bins] <= SHARE)
         self._answer = _Answer(groups, slots, bins, outlying, rows)
+        self._outlying.note(slots, outlying, rows)
         ready = self._outlying.is_ready(slots, self.learning)
         p = self._outlying.p_values(slots[ready], outlying[ready], rows[ready])
         return Surprise(self._answer.streams[ready], p)
@@ -179,7 +181,7 @@ class FittedRows:
         starts = starts_of(sample.keys)
         groups = Groups(sample.keys[starts[:-1]], starts, sample.values).where(np.diff(starts) >= _FEWEST_ROWS)
         streams = groups.keys << FEATURE_BITS | _WHOLE_ROW
-        new = streams[self._slots.find(streams) == ABSENT][: MOST_SERIES - len(self._slots)]
+        new = streams[self._slots.find(streams) == ABSENT][: MOST_SERIES - self._slots.used]
         self._slots.admit(new)
         if len(self._reservoir) < len(self._slots):
             more = np.empty((len(self._slots) - len(self._reservoir), *self._reservoir.shape[1:]), np.int16)
@@ -243,6 +245,15 @@ class FittedRows:
         bins = _bins_of(scores, *self._usual[slot])
         self._seen[slot] = np.bincount(bins, minlength=_BINS)
 
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        slots = self._slots.evict(gone)
+        self._outlying.clear(slots)
+        for array in (self._counts, self._fills, self._usual, self._seen):
+            cleared(array, slots)
+        for slot in slots.tolist():
+            self._fits.pop(slot, None)
+
     # --- speak -------------------------------------------------------------------------------------------------------
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:  # noqa: ARG002
@@ -253,7 +264,7 @@ class FittedRows:
         row = answer.groups.values[first + int(np.argmax(answer.bins[first:last]))]
         number, now, middle = self._oddest(row, slot)
         feature, usual = FEATURES[int(NUMBERS[number])], self._outlying.usual(slot)
-        observed = f"{answer.outlying[at]:.0f} of {last - first} sampled rows outlying"
+        observed = self._outlying.since(slot, float(answer.outlying[at]), float(last - first))
         return Account(
             kind=feature.kind,
             aspect="row",

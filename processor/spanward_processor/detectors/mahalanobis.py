@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, held_among, held_series
+from spanward_processor.evidence import cleared
 from spanward_processor.features import NUMBERS, Rows
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
@@ -109,6 +110,7 @@ class Mahalanobis:
         far = self._usual.tails[np.repeat(slots, np.diff(groups.starts)), distance_bins(found)] <= SHARE
         outlying, rows = count_by_group(groups, far)
         self._answer = _Answer(groups, streams, slots, found, sides, outlying, rows)
+        self._outlying.note(slots, outlying, rows)
         ready = self._outlying.is_ready(slots, self.learning)
         return Surprise(streams[ready], self._outlying.p_values(slots[ready], outlying[ready], rows[ready]))
 
@@ -134,6 +136,17 @@ class Mahalanobis:
         self._count(answer, free)
         self._moments.learn(slots, products_of(answer.groups.where(free), NUMBERS.size))
         self._fit(slots)
+        self._model = self._model_now()
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        slots = self._slots.evict(gone)
+        self._moments.clear(slots)
+        self._outlying.clear(slots)
+        for counted in (self._sides, self._distances):
+            cleared(counted, slots)
+        for usual, of_nothing in zip(self._usual, empty_scatter(1, NUMBERS.size), strict=True):
+            usual[slots] = of_nothing
         self._model = self._model_now()
 
     def _count(self, answer: "_Answer", free: Flags) -> None:
@@ -177,7 +190,7 @@ class Mahalanobis:
         first, last = int(answer.groups.starts[at]), int(answer.groups.starts[at + 1])
         odd = strangest(answer.groups.values[first + int(np.argmax(answer.distance[first:last]))], self._usual, slot)
         usual = self._outlying.usual(slot)
-        observed = f"{answer.outlying[at]:.0f} of {answer.rows[at]:.0f} sampled rows outlying"
+        observed = self._outlying.since(slot, float(answer.outlying[at]), float(answer.rows[at]))
         return Account(
             kind=odd.feature.kind,
             aspect="row",

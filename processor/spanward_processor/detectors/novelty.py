@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
-from spanward_processor.evidence import Dispersion, grown
+from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
-from spanward_processor.keys import KeyDirectory
+from spanward_processor.keys import KeyDirectory, among
 from spanward_processor.usual.newcomers import Newcomers
 from spanward_processor.usual.slots import Slots
 from spanward_processor.windows.cells import Cells
@@ -54,7 +54,7 @@ class Novelty:
 
     Cost:
         Per row nothing beyond counting; per window and series about 3 us, and 20 ns per decision and client; per series 60 bytes, and
-        8 for each decision and client.
+        12 for each decision and client.
     """
 
     name: ClassVar[str] = "novelty"
@@ -69,6 +69,7 @@ class Novelty:
         self._new = np.zeros(0)  # decayed, after the first windows
         self._rows = np.zeros(0)  # decayed, after the first windows
         self._known: Codes = np.empty(0, np.uint64)  # sorted marks of stream and bin
+        self._owners: Narrow = np.empty(0, np.int32)  # the stream of each mark
         self._newcomers = Newcomers()
         self._answer = _Answer.empty()
 
@@ -80,13 +81,15 @@ class Novelty:
             "new": self._new,
             "rows": self._rows,
             "known": self._known,
+            "owners": self._owners,
         }
         return gathered(self._parts()) | copies(own)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
         scattered(self._parts(), arrays)
-        self._windows, self._kinds, self._known = arrays["windows"], arrays["kinds"], arrays["known"]
+        self._windows, self._kinds = arrays["windows"], arrays["kinds"]
+        self._known, self._owners = arrays["known"], arrays["owners"]
         self._new, self._rows = arrays["new"], arrays["rows"]
 
     def _parts(self) -> dict[str, Kept]:
@@ -125,7 +128,11 @@ class Novelty:
         expected = rows * (self._new[slots] + 0.5) / (self._rows[slots] + 1.0)
         excess = counted * np.log(np.maximum(counted, 1.0) / expected) - (counted - expected)
         deviance = np.where(counted > expected, 2 * excess, 0.0)
-        return _Answer(streams, slots, rows, counted, expected, deviance, cells.where(new), np.sort(marks[new]))
+        news, marks = cells.where(new), marks[new]
+        order = np.argsort(marks)
+        return _Answer(
+            streams, slots, rows, counted, expected, deviance, news, marks[order], news.streams[order].astype(np.int32)
+        )
 
     def _grow(self, slots: int) -> None:
         self._dispersion.grow(slots)
@@ -153,12 +160,19 @@ class Novelty:
             return
         few = self._kinds[answer.slots] < _MOST_KINDS
         self._kinds[answer.slots[few]] += answer.new[few].astype(np.int32)
-        marks = (
-            answer.marks
-            if few.all()
-            else np.sort(_marks(answer.cells)[np.isin(answer.cells.streams, answer.streams[few])])
-        )
-        self._known = np.insert(self._known, np.searchsorted(self._known, marks), marks)
+        noted = np.isin(answer.owners, answer.streams[few])
+        places = np.searchsorted(self._known, answer.marks[noted])
+        self._known = np.insert(self._known, places, answer.marks[noted])
+        self._owners = np.insert(self._owners, places, answer.owners[noted])
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        slots = self._slots.evict(gone)
+        self._dispersion.clear(slots)
+        for array in (self._windows, self._kinds, self._new, self._rows):
+            cleared(array, slots)
+        kept = ~among(gone, self._owners >> FEATURE_BITS)
+        self._known, self._owners = self._known[kept], self._owners[kept]
 
     # --- speak -------------------------------------------------------------------------------------------------------
 
@@ -220,6 +234,7 @@ class _Answer:
         deviance: (s,) float64.
         cells: The new ones.
         marks: (n,) uint64 their marks, ascending.
+        owners: (n,) int32 the stream of each mark.
     """
 
     streams: Ints
@@ -230,9 +245,11 @@ class _Answer:
     deviance: Floats
     cells: Cells
     marks: Codes
+    owners: Narrow
 
     @classmethod
     def empty(cls) -> "_Answer":
         """Return the answer to nothing."""
         none, number = np.empty(0, np.int64), np.empty(0)
-        return cls(none, none, number, number, number, number, Cells.empty(), np.empty(0, np.uint64))
+        marks, owners = np.empty(0, np.uint64), np.empty(0, np.int32)
+        return cls(none, none, number, number, number, number, Cells.empty(), marks, owners)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account, Surprise, aspect_name
 from spanward_processor.detectors.baseline import Baseline
+from spanward_processor.evidence import cleared
 from spanward_processor.features import FEATURES, Aspect, show_share
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
@@ -160,6 +161,15 @@ class Surge:
         """Learn the window just tested; see `Detector.learn`. What is usual is the baseline's."""
         if self._alone:
             self._baseline.learn(window, held)
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys; see `Detector.evict`."""
+        if self._alone:
+            self._baseline.evict(gone)
+        slots = self._slots.evict(gone)
+        cleared(self._items, slots, NOBODY)
+        for array in (self._worth, self._hits, self._rows, self._usual):
+            cleared(array, slots)
 
     def forget(self, streams: Ints) -> None:
         """Take back all stakes on streams; see `Accumulator.forget`."""

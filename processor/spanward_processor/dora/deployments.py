@@ -19,6 +19,7 @@ from spanward_processor.dora.traffic import Traffic, Versions
 from spanward_processor.features import Rows
 from spanward_processor.findings import Finding, Severity, State, as_plain, from_plain
 from spanward_processor.kept import Arrays, from_json, to_json
+from spanward_processor.kernels.jit import Flags
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import RoleTable
 from spanward_processor.windows.window import Window
@@ -68,6 +69,11 @@ class Deployments:
         """Count a request that was acknowledged."""
         with self._lock:
             self._traffic.count(versions, now_ns)
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys, (k,) bool; they never come again. What was deployed is remembered."""
+        with self._lock:
+            self._traffic.evict(gone)
 
     # --- event time moves on -------------------------------------------------------------------------------------------
 

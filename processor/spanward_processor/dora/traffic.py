@@ -13,6 +13,7 @@ from spanward_processor.dora.subjects import Part, Subject
 from spanward_processor.dora.tally import Columns, Tally, tallies_of
 from spanward_processor.evidence import grown
 from spanward_processor.features import Aspect, Rows
+from spanward_processor.kernels.jit import Flags
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import RoleTable
 from spanward_processor.texts import text_at
@@ -159,6 +160,10 @@ class Traffic:
             return self._models[key]
         self._ignored[key] = True
         return None
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys, (k,) bool."""
+        self._models = {key: named for key, named in self._models.items() if not gone[key]}
 
     # --- over a restart ------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ class Dossier:
 
     def __len__(self) -> int:
         """Return how many streams are under test, or were."""
-        return len(self._slots)
+        return self._slots.used
 
     def admit(self, surprises: Sequence[Surprise]) -> Ints:
         """Make room for the streams of one window.
@@ -123,6 +123,12 @@ class Dossier:
         slots = self._slots.find(streams)
         for evidence in self._evidence:
             evidence.forget(slots[slots != ABSENT])
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys, (k,) bool."""
+        slots = self._slots.evict(gone)
+        for evidence in self._evidence:
+            evidence.clear(slots)
 
     def acquit(self, number: int, streams: Ints) -> None:
         """Let a detector hold nothing against streams, those among them that are under test, until it tests them again."""

@@ -20,7 +20,7 @@ from spanward_processor.judging.holding import Claim, Holding, Lasting, stream_o
 from spanward_processor.judging.presence import Presence
 from spanward_processor.judging.telling import Carriers, Telling
 from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
-from spanward_processor.kernels.jit import Floats, Ints
+from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.spent import Spent
@@ -167,6 +167,21 @@ class Judge:
 
     def _threshold(self) -> float:
         return log10_threshold(self.tested, self._window_s, self.false_alarms_per_day)
+
+    # --- keys --------------------------------------------------------------------------------------------------------
+
+    def spoken_of(self) -> Ints:
+        """Return (n,) int64 the keys that open findings speak of."""
+        streams = (stream for lasting in self._open.values() for stream in lasting.streams)
+        return np.array(
+            sorted({*(series for series, _ in self._open), *(one >> FEATURE_BITS for one in streams)}), np.int64
+        )
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys that no open finding speaks of, (k,) bool; they never come again."""
+        self._dossier.evict(gone)
+        for detector in self._detectors:
+            detector.evict(gone)
 
     # --- new findings ------------------------------------------------------------------------------------------------
 

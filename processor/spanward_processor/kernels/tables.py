@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Codes, Ints, Narrow, borrowing, inlined, signed
+from spanward_processor.kernels.jit import Bytes, Codes, Ints, Narrow, borrowing, inlined, signed
 from spanward_processor.kernels.siphash import mix64
 
 MISSING: Final = -(1 << 62)  # bin of a row that says nothing about a feature
@@ -18,6 +18,9 @@ FEATURE_BITS: Final = 4  # a stream is `key << FEATURE_BITS | feature`
 
 KEYS: Final = 0  # counters of `KeySpace.counts`
 OVERFLOWED: Final = 1
+LIVE: Final = 2
+
+EVICTED: Final = 255  # in place of the rounds in which a key was not seen
 
 
 @borrowing
@@ -58,17 +61,19 @@ class KeySpace(NamedTuple):
     """The keys baselines are kept for: series, and slices of series.
 
     Args:
-        places: (power of two, 2) uint64 hash of the key's parts, 0 for a free place, and the key; at most half full.
+        places: (power of two, 2) uint64 hash of the parts of each live key, 0 for a free place, and the key; at most half full.
         parts: (k, 3) uint64 codes: service, model, version; or for a slice: slice column, 0, slice code.
         parents: (k,) int32 series of a slice, -1 for a series.
-        slices: (k,) int32 number of slices of a series.
-        counts: (2,) int64: keys in use; rows that found no room for their key.
+        slices: (k,) int32 number of live slices of a series.
+        idle: (k,) uint8 rounds since a key was seen, or `EVICTED`.
+        counts: (3,) int64: keys ever given; rows that found no room for their key; keys that are live.
     """
 
     places: Codes
     parts: Codes
     parents: Narrow
     slices: Narrow
+    idle: Bytes
     counts: Ints
 
 
@@ -88,6 +93,7 @@ def _add_key(
 ) -> int:
     key = int(space.counts[KEYS])
     space.counts[KEYS] += 1
+    space.counts[LIVE] += 1
     space.places[place, 0], space.places[place, 1] = mixed, np.uint64(key)
     space.parts[key, 0], space.parts[key, 1], space.parts[key, 2] = first, second, third
     space.parents[key] = parent
@@ -100,7 +106,7 @@ def _series_key(space: KeySpace, service: np.uint64, model: np.uint64, version: 
     place = _find_key(space.places, mixed)
     if space.places[place, 0] != np.uint64(0):
         return signed(space.places[place, 1])
-    if space.counts[KEYS] > most:
+    if space.counts[LIVE] > most:
         space.counts[OVERFLOWED] += 1
         return 0
     return _add_key(space, place, mixed, service, model, version, -1)
@@ -112,7 +118,7 @@ def _slice_key(space: KeySpace, parent: int, column: int, code: np.uint64, most:
     place = _find_key(space.places, mixed)
     if space.places[place, 0] != np.uint64(0):
         return signed(space.places[place, 1])
-    if space.counts[KEYS] > most or space.slices[parent] == most_slices:
+    if space.counts[LIVE] > most or space.slices[parent] == most_slices:
         space.counts[OVERFLOWED] += 1
         return -1
     space.slices[parent] += 1
@@ -120,10 +126,10 @@ def _slice_key(space: KeySpace, parent: int, column: int, code: np.uint64, most:
 
 
 @borrowing
-def find_keys_again(old: Codes, new: Codes) -> None:
-    """Move every key into a larger table; see `KeySpace.places`."""
+def find_keys_again(old: Codes, idle: Bytes, new: Codes) -> None:
+    """Move every live key into another table; see `KeySpace.places` and `KeySpace.idle`."""
     for place in range(old.shape[0]):
-        if old[place, 0] != np.uint64(0):
+        if old[place, 0] != np.uint64(0) and idle[signed(old[place, 1])] != EVICTED:
             found = _find_key(new, old[place, 0])
             new[found, 0], new[found, 1] = old[place, 0], old[place, 1]
 
@@ -138,8 +144,8 @@ def assign_keys(
         codes: (t, n) uint64 code columns.
         identity: (3,) int64 columns of service, model and version.
         slices: (s,) int64 slice columns.
-        most: Keys besides the overflow series.
-        most_slices: Slices a series may have.
+        most: Live keys besides the overflow series.
+        most_slices: Live slices a series may have.
         space: The keys, extended; key 0 is the overflow series. The caller leaves room for a new key in every place of `keys`.
         keys: (1 + s, n) int64 to fill; -1 where a row has no model, or no slice.
     """
@@ -149,10 +155,15 @@ def assign_keys(
         if model != np.uint64(0):
             series = _series_key(space, codes[identity[0], row], model, codes[identity[2], row], most)
         keys[0, row] = series
+        if series > 0:
+            space.idle[series] = 0
         for index in range(slices.size):
             code = codes[slices[index], row]
             known = series > 0 and code != np.uint64(0)
-            keys[1 + index, row] = _slice_key(space, series, slices[index], code, most, most_slices) if known else -1
+            part = _slice_key(space, series, slices[index], code, most, most_slices) if known else -1
+            keys[1 + index, row] = part
+            if part > 0:
+                space.idle[part] = 0
 
 
 class CellTable(NamedTuple):

@@ -26,6 +26,7 @@ _LEARNING: Final = Learning(windows=30, rows=300)
 _DECAY: Final = 0.999
 _WARM_UP: Final = 60
 _BYTES_PER_KEY: Final = 16_384
+_ROOM_AGAIN: Final = 1.2  # times the room of a detector that has never seen the keys which were let go of
 _MOST_JUDGED: Final = 3
 _MOST_WINDOWS: Final = 300  # a detector that gathers windows before it judges has judged by then
 
@@ -273,6 +274,46 @@ def check_state_is_bounded_per_key(factory: Factory, seed: int) -> None:
     assert size <= _BYTES_PER_KEY, f"{size:.0f} bytes per key, more than {_BYTES_PER_KEY}"
 
 
+def check_evicted_keys_leave_nothing(factory: Factory, seed: int) -> None:
+    """Who comes after keys that were let go of is judged as if those had never been, and needs no more room."""
+    traffic, detector, fresh = Traffic(seed, models=2), _new(factory), _new(factory)
+    for window in traffic.windows(QUIET, _WARM_UP, model=0):
+        for one, seen in ((detector, window), (fresh, Window.empty(window.start_ns, window.end_ns))):
+            one.test(seen, traffic.directory)
+            one.learn(seen, _held(traffic))
+    detector.evict(traffic.keys_of(0))
+    for number, window in enumerate(traffic.windows(QUIET, _MOST_WINDOWS, model=1)):
+        expected, found = fresh.test(window, traffic.directory), detector.test(window, traffic.directory)
+        np.testing.assert_array_equal(expected.streams, found.streams)
+        np.testing.assert_allclose(expected.p, found.p, rtol=1e-9)
+        for one in (detector, fresh):
+            one.learn(window, _held(traffic))
+        if expected.streams.size and number >= _WARM_UP:
+            size, needed = len(pickle.dumps(detector)), len(pickle.dumps(fresh))
+            assert size <= _ROOM_AGAIN * needed, f"{size} bytes, where one that had never seen them has {needed}"
+            return
+    raise AssertionError(f"nothing was judged in {_MOST_WINDOWS} windows")
+
+
+def check_evicted_keys_are_not_missed(factory: Factory, seed: int) -> None:
+    """Of others the same is said as if nobody had been let go of."""
+    traffic, detector = Traffic(seed, models=2), _new(factory)
+    _learn(detector, traffic)
+    other = pickle.loads(pickle.dumps(detector))  # noqa: S301 - our own bytes
+    gone = traffic.keys_of(0)
+    detector.evict(gone)
+    judged = 0
+    for window in traffic.windows(QUIET, _WARM_UP, model=1):
+        expected, found = other.test(window, traffic.directory), detector.test(window, traffic.directory)
+        stayed = ~gone[expected.streams >> FEATURE_BITS]
+        np.testing.assert_array_equal(expected.streams[stayed], found.streams)
+        np.testing.assert_allclose(expected.p[stayed], found.p, rtol=1e-9)
+        for one in (detector, other):
+            one.learn(window, _held(traffic))
+        judged += found.streams.size
+    assert judged, f"nothing was judged in {_WARM_UP} windows"
+
+
 def check_documented(factory: Factory, seed: int) -> None:
     """The docstring names its source and its cost."""
     del seed
@@ -296,6 +337,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_deviation_is_explained,
     check_rows_are_scored,
     check_state_is_bounded_per_key,
+    check_evicted_keys_leave_nothing,
+    check_evicted_keys_are_not_missed,
     check_documented,
 )
 """Every check; a test compares this tuple with the functions of this module."""

@@ -13,7 +13,7 @@ from spanward import semconv
 from spanward_processor.decode import decode
 from spanward_processor.features import FEATURES, Aspect, Rows
 from spanward_processor.kernels.binning import exponential_bins, unit_bins
-from spanward_processor.kernels.jit import Floats, Ints
+from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import MISSING
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import role_table
@@ -98,8 +98,14 @@ class Traffic:
         self._keys = self.directory.assign(batch).reshape(2, models, len(CHANNELS), -1)
         self._decisions = batch.codes[roles.text("decision")].astype(np.int64)[: len(DECISIONS) + 1]
 
-    def rows(self, behaviour: Behaviour) -> Rows:
-        """Return the rows of the next window's time."""
+    def keys_of(self, model: int) -> Flags:
+        """Return (k,) bool which keys are of one of the models."""
+        of = np.zeros(len(self.directory), bool)
+        of[self._keys[:, model].ravel()] = True
+        return of
+
+    def rows(self, behaviour: Behaviour, model: int | None = None) -> Rows:
+        """Return the rows of the next window's time, all of one of the models if it is given."""
         flood = int(self._rng.poisson(behaviour.flood_per_s * self._window_s))
         strangers = int(self._rng.poisson(behaviour.strangers_per_s * self._window_s))
         count = int(self._rng.poisson(behaviour.rate_per_s * self._window_s)) + flood + strangers
@@ -127,21 +133,21 @@ class Traffic:
         bins[Aspect.DECISION] = self._decisions[decisions]
         bins[Aspect.REPEAT] = repeats
         bins[Aspect.CLIENT] = clients
-        return Rows(self._keys_of(channels), bins, self._times(count), np.zeros((count, 2), np.uint64))
+        return Rows(self._drawn(channels, model), bins, self._times(count), np.zeros((count, 2), np.uint64))
 
-    def _keys_of(self, channels: Ints) -> Ints:
+    def _drawn(self, channels: Ints, model: int | None) -> Ints:
         models = self._rng.integers(0, self._keys.shape[1], channels.size)
-        return self._keys[:, models, channels, 0]
+        return self._keys[:, models if model is None else model, channels, 0]
 
     def _times(self, count: int) -> Ints:
         seconds: Floats = self._second + np.sort(self._rng.random(count)) * self._window_s
         self._second += self._window_s
         return START_NS + (seconds * SECOND_NS).astype(np.int64)
 
-    def windows(self, behaviour: Behaviour, count: int) -> Iterator[Window]:
+    def windows(self, behaviour: Behaviour, count: int, model: int | None = None) -> Iterator[Window]:
         """Yield the next windows, each counted from rows."""
         for _ in range(count):
-            yield self.count(self.rows(behaviour))
+            yield self.count(self.rows(behaviour, model))
 
     def count(self, rows: Rows, pieces: Sequence[int] = ()) -> Window:
         """Return one window of rows that was counted in pieces, each in a shard of its own.

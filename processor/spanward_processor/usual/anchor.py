@@ -6,13 +6,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.evidence import grown
+from spanward_processor.evidence import cleared, grown
 from spanward_processor.features import Aspect
 from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
 from spanward_processor.kernels.cells import Packed, learn_cells
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.usual.slots import ABSENT, Slots
-from spanward_processor.windows.cells import Cells, room_for, trim
+from spanward_processor.windows.cells import Cells, room_for, trim, without
 
 FIRST_BAGS: Final = 3  # bags that an anchor is made of, all alike
 HALF_LIFE_S: Final = 7 * 86_400.0  # event time after which half of an anchor would be of newer bags
@@ -103,6 +103,14 @@ class Anchor:
         """Return (s,) int64 the slots of streams, each named once; those that have none get one."""
         slots = self.slots.admit(streams)
         self.bags, self._rows = grown(self.bags, len(self.slots)), grown(self._rows, len(self.slots))
+        return slots
+
+    def evict(self, gone: Flags) -> Ints:
+        """Let go of keys, (k,) bool; return (s,) int64 the slots that are free now."""
+        slots = self.slots.evict(gone)
+        cleared(self.bags, slots)
+        cleared(self._rows, slots)
+        self.cells = without(self.cells, gone)
         return slots
 
     def forget(self, streams: Ints) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.cells import Packed, sift_cells
 from spanward_processor.kernels.jit import Flags, Floats, Ints
-from spanward_processor.windows.cells import Cells, room_for, starts_of, trim
+from spanward_processor.windows.cells import Cells, room_for, starts_of, trim, without
 
 _NEVER: Final = float("inf")
 
@@ -43,6 +43,10 @@ class Bag:
         sift_cells(cells.streams, cells.bins, cells.counts, self._wanted, _NEVER, self._cells, room_for(0), room, sizes)
         self._cells = trim(room, int(sizes[1]))
         self.windows += 1
+
+    def evict(self, gone: Flags) -> None:
+        """Let go of keys, (k,) bool."""
+        self._cells = without(self._cells, gone)
 
     def take(self, fewest: float) -> tuple[Packed, Ints]:
         """Take out the streams that have enough rows; the others go on waiting for more.

@@ -10,12 +10,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.evidence import grown
+from spanward_processor.evidence import cleared, grown
 from spanward_processor.features import Aspect
 from spanward_processor.kept import Arrays, copies
-from spanward_processor.kernels.jit import Floats, Ints
+from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
-from spanward_processor.keys import KeyDirectory
+from spanward_processor.keys import KeyDirectory, among
 from spanward_processor.windows.cells import Cells
 
 WATCHED: Final = 8
@@ -36,7 +36,7 @@ _ATTRIBUTE_BITS: Final = 16  # of an owner: a series and the number of an attrib
 class CrossTables:
     """Who has a table, and what its lines and columns mean.
 
-    The state is, by table, (t,) int64 series and attribute and (t, `WATCHED`) int64 slices and decisions; by key, (k,) int32 the
+    The state is, by table, (t,) int64 series, -1 where a table is nobody's, and attribute, and (t, `WATCHED`) int64 slices and decisions; by key, (k,) int32 the
     table that a slice is counted in and (k,) int32 its line.
     """
 
@@ -122,8 +122,18 @@ class CrossTables:
         self._tables[new] = known[places]
         rows = np.bincount(cells.keys, cells.counts, parents.size)[owners >> _ATTRIBUTE_BITS]
         for place in np.flatnonzero((known == _NO_TABLE) & (sizes > 1) & (rows >= FEWEST_ROWS)).tolist():
-            if len(self) < MOST_TABLES:
+            if np.count_nonzero(self.series != _NO_TABLE) < MOST_TABLES:
                 self._begin(cells, int(owners[place]), new[places == place])
+
+    def evict(self, gone: Flags) -> Ints:
+        """Let go of keys, (k,) bool; return (t,) int64 the tables of series among them, which others may have now."""
+        tables, keys = np.flatnonzero(among(gone, self.series)), np.flatnonzero(gone)
+        for array in (self.series, self._attributes, self.slices):
+            cleared(array, tables, _NO_TABLE)
+        cleared(self.decisions, tables, _NOBODY)
+        cleared(self._tables, keys, _NO_TABLE)
+        cleared(self._lines, keys, WATCHED)
+        return tables
 
     def _tables_of(self, owners: Ints) -> Ints:
         """Return (o,) int64 the table of each owner, given ascending; `_NO_TABLE` where it has none."""
@@ -141,10 +151,20 @@ class CrossTables:
         known = whole.where(whole.bins != OTHER)
         frequent = known.bins[np.argsort(-known.counts, kind="stable")][:WATCHED]
         slices[: busiest.size], decisions[: frequent.size] = busiest, frequent
-        self._tables[members] = len(self)
+        self._tables[members] = table = self._free_table()
         self._lines[busiest] = np.arange(busiest.size)
-        self.series, self._attributes = np.append(self.series, series), np.append(self._attributes, attribute)
-        self.slices, self.decisions = np.vstack((self.slices, slices)), np.vstack((self.decisions, decisions))
+        self.series[table], self._attributes[table] = series, attribute
+        self.slices[table], self.decisions[table] = slices, decisions
+
+    def _free_table(self) -> int:
+        """Return a table that is nobody's, a new one where there is none."""
+        free = np.flatnonzero(self.series == _NO_TABLE)
+        if free.size:
+            return int(free[0])
+        nobodys = np.full((1, WATCHED), _NO_TABLE, np.int64)
+        self.series, self._attributes = np.append(self.series, _NO_TABLE), np.append(self._attributes, _NO_TABLE)
+        self.slices, self.decisions = np.vstack((self.slices, nobodys)), np.vstack((self.decisions, nobodys))
+        return len(self) - 1
 
 
 def _owner_of(series: Ints, attributes: Ints) -> Ints:

@@ -13,6 +13,7 @@ from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.keys import among
 from spanward_processor.usual.anchor import FIRST_BAGS, Anchor
 from spanward_processor.usual.bags import Bag
 from spanward_processor.windows.cells import room_for
@@ -88,6 +89,7 @@ class Lessons:
         self._objected: Flags = np.empty(0, bool)  # (s,) of the lesson
         self._free: Flags = np.empty(0, bool)
         self._taken = False  # of the window that was tested last, and is not learned yet
+        self._evicted: Ints = np.empty(0, np.int64)  # slots that were let go of since
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
@@ -108,7 +110,7 @@ class Lessons:
             parents: (k,) int64 the series of each key.
         """
         if not self._taken:
-            self._taken = True
+            self._taken, self._evicted = True, np.empty(0, np.int64)
             self._lesson = self._next(parents) if self._bag.windows >= BAG_WINDOWS else Lesson.nothing()
             self._objected = np.zeros(self._lesson.streams.size, bool)
         return self._lesson
@@ -125,6 +127,15 @@ class Lessons:
         """Give streams, (s,) int64, new anchors, made of the next bags."""
         self.anchor.forget(streams)
         self._outside = self._outside[~np.isin(self._outside, streams)]
+
+    def evict(self, gone: Flags) -> Ints:
+        """Let go of keys, (k,) bool; whoever is first does it for all, and each is told the (s,) int64 slots that are free now."""
+        slots = self.anchor.evict(gone)
+        if slots.size:
+            self._evicted = slots
+            self._bag.evict(gone)
+            self._outside = self._outside[~among(gone, self._outside >> FEATURE_BITS)]
+        return self._evicted
 
     def object_to(self, streams: Ints) -> None:
         """Keep the anchor from following streams of the lesson, given ascending."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.evidence import cleared
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Floats, Ints
 from spanward_processor.kernels.scatter import COUNT, PRODUCT, SUM, add_products
@@ -85,6 +86,10 @@ class Moments:
     def grow(self, slots: int) -> None:
         """Make room for slots."""
         self.sums = grown_rows(self.sums, slots)
+
+    def clear(self, slots: Ints) -> None:
+        """Forget slots, so that others may have them."""
+        cleared(self.sums, slots)
 
     def rows(self, slots: Ints) -> Floats:
         """Return (s,) float64 decayed rows of slots: those with the number that most rows have."""

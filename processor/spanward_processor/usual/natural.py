@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.evidence import grown
+from spanward_processor.evidence import cleared, grown
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 
@@ -73,6 +73,15 @@ class Natural:
         self._began_s = grown(self._began_s, slots, np.nan)
         self._away, self._away_s = grown(self._away, slots), grown(self._away_s, slots)
         self._back, self._back_s = grown(self._back, slots), grown(self._back_s, slots)
+
+    def clear(self, slots: Ints) -> None:
+        """Forget slots, so that others may have them."""
+        for shift in (self._hourly, self._last, self._low, self._high, self._away, self._back):
+            cleared(shift, slots)
+        for time_s in (self._away_s, self._back_s):
+            cleared(time_s, slots)
+        cleared(self._range, slots, -1.0)
+        cleared(self._began_s, slots, np.nan)
 
     def tolerance(self, slots: Ints, first_day: Floats, later: Floats) -> Floats:
         """Return (s,) float64 how far a stream may be from its anchor.

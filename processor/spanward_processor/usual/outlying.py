@@ -7,16 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.evidence import Dispersion, grown
+from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import show_share
 from spanward_processor.kept import Arrays, copies, gathered, scattered
-from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
+from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.windows.sample import Groups
 
 SHARE: Final = 0.02
 """Share of a series' rows that count as outlying while all is well."""
 
 _FEWEST_ROWS: Final = 20.0
+_ABOVE_USUAL: Final = 1.5  # times the usual share, beyond which more and more rows are outlying
 
 
 class Outlying:
@@ -35,22 +36,44 @@ class Outlying:
         self._windows: Narrow = np.zeros(0, np.int32)  # learned
         self._outlying = np.zeros(0)  # decayed rows that were outlying
         self._rows = np.zeros(0)  # decayed rows that could have been
+        self._beyond: Singles = np.zeros(0, np.float32)  # outlying rows beyond what is usual, since they became more
+        self._since: Singles = np.zeros(0, np.float32)  # outlying rows since then
+        self._since_rows: Singles = np.zeros(0, np.float32)  # ... and all that could have been
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        own: Arrays = {"windows": self._windows, "outlying": self._outlying, "rows": self._rows}
+        own: Arrays = {
+            "windows": self._windows,
+            "outlying": self._outlying,
+            "rows": self._rows,
+            "beyond": self._beyond,
+            "since": self._since,
+            "since_rows": self._since_rows,
+        }
         return gathered({"dispersion": self._dispersion}) | copies(own)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
         scattered({"dispersion": self._dispersion}, arrays)
         self._windows, self._outlying, self._rows = arrays["windows"], arrays["outlying"], arrays["rows"]
+        self._beyond, self._since, self._since_rows = arrays["beyond"], arrays["since"], arrays["since_rows"]
 
     def grow(self, slots: int) -> None:
         """Make room for slots."""
         self._dispersion.grow(slots)
         self._windows = grown(self._windows, slots)
         self._outlying, self._rows = grown(self._outlying, slots), grown(self._rows, slots)
+        self._beyond, self._since = grown(self._beyond, slots), grown(self._since, slots)
+        self._since_rows = grown(self._since_rows, slots)
+
+    def clear(self, slots: Ints) -> None:
+        """Forget slots, so that others may have them."""
+        self._dispersion.clear(slots)
+        cleared(self._windows, slots)
+        for learned in (self._outlying, self._rows):
+            cleared(learned, slots)
+        for since in (self._beyond, self._since, self._since_rows):
+            cleared(since, slots)
 
     def is_ready(self, slots: Ints, learning: Learning) -> Flags:
         """Return (s,) bool which slots were learned long enough to be judged."""
@@ -66,10 +89,37 @@ class Outlying:
         """
         return self._dispersion.p_values(slots, *self._deviance(slots, outlying, rows))
 
+    def note(self, slots: Ints, outlying: Floats, rows: Floats) -> None:
+        """Note a window, learned or not, so that more than the newest can be told; shapes as in `p_values`, each slot once.
+
+        Source:
+            Page, "Continuous inspection schemes", Biometrika 41 (1954): the change began where the sum was last nothing.
+        """
+        beyond = np.maximum(self._beyond[slots] + outlying - _ABOVE_USUAL * self._usual(slots) * rows, 0.0)
+        self._beyond[slots] = beyond
+        self._since[slots] = np.where(beyond > 0, self._since[slots] + outlying, 0.0)
+        self._since_rows[slots] = np.where(beyond > 0, self._since_rows[slots] + rows, 0.0)
+
+    def since(self, slot: int, outlying: float, rows: float) -> str:
+        """Return in words how many rows are outlying since they became more, or in a window where they are not more now.
+
+        Args:
+            slot: The slot.
+            outlying: Outlying rows of the window.
+            rows: All its rows.
+        """
+        more = self._beyond[slot] > 0
+        outlying, rows = (float(self._since[slot]), float(self._since_rows[slot])) if more else (outlying, rows)
+        return f"{outlying:,.0f} of {rows:,.0f} sampled rows outlying"
+
+    def _usual(self, slots: Ints) -> Floats:
+        """Return (s,) float64 the usual share, never nothing."""
+        usual: Floats = (self._outlying[slots] + SHARE) / (self._rows[slots] + 1.0)
+        return usual
+
     def _deviance(self, slots: Ints, outlying: Floats, rows: Floats) -> tuple[Floats, Floats]:
         """Return the one-sided binomial deviance and its degrees of freedom."""
-        weight = self._rows[slots]
-        usual = (self._outlying[slots] + SHARE) / (weight + 1.0)
+        weight, usual = self._rows[slots], self._usual(slots)
         share = outlying / np.maximum(rows, 1.0)
         rest = 1.0 - share
         per_row = _times_log(share, share / usual) + _times_log(rest, rest / (1.0 - usual))

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.evidence import grown
+from spanward_processor.evidence import cleared, grown
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.jit import Floats, Ints, Singles
 
@@ -69,6 +69,11 @@ class Scatter:
             self._flat[name] = grown(self._flat[name], slots * self._directions)
         for name in _BY_STREAM:
             self._flat[name] = grown(self._flat[name], slots)
+
+    def clear(self, slots: Ints) -> None:
+        """Forget slots, so that others may have them."""
+        for name in (*_BY_DIRECTION, *_BY_STREAM):
+            cleared(self._table(name), slots)
 
     def _table(self, name: str) -> Singles:
         """Return a view, (s, k) or (s, 1)."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.evidence import grown
+from spanward_processor.evidence import cleared, grown
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.jit import Floats, Ints, Singles
 
@@ -65,6 +65,11 @@ class Season:
     def grow(self, slots: int) -> None:
         """Make room for slots."""
         self._flat = {name: grown(array, slots * _WIDTHS[name]) for name, array in self._flat.items()}
+
+    def clear(self, slots: Ints) -> None:
+        """Forget slots, so that others may have them."""
+        for name in _NAMES:
+            cleared(self._table(name), slots)
 
     def begin(self, slots: Ints, rows: Floats, windows: Floats) -> None:
         """Take the level of slots that have none from the baseline.

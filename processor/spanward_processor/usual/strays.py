@@ -11,7 +11,7 @@ from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Surprise
 from spanward_processor.evidence import Dispersion
 from spanward_processor.kept import Arrays, gathered, scattered
-from spanward_processor.kernels.jit import Flags, Floats
+from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.usual.lessons import Lesson
 from spanward_processor.usual.natural import Natural
 
@@ -61,6 +61,11 @@ class Strays:
         size = int(lesson.slots.max(initial=-1)) + 1
         self.natural.grow(size)
         self._dispersion.grow(size)
+
+    def clear(self, slots: Ints) -> None:
+        """Forget slots, so that others may have them."""
+        self.natural.clear(slots)
+        self._dispersion.clear(slots)
 
     def surprise(self, lesson: Lesson, verdict: Verdict, learning: Learning) -> Surprise:
         """Return the p-values of the streams that have an anchor, by the scatter of earlier lessons."""

@@ -12,6 +12,7 @@ import numpy as np
 from spanward_processor.kernels.cells import Packed, find_feature, merge_cells
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.keys import among
 
 
 def stream_of(key: int, feature: int) -> int:
@@ -111,6 +112,12 @@ def trim(cells: Packed, size: int) -> Packed:
 def packed(cells: Cells) -> Packed:
     """Return a packed copy: 16 bytes a cell, counts to seven digits."""
     return Packed(cells.streams.astype(np.int32), cells.bins.copy(), cells.counts.astype(np.float32))
+
+
+def without(cells: Packed, gone: Flags) -> Packed:
+    """Return the cells of all but some keys, (k,) bool."""
+    kept = ~among(gone, cells.streams >> FEATURE_BITS)
+    return Packed(cells.streams[kept], cells.bins[kept], cells.counts[kept])
 
 
 def unpacked(cells: Packed, stream: int) -> Cells:

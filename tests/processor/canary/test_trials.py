@@ -5,6 +5,7 @@ import pytest
 from spanward_processor.canary.settings import Canary, Guarded, Named
 from spanward_processor.canary.verdict import Decision
 from spanward_processor.findings import State
+from spanward_processor.windows.window import Window
 from two_versions import CANARY, STABLE, Arm, World
 
 QUICK = Canary(warmup_s=0, lateness_s=1.0)
@@ -96,6 +97,22 @@ def test_silence_of_both_versions_ends_nothing() -> None:
     assert world.verdict is not None
     assert (world.verdict.decision, world.verdict.vanished) == (Decision.CONTINUE, "")
     assert not [finding for finding in world.findings if finding.detector == "canary"]
+
+
+def test_silence_of_both_versions_for_a_day_ends_their_trial() -> None:
+    """Nobody waits for a verdict on versions that nobody asks: what was said of the canary is resolved, and the place is free."""
+    world = begun()
+    world.run(30, stable=STEADY, canary=Arm(10, errors=0.9))
+    canaries, day = world.pipeline.canaries, 86_400 * 1_000_000_000
+    soon = canaries.hear(Window.empty(world.now + day // 2, world.now + day // 2 + 1))
+    opened = canaries.spoken_of().size
+    later = canaries.hear(Window.empty(world.now + day, world.now + day + 1))
+    canaries.due(every=False)
+
+    assert soon == ()
+    assert opened == 2
+    assert [(one.detector, one.state) for one in later] == [("canary", "resolved")]
+    assert canaries.spoken_of().size == 0
 
 
 def test_clocks_that_differ_between_the_versions_do_no_harm() -> None:

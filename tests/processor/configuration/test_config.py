@@ -332,6 +332,7 @@ BOUNDS: dict[str, dict[str, tuple[float | None, float | None]]] = {
         "cells_per_window": (1, 100_000_000),
         "texts": (1, 10_000_000),
         "explained_rows": (1, 100_000_000),
+        "idle_keys_s": (5e-324, 366 * 86_400),
         "future_s": (0, 1e9),
         "attributes_per_span": (1, 1_000_000),
         "string_bytes": (1, 64 << 20),

@@ -1,5 +1,6 @@
 """What detectors of rows say: a row that does not fit, a correlation that breaks, and models fitted in the background."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_models_fitted_in_the_background_say_that_they_saw_a_sample(factory: typ
 
     told = reason(detector, traffic, replace(QUIET, longer=20.0))
 
-    assert "of 32 sampled rows outlying" in told
+    assert re.search(r"\d+ of \d+ sampled rows outlying", told)
     assert "The oddest has" in told
 
 

@@ -44,6 +44,7 @@ class Scripted:
         self.learning = Learning()
         self.p: Mapping[int, float] = {}
         self.held: list[int] = []
+        self.evicted: list[int] = []
         self.explained: list[int] = []
 
     def arrays(self) -> Arrays:
@@ -57,6 +58,10 @@ class Scripted:
         """Return the script."""
         streams: Ints = np.array(sorted(self.p), np.int64)
         return Surprise(streams, np.array([self.p[stream] for stream in streams.tolist()], np.float64))
+
+    def evict(self, gone: Flags) -> None:
+        """Note them."""
+        self.evicted = np.flatnonzero(gone).tolist()
 
     def learn(self, window: Window, held: Flags) -> None:
         """Note what is held."""
@@ -481,6 +486,30 @@ def opened(changes: list[tuple[int, Finding]]) -> list[tuple[str, str]]:
     return [
         (change.aspect, (change.series.slice or ("", ""))[1]) for _, change in changes if change.state is State.OPENED
     ]
+
+
+def test_keys_that_made_room_are_not_under_test_any_more() -> None:
+    """What was held against them is gone with them, detectors are told, and they spend nothing of the budget."""
+    court = Court(models=2)
+    gone = court.traffic.keys_of(0)
+    before = court.judge.tested
+    court.hear({LATENCY: 1e-30})
+    court.judge.evict(gone)
+    after = court.judge.tested
+
+    assert court.detector.evicted == np.flatnonzero(gone).tolist()
+    assert before - after == len(CHANNELS) + 1
+    assert court.hear({LATENCY: 1e-30}) == []  # one window alone opens nothing: the one before is forgotten
+
+
+def test_keys_of_open_findings_are_spoken_of() -> None:
+    """A finding speaks of its series, and of the slices that alarmed."""
+    court = Court()
+    web = slice_stream(court.traffic, CHANNELS[0])
+    assert court.judge.spoken_of().size == 0
+    court.hear({LATENCY: CALM, web: 1e-30}, 4)
+
+    assert court.judge.spoken_of().tolist() == [SERIES, web >> 4]
 
 
 def test_a_poisoned_channel_is_found_and_blamed() -> None:

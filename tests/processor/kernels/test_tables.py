@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 import naive
 from arrays import content, ints
-from spanward_processor.kernels.jit import Codes, signed
+from spanward_processor.kernels.jit import Codes, Ints, signed
 from spanward_processor.kernels.tables import (
+    EVICTED,
     KEYS,
+    LIVE,
     OTHER,
     OVERFLOWED,
     KeySpace,
@@ -37,6 +39,13 @@ def codes_of(rows: list[tuple[int, ...]], columns: int) -> Codes:
     return np.ascontiguousarray(np.array(rows, np.uint64).reshape(-1, columns).T)
 
 
+def _assigned(space: KeySpace, rows: list[tuple[int, ...]]) -> Ints:
+    """Return the keys of rows in a space with room for all."""
+    keys = np.empty((3, len(rows)), np.int64)
+    assign_keys(codes_of(rows, 5), ints([0, 1, 2]), ints([3, 4]), 100, 100, space, keys)
+    return keys
+
+
 def key_space(most_keys: int) -> KeySpace:
     """Return a space with room for the overflow key and so many others."""
     return KeySpace(
@@ -44,7 +53,8 @@ def key_space(most_keys: int) -> KeySpace:
         np.zeros((most_keys + 1, 3), np.uint64),
         np.full(most_keys + 1, -1, np.int32),
         np.zeros(most_keys + 1, np.int32),
-        np.array([1, 0], np.int64),
+        np.full(most_keys + 1, 9, np.uint8),
+        np.array([1, 0, 1], np.int64),
     )
 
 
@@ -106,8 +116,29 @@ def test_keys_are_found_again_in_a_larger_table(first: list[tuple[int, ...]], se
         assign_keys(codes_of(rows, 5), ints([0, 1, 2]), ints([3, 4]), 60, 60, space, keys)
         assert keys.T.tolist() == [twin.of((row[0], row[1], row[2]), {3: row[3], 4: row[4]}) for row in rows]
         larger = np.zeros((2 * space.places.shape[0], 2), np.uint64)
-        find_keys_again(space.places, larger)
+        find_keys_again(space.places, space.idle, larger)
         space = space._replace(places=larger)
+
+
+@given(st.lists(ROW, max_size=15), st.lists(ROW, max_size=15), st.data())
+def test_evicted_keys_make_room(
+    first: list[tuple[int, ...]], second: list[tuple[int, ...]], data: st.DataObject
+) -> None:
+    """What was let go of is not found any more and comes back under a new number; others keep theirs, and all that come are seen."""
+    space, twin = key_space(100), naive.Keys(100, 100)
+    _assigned(space, first)
+    before = {key for row in first for key in twin.of((row[0], row[1], row[2]), {3: row[3], 4: row[4]}) if key > 0}
+    gone = twin.forget(data.draw(st.sets(st.sampled_from(sorted(before))) if before else st.just(set[int]())))
+    space.idle[sorted(gone)] = EVICTED
+    space.counts[LIVE] -= len(gone)
+    places = np.zeros_like(space.places)
+    find_keys_again(space.places, space.idle, places)
+    space = space._replace(places=places)
+    keys = _assigned(space, second)
+
+    assert keys.T.tolist() == [twin.of((row[0], row[1], row[2]), {3: row[3], 4: row[4]}) for row in second]
+    assert space.counts[LIVE] == len(twin.ids) + 1
+    assert not space.idle[keys[keys > 0]].any()
 
 
 @given(CELLS)
