@@ -1,6 +1,7 @@
 """Slow, obvious twins of the kernels: what each must equal."""
 
 import math
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -472,6 +473,18 @@ def products(rows: Sequence[Sequence[int]], unknown: int) -> tuple[list[list[int
         [[sum(first for first, _ in pair) for pair in line] for line in pairs],
         [[sum(first * second for first, second in pair) for pair in line] for line in pairs],
     )
+
+
+def spared(pairs: Sequence[tuple[int, int]], least: float, most: float) -> tuple[float, float]:
+    """Return the smallest and largest Fisher's z of pairs without one of them, or of all; nothing where a side hardly varies."""
+    subsets = [list(pairs), *([*pairs[:left_out], *pairs[left_out + 1 :]] for left_out in range(len(pairs)))]
+    varying = [
+        one for one in subsets if len(one) > 1 and min(map(statistics.pvariance, zip(*one, strict=True))) >= least
+    ]
+    if not varying or varying[0] != list(pairs):
+        return 0.0, 0.0
+    z = [math.atanh(sorted((-most, statistics.correlation(*zip(*one, strict=True)), most))[1]) for one in varying]
+    return min(z), max(z)
 
 
 def side(deviation: float, bins: int) -> int:

@@ -14,6 +14,7 @@ from spanward_processor.features import FEATURES, NUMBERS, Aspect
 from spanward_processor.kept import Arrays, Kept, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.scatter import COUNT
+from spanward_processor.kernels.sparing import spare_one
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.usual.moments import Moments, moments_of, products_of
@@ -24,6 +25,7 @@ from spanward_processor.windows.window import Window
 _FEWEST_ROWS: Final = 20  # sampled rows from which a window is judged; fewer wait for the next
 _LEAST_VARIANCE: Final = 0.5  # in bins; a number that hardly varies goes together with nothing
 _MOST_CORRELATED: Final = 0.98  # beyond it Fisher's z is all about how numbers were rounded to bins
+_SPARED: Final = 2.3  # times what is left of the squared distance of z where a row is spared, of 20 to 32 normal ones
 _LOOSE: Final = 0.5  # a correlation below half of what was usual is hardly one
 _WATCHED: Final = (
     (Aspect.LATENCY, Aspect.INPUT_TOKENS),
@@ -40,15 +42,17 @@ class Correlation:
     """Compare the correlation of each two numbers in a window with what was learned, by Fisher's z.
 
     Per series, never per slice: latency with tokens in and out and with input size, input size with score. Correlations are those of near-logarithmic bins of sampled rows, at most 32 of a series and window. How much z scatters from window
-    to window is learned, so that what never held firmly is never said to break. One odd row among twenty moves z far,
-    so how uneven it scatters is learned too. A pair's stream has a number behind those of features.
+    to window is learned, so that what never held firmly is never said to break. One odd row among twenty moves z far, so the
+    row is left out without which z is nearest to what is usual; odd rows are for detectors of rows. How uneven z scatters is learned
+    too. A pair's stream has a number behind those of features.
 
     Args:
         learning: What "ready" takes.
         decay: Factor per window by which older windows count less.
 
     Source:
-        Fisher, "On the probable error of a coefficient of correlation deduced from a small sample", Metron 1 (1921);
+        Fisher, "On the probable error of a coefficient of correlation deduced from a small sample", Metron 1 (1921); Devlin, Gnanadesikan
+        and Kettenring, "Robust estimation and outlier detection with correlation coefficients", Biometrika 62 (1975) (leaving one out);
         McCullagh and Nelder, "Generalized Linear Models", 2nd ed., 1989, section 4.5 (learned dispersion).
 
     Cost:
@@ -92,7 +96,7 @@ class Correlation:
         self._dispersion.grow(len(self._slots) * len(_PAIRS))
         products = products_of(groups, NUMBERS.size)
         now, usual = _correlations(products), _correlations(self._moments.sums[slots])
-        deviance, freedom = _deviance(now, usual)
+        deviance, freedom = _deviance(groups, now, usual)
         self._answer = _Answer(groups, slots, products, now, usual, deviance, freedom)
         enough = usual.rows >= self.learning.rows
         ready = enough & (freedom > 0) & (self._windows[slots] >= self.learning.windows)[:, None]
@@ -175,16 +179,18 @@ def _correlations(sums: Floats) -> _Correlations:
     return _Correlations(np.where(rows > 0, covariances[:, _FIRST, _SECOND] / scale, 0.0), rows)
 
 
-def _deviance(now: _Correlations, usual: _Correlations) -> tuple[Floats, Floats]:
-    """Return the squared difference of Fisher's z in units of its variance, and its degrees of freedom."""
+def _deviance(groups: Groups, now: _Correlations, usual: _Correlations) -> tuple[Floats, Floats]:
+    """Return the squared difference of Fisher's z in units of its variance, and its degrees of freedom.
+
+    The row is spared without which least is left of the difference: one odd row breaks nothing.
+    """
     tested = (now.rows >= _FEWEST_ROWS) & (usual.rows >= 3 * _FEWEST_ROWS)
-    apart = _fisher_z(now.r) - _fisher_z(usual.r)
+    lowest, highest = np.empty(now.r.shape), np.empty(now.r.shape)
+    spare_one(groups.starts, groups.values, _PAIRS, _LEAST_VARIANCE, _MOST_CORRELATED, lowest, highest)
+    z = np.arctanh(np.clip(usual.r, -_MOST_CORRELATED, _MOST_CORRELATED))
+    apart = z - np.clip(z, lowest, highest)
     variance = 1 / np.maximum(now.rows - 3, 1.0) + 1 / np.maximum(usual.rows - 3, 1.0)
-    return np.where(tested, apart**2 / variance, 0.0), tested.astype(np.float64)
-
-
-def _fisher_z(r: Floats) -> Floats:
-    return np.asarray(np.arctanh(np.clip(r, -_MOST_CORRELATED, _MOST_CORRELATED)))
+    return np.where(tested, _SPARED * apart**2 / variance, 0.0), tested.astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "scatter.side_of": naive.side,
     "siphash.mix64": naive.mix64,
     "siphash.siphash13": naive.siphash13,
+    "sparing.spare_one": naive.spared,
     "spans.read_spans": naive.rows,
     "splice.plan_growth": naive_wire.spliced,
     "splice.splice": naive_wire.spliced,
