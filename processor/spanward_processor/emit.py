@@ -72,6 +72,7 @@ def attributes_of(finding: Finding) -> dict[str, _Value]:
     attributes: dict[str, _Value] = {
         semconv.FINDING_ID: finding.id,
         semconv.FINDING_INCIDENT_ID: finding.incident or finding.id,
+        semconv.FINDING_RECURRENCES: finding.recurrences,
         semconv.FINDING_KIND: finding.kind,
         semconv.FINDING_STATE: finding.state.value,
         semconv.FINDING_SEVERITY: finding.severity.value,

@@ -92,6 +92,7 @@ class Finding:
         client: Who is meant where it is one client, as its spans name it; else empty.
         example_trace_id: Hex trace id of a row that carries it, or empty.
         incident: Id of the finding with which its incident began, its own where it is that one; empty where nobody asked.
+        recurrences: On how many of the 28 days before a finding about the same opened at about this time of day.
     """
 
     id: str
@@ -116,6 +117,7 @@ class Finding:
     client: str = ""
     example_trace_id: str = ""
     incident: str = ""
+    recurrences: int = 0
 
 
 def finding_id(detector: str, aspect: str, series: Series, opened_ns: int) -> str:

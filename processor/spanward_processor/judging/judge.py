@@ -18,6 +18,7 @@ from spanward_processor.findings import Finding, State, as_plain, beside, from_p
 from spanward_processor.judging.dossier import Dossier
 from spanward_processor.judging.holding import Claim, Holding, Lasting, stream_of
 from spanward_processor.judging.presence import Presence
+from spanward_processor.judging.recurring import Recurring, likewise
 from spanward_processor.judging.telling import Carriers, Telling
 from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
 from spanward_processor.kernels.jit import Flags, Floats, Ints
@@ -73,6 +74,7 @@ class Judge:
         self._dossier = Dossier([detector.name for detector in self._detectors])
         self._telling = Telling(self._detectors, self._dossier, directory, text, contributions, why)
         self._presence = Presence()
+        self._recurring = Recurring()
         self._holding = Holding(self._detectors, self._dossier, directory, learned_after)
         self._directory = directory
         self._window_s = window_s
@@ -116,7 +118,7 @@ class Judge:
 
     def _parts(self) -> dict[str, Kept]:
         detectors: dict[str, Kept] = {f"detectors.{detector.name}": detector for detector in self._detectors}
-        return self._dossier.parts() | {"presence": self._presence} | detectors
+        return self._dossier.parts() | {"presence": self._presence, "recurring": self._recurring} | detectors
 
     def adopt(self, false_alarms_per_day: float, learned_after: LearnedAfter) -> None:
         """Judge by another budget, and hold what findings speak of for another time, from the next window on."""
@@ -205,10 +207,11 @@ class Judge:
         return [lasting.finding for (one, _), lasting in self._open.items() if one == series]
 
     def _told(self, claim: Claim) -> Finding:
-        """Return an open finding as it is told: with what else its incident shows."""
+        """Return an open finding as it is told: with what else its incident shows, and whether it is usual at this time."""
         lasting = self._open[claim]
         finding, learned = lasting.finding, _LEARNED if lasting.learned else ""
-        return replace(finding, reason=finding.reason + beside(finding, self._of_series(claim[0])) + learned)
+        more = likewise(finding.recurrences) + beside(finding, self._of_series(claim[0])) + learned
+        return replace(finding, reason=finding.reason + more)
 
     def _says_more(self, claim: Claim) -> bool:
         """Return whether a claim is about a single feature, or has stood alone for some windows.
@@ -241,7 +244,8 @@ class Judge:
         stream = whole if whole in streams else streams[int(np.argmax(self._strength(streams)))]
         number = self._dossier.speaker(stream)
         finding, carriers = self._state(number, stream, window, threshold, window.end_ns)
-        finding = joined(finding, self._of_series(claim[0]))
+        recurrences = self._recurring.note(self._directory[claim[0]], claim[1], window.end_ns)
+        finding = replace(joined(finding, self._of_series(claim[0])), recurrences=recurrences)
         self._open[claim] = Lasting(finding, number, stream, set(streams), carriers, window.end_ns)
 
     def _strength(self, streams: Sequence[int]) -> Floats:
@@ -271,6 +275,7 @@ class Judge:
                     opened_ns=told.opened_ns,
                     severity=max_severity(told, now),
                     incident=told.incident,
+                    recurrences=told.recurrences,
                 )
                 rose = lasting.finding.severity != told.severity
                 if rose or window.end_ns - lasting.told_ns >= _UPDATE_NS:

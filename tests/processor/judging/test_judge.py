@@ -123,6 +123,10 @@ class Court:
         self._second = 0
         self.hear(dict.fromkeys([LATENCY, *(slice_stream(self.traffic, channel) for channel in judged)], CALM))
 
+    def pass_s(self, seconds: int) -> None:
+        """Let time pass in which nobody looks."""
+        self._second += seconds
+
     def hear(self, p: Mapping[int, float] | float, times: int = 1) -> list[Finding]:
         """Let windows pass in which the latency streams have these p-values; return what changed."""
         self.detector.p = p if isinstance(p, Mapping) else {LATENCY: p}
@@ -486,6 +490,21 @@ def opened(changes: list[tuple[int, Finding]]) -> list[tuple[str, str]]:
     return [
         (change.aspect, (change.series.slice or ("", ""))[1]) for _, change in changes if change.state is State.OPENED
     ]
+
+
+def test_what_comes_each_night_says_so() -> None:
+    """On its third night a finding says that it was so at this time on two days before, as long as it lasts."""
+    court = Court()
+    nights: list[list[Finding]] = []
+    for _ in range(3):
+        nights.append(court.hear({LATENCY: 1e-30}, 12))
+        court.hear({LATENCY: CALM}, 10)
+        court.pass_s(86_400 - 220)
+
+    assert [one.recurrences for night in nights for one in night if one.state is State.OPENED] == [0, 1, 2]
+    assert ["on 2 of the 28 days before" in one.reason for one in nights[2]] == [True] * len(nights[2])
+    assert not any("days before" in one.reason for one in nights[1])
+    assert len(nights[2]) > 1
 
 
 def test_keys_that_made_room_are_not_under_test_any_more() -> None:
