@@ -90,6 +90,9 @@ KEYS_OVERFLOWED: Final = _counter(
 KEYS_EVICTED: Final = _counter(
     "spanward.keys.evicted", "{keys}", "Series and slices that were let go of, since others needed the room."
 )
+VALUES_OTHER: Final = _counter(
+    "spanward.values.other", "{values}", "Values of spans that found no counter of their own in their window."
+)
 TEXTS_FORGOTTEN: Final = _counter(
     "spanward.texts.forgotten", "{texts}", "Names that were forgotten, since others needed the room."
 )

@@ -146,6 +146,8 @@ class Pipeline:
         self._scoring = tuple(detector for detector in self._detectors if isinstance(detector, RowDetector))
         self._row_detectors = tuple(detector.name for detector in self._scoring)
         self._templates = Templates.of({}, self._row_detectors)
+        self.others = 0
+        """Values that windows counted as "other", since the start."""
         self._round_ns = 0  # event time at which a round of keys that are not seen began
         self._stateful = threading.Lock()  # keys, texts and recent inputs; held for microseconds
         self._windowing = threading.Lock()  # open windows; held for as long as it takes to count a request
@@ -255,6 +257,7 @@ class Pipeline:
 
     def _hear(self, window: Window) -> tuple[Finding, ...]:
         self.why.keep(window)
+        self.others += window.others()
         changes = self._judge.hear(window)
         self._templates = Templates.of(self._judge.carriers(), self._row_detectors)
         self.panorama.see(window)

@@ -108,6 +108,7 @@ def _engine(pipeline: Pipeline) -> dict[Metric, Read]:
         metrics.KEYS_LIMIT: _one(lambda: pipeline.most_keys),
         metrics.KEYS_OVERFLOWED: _one(lambda: pipeline.overflowed),
         metrics.KEYS_EVICTED: _one(lambda: pipeline.evicted),
+        metrics.VALUES_OTHER: _one(lambda: pipeline.others),
         metrics.TEXTS_FORGOTTEN: _one(lambda: pipeline.forgotten),
         metrics.DETECTOR_TIME: lambda: [
             (seconds, {"detector": detector, "work": work}) for (detector, work), seconds in pipeline.spent().items()

@@ -324,6 +324,7 @@ def test_cells_per_window() -> None:
 
     assert standing.history[-1].rate_per_s * 3600 == pytest.approx(1_000)
     assert max(share for _, share in standing.decisions) > 0.9  # nearly all of them in one
+    assert 900 <= processor.pipeline.others <= 1_000
 
 
 def test_texts() -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Codes, Floats, Ints
+from spanward_processor.kernels.tables import OTHER
 from spanward_processor.windows.cells import Cells
 from spanward_processor.windows.sample import Sample
 
@@ -70,6 +71,10 @@ class Window:
     def seconds(self) -> float:
         """Length in seconds."""
         return (self.end_ns - self.start_ns) / _SECOND_NS
+
+    def others(self) -> int:
+        """Return how many values of rows found no counter of their own, and were counted as "other"."""
+        return int(self.cells.counts[self.cells.bins == OTHER].sum())
 
     def example(self, key: int) -> str:
         """Return the hex trace id of the most surprising row of a key, or an empty string."""
