@@ -11,6 +11,7 @@ from spanward_processor.keys import KeyDirectory
 
 _SECOND_NS: Final = 1_000_000_000
 _MOST_AT_ONCE: Final = 4096  # new keys that are looked at together, some 20 ms, since requests on their way wait for it
+_TOGETHER_NS: Final = 60 * _SECOND_NS  # versions that served last within so much of each other serve side by side
 _ELDER_NS: Final = 60 * _SECOND_NS  # a version that was there so much earlier is the stable one, whatever its share
 
 
@@ -25,6 +26,7 @@ class Versions:
         self._directory = directory
         self._known = 1  # keys that were looked at; key 0 is nobody's
         self._first_ns: dict[int, int] = {}
+        self._last_ns: dict[int, int] = {}  # when each served last, while any model has several
         self._several = False  # whether any model has had two versions
         self._of_model: dict[tuple[str, str], list[int]] = defaultdict(list)
 
@@ -35,7 +37,7 @@ class Versions:
         for key in range(self._known, last):
             if self._directory.parent(key) == key:
                 series = self._directory[key]
-                self._first_ns[key] = now_ns
+                self._first_ns[key] = self._last_ns[key] = now_ns
                 of_model = self._of_model[series.service, series.model]
                 of_model.append(key)
                 self._several |= len(of_model) > 1
@@ -51,7 +53,7 @@ class Versions:
     def evict(self, gone: Flags) -> None:
         """Let go of keys, (k,) bool; they never come again."""
         for key in [key for key in self._first_ns if gone[key]]:
-            del self._first_ns[key]
+            del self._first_ns[key], self._last_ns[key]
         for model, keys in list(self._of_model.items()):
             self._of_model[model] = [key for key in keys if key in self._first_ns]
             if not self._of_model[model]:
@@ -70,9 +72,15 @@ class Versions:
         series = self._directory[key]
         return [other for other in self._of_model[series.service, series.model] if other != key]
 
+    def serve(self, keys: Iterable[int], end_ns: int) -> None:
+        """Note which series have served in a window, and when it ended."""
+        self._last_ns |= {key: end_ns for key in keys if key in self._first_ns}
+
     def elder_than(self, key: int) -> list[int]:
-        """Return the versions of the same model that were there long before."""
-        return [other for other in self.others(key) if self._first_ns[key] - self._first_ns[other] >= _ELDER_NS]
+        """Return the versions of the same model that were there long before, of those the ones that served last."""
+        elder = [other for other in self.others(key) if self._first_ns[key] - self._first_ns[other] >= _ELDER_NS]
+        newest_ns = max((self._last_ns[other] for other in elder), default=0)
+        return [other for other in elder if newest_ns - self._last_ns[other] <= _TOGETHER_NS]
 
     def pairs(self, rows: dict[int, float], settings: Canary) -> list[tuple[int, int]]:
         """Return the versions to compare, as (stable, canary).

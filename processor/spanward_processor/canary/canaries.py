@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.canary.arms import Versions
 from spanward_processor.canary.columns import GROUPS
+from spanward_processor.canary.seats import MOST_SEATS, NO_SEAT, Seats
 from spanward_processor.canary.settings import Canary
 from spanward_processor.canary.telling import finding_of, flipped
 from spanward_processor.canary.trial import Trial
@@ -28,8 +29,8 @@ from spanward_processor.windows.window import Window
 
 _SECOND_NS: Final = 1_000_000_000
 _MOST_TRIALS: Final = 32
-_MOST_SLOTS: Final = 64
 _LEAST_SKEW_NS: Final = _SECOND_NS  # between clocks of two versions; less is a matter of when batches are sent
+_UNSEEN: Final = np.iinfo(np.int64).max  # in place of a time, where none was seen
 _SKEW_NS: Final = 60 * _SECOND_NS  # how long a clock is believed to go as it went
 
 
@@ -69,10 +70,10 @@ class Canaries:
             monotonic_ns=monotonic_ns,
         )
         self._series = 0  # keys there were when new ones were last looked for
-        self._slots = np.full(1, -1, np.int64)  # by key; the last is that of rows without a series
-        self._keys: list[int] = []  # by slot
+        self._seats = Seats()
+        self._future_ns = int(limits.future_s * _SECOND_NS)
         # least time from end to arrival: this minute, the one before
-        self._behind = np.zeros((2, _MOST_SLOTS), np.int64)
+        self._behind = np.full((2, MOST_SEATS), _UNSEEN, np.int64)
         self._behind_since_ns = 0
         self._trials: dict[tuple[int, int], Trial] = {}
         self._ended: list[tuple[int, int]] = []
@@ -90,28 +91,28 @@ class Canaries:
         if self._directory.named != self._series:
             self._series = self._directory.named
             self._notice()
-        if not self._keys:
+        if not len(self._seats):
             return
-        slots = self._slots[np.minimum(rows.keys[0], self._slots.size - 2)]
-        at = np.flatnonzero(slots >= 0)
+        seats = self._seats.of(rows.keys[0])
+        at = np.flatnonzero(seats != NO_SEAT)
         if not at.size:
             return
-        slots, time_ns = slots[at], rows.time_ns[at]
+        seats, time_ns = seats[at], rows.time_ns[at]
         groups = rows.bins[Aspect.CLIENT, at] & (GROUPS - 1)
         chosen = Rows(
-            keys=(slots * GROUPS + groups)[None],
+            keys=(seats * GROUPS + groups)[None],
             bins=np.ascontiguousarray(rows.bins[:, at]),
-            time_ns=time_ns + self._ahead(slots, time_ns),
+            time_ns=time_ns + self._ahead(seats, time_ns),
             traces=rows.traces[at],
         )
         self._windows.add(chosen, np.ones(at.size))
         if rows.inputs is not None:
             values = self._directory.values(rows.keys[1:, at])
             for trial in self._trials.values():
-                arms = np.where(slots == trial.arms[0], 0, np.where(slots == trial.arms[1], 1, -1))
+                arms = np.where(seats == trial.arms[0], 0, np.where(seats == trial.arms[1], 1, -1))
                 trial.pairs.take(rows.inputs[at], chosen.bins[Aspect.DECISION], arms, values)
 
-    def _ahead(self, slots: NDArray[np.int64], time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _ahead(self, seats: NDArray[np.int64], time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return by how much each row's clock is behind that of the version which is least behind.
 
         Versions run on different machines. A row that has just ended comes soon; so the least time from a row's end to its
@@ -119,13 +120,13 @@ class Canaries:
         """
         now_ns = self._clock_ns()
         if now_ns - self._behind_since_ns >= _SKEW_NS:
-            self._behind[1], self._behind[0] = self._behind[0], np.iinfo(np.int64).max
+            self._behind[1], self._behind[0] = self._behind[0], _UNSEEN
             self._behind_since_ns = now_ns
-        np.minimum.at(self._behind[0], slots, now_ns - time_ns)
-        behind = self._behind.min(0)[: len(self._keys)]
-        seen = behind < np.iinfo(np.int64).max
+        np.minimum.at(self._behind[0], seats, now_ns - time_ns)
+        behind = self._behind.min(0)
+        seen = behind < _UNSEEN
         skew = np.where(seen, behind - behind[seen].min(), 0)
-        return np.where(skew >= _LEAST_SKEW_NS, skew, 0)[slots]
+        return np.where(skew >= _LEAST_SKEW_NS, skew, 0)[seats]
 
     def _notice(self) -> None:
         """Begin a trial where a new version has come beside one that was long there."""
@@ -140,28 +141,22 @@ class Canaries:
             return
         of_rate = window.cells.of_feature(Aspect.RATE)
         rows = dict(zip(of_rate.keys.tolist(), of_rate.counts.tolist(), strict=True))
+        self._versions.serve(rows, window.end_ns)
         self._begin(rows, window.end_ns)
 
     def _begin(self, rows: dict[int, float], now_ns: int) -> None:
         pairs = self._versions.pairs(rows, self.settings) if self.settings.enabled else []
         for stable, canary in pairs:
             if (stable, canary) not in self._trials and (canary, stable) not in self._trials:
-                slots = [self._slot(key) for key in (stable, canary)]
-                if len(self._trials) < _MOST_TRIALS and min(slots) >= 0:
+                seats = [self._seats.take(key, self._closed_ns) for key in (stable, canary)]
+                if len(self._trials) < _MOST_TRIALS and NO_SEAT not in seats:
                     series = self._directory[stable], self._directory[canary]
-                    self._trials[stable, canary] = Trial((slots[0], slots[1]), *series, now_ns)
+                    self._trials[stable, canary] = Trial((seats[0], seats[1]), *series, now_ns)
 
-    def _slot(self, key: int) -> int:
-        """Return the slot of a series, a new one where it has none; -1 where there is no more."""
-        if key >= self._slots.size - 1:
-            more = np.full(key + 2 + key // 4, -1, np.int64)
-            more[: self._slots.size - 1] = self._slots[:-1]
-            self._slots = more
-        if self._slots[key] < 0 and len(self._keys) < _MOST_SLOTS:
-            self._slots[key] = len(self._keys)
-            self._behind[:, len(self._keys)] = np.iinfo(np.int64).max
-            self._keys.append(key)
-        return int(self._slots[key])
+    @property
+    def _closed_ns(self) -> int:
+        """Event time until which all windows are closed."""
+        return self._windows.watermark_ns - self._windows.width_ns
 
     def spoken_of(self) -> NDArray[np.int64]:
         """Return (n,) int64 the series that have trials."""
@@ -179,10 +174,13 @@ class Canaries:
             self._trials.pop(pair, None)
         self._ended.clear()
         if not self._trials:
-            if self._keys:  # what is still open is about trials that have ended
+            if len(self._seats):  # what is still open is about trials that have ended
                 self._windows.due(every=True)
-                self._slots, self._keys = np.full(1, -1, np.int64), []
+                self._seats = Seats()
+                self._behind[:] = _UNSEEN
             return []
+        on_trial = {key for pair in self._trials for key in pair}
+        self._behind[:, self._seats.leave(on_trial, self._windows.now_ns + self._future_ns)] = _UNSEEN
         return [due.close for due in self._windows.due(every=every)]
 
     def hear(self, window: Window) -> tuple[Finding, ...]:
@@ -273,6 +271,7 @@ class Canaries:
     def adopt(self, settings: Canary, limits: Limits) -> None:
         """Compare by other settings from the next window on; the length of a window stays."""
         self.settings = settings
+        self._future_ns = int(limits.future_s * _SECOND_NS)
         if not settings.enabled:
             self._ended += self._trials
         self._windows.adopt(
@@ -288,7 +287,7 @@ class Canaries:
             due = [(verdict.stable.version, verdict.canary.version) for verdict in self._due]
         pairs = [pair for pair in self._trials if pair not in self._ended]
         rest = {
-            "keys": self._keys,
+            "seats": self._seats.as_plain(),
             "pairs": pairs,
             "open": [(pair, as_plain(finding)) for pair, finding in self._open.items()],
             "flipped": [(pair, as_plain(finding)) for pair, finding in self._flipped.items()],
@@ -312,8 +311,7 @@ class Canaries:
         rest = to_json(arrays["rest"])
         self._versions.forget_times()
         self._series = self._directory.named
-        for key in rest["keys"]:
-            self._slot(key)
+        self._seats.restore(rest["seats"])
         for number, (stable, canary) in enumerate(rest["pairs"]):
             self._trials[stable, canary] = Trial.of(part(f"trial.{number}", arrays))
         self._open, self._flipped = (

@@ -88,13 +88,13 @@ class Served:
 
     @classmethod
     def of(cls, cells: Cells, arms: tuple[int, int]) -> "Served":
-        """Return what two slots served; a key is `slot * GROUPS + group`."""
+        """Return what two seats served; a key is `seat * GROUPS + group`."""
         keys, features = cells.keys, cells.features
-        slots = keys // GROUPS
-        (ours,) = np.nonzero(((slots == arms[0]) | (slots == arms[1])) & (cells.bins != OTHER))
+        seats = keys // GROUPS
+        (ours,) = np.nonzero(((seats == arms[0]) | (seats == arms[1])) & (cells.bins != OTHER))
         ours = ours[np.argsort(features[ours], kind="stable")]
         ends = np.searchsorted(features[ours], np.arange(len(Aspect)), side="right")
-        places = (slots[ours] == arms[1]) * GROUPS + keys[ours] % GROUPS
+        places = (seats[ours] == arms[1]) * GROUPS + keys[ours] % GROUPS
         return cls(places, cells.bins[ours], cells.counts[ours], ends.tolist())
 
     def only(self, feature: int) -> "Served":

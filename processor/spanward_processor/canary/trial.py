@@ -50,7 +50,7 @@ class Trial:
     """A canary beside the stable version.
 
     Args:
-        arms: Slots of the stable version and of the canary.
+        arms: Seats of the stable version and of the canary.
         stable: The version to go back to.
         canary: The version on trial.
         began_ns: Now, event time in nanoseconds.
