@@ -45,6 +45,7 @@ ROWS: Final = (
         "texts", "512-span requests, one text of 4 KB each; otlp -> batch -> otlp", Shape(text_bytes=4096), requests=40
     ),
     Row("series-1k", "512-span requests, 1,000 series; otlp -> batch -> otlp", Shape(series=1_000)),
+    Row("series-100", "512-span requests, 100 series, windows as often as in the next row", pace_per_s=10_000),
     Row(
         "series-100k",
         "512-span requests, 100,000 series; otlp -> batch -> otlp",
