@@ -281,11 +281,11 @@ class Pipeline:
         begins, self._round_ns = self._round_ns == 0, watermark_ns
         if begins:
             return
-        with self._stateful:
+        with self._windowing, self._stateful:
             gone = self._directory.evict(self.spoken_of())
-        if gone.any():
-            with self._windowing:
+            if gone.any():
                 self.canaries.evict(gone)
+        if gone.any():
             self._judge.evict(gone)
             self.panorama.evict(gone)
             self.deployments.evict(gone)
