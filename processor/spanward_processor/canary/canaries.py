@@ -160,7 +160,11 @@ class Canaries:
 
     def spoken_of(self) -> NDArray[np.int64]:
         """Return (n,) int64 the series that have trials."""
-        return np.array(sorted({key for pair in self._trials for key in pair}), np.int64)
+        return np.array(sorted(self._on_trial), np.int64)
+
+    @property
+    def _on_trial(self) -> set[int]:
+        return {key for pair in self._trials for key in pair}
 
     def evict(self, gone: NDArray[np.bool_]) -> None:
         """Let go of keys that have no trial, (k,) bool; they never come again. Nobody else may call meanwhile."""
@@ -179,8 +183,8 @@ class Canaries:
                 self._seats = Seats()
                 self._behind[:] = _UNSEEN
             return []
-        on_trial = {key for pair in self._trials for key in pair}
-        self._behind[:, self._seats.leave(on_trial, self._windows.now_ns + self._future_ns)] = _UNSEEN
+        left = self._seats.leave(self._on_trial, self._windows.now_ns + self._future_ns)
+        self._behind[:, left] = _UNSEEN
         return [due.close for due in self._windows.due(every=every)]
 
     def hear(self, window: Window) -> tuple[Finding, ...]:

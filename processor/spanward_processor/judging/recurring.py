@@ -44,7 +44,8 @@ class Recurring:
         """
         subject = series.service, series.model, feature
         before = [one for one in self._times_ns.pop(subject, ()) if 0 <= opened_ns - one < REMEMBERED_DAYS * _DAY_NS]
-        self._times_ns[subject] = (*before, opened_ns)[-_MOST_TIMES:]
+        again = bool(before) and opened_ns - before[-1] <= _ABOUT_NS  # what comes and goes must not push out other days
+        self._times_ns[subject] = tuple(before) if again else (*before, opened_ns)[-_MOST_TIMES:]
         if len(self._times_ns) > _MOST:
             del self._times_ns[next(iter(self._times_ns))]
         days = {round((opened_ns - one) / _DAY_NS) for one in before if _is_about(opened_ns - one)}

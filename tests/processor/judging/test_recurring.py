@@ -56,6 +56,13 @@ def test_what_opens_again_within_the_hour_does_not_count() -> None:
     assert noted(NIGHT_NS, NIGHT_NS + 10 * MINUTE_NS, NIGHT_NS + 20 * MINUTE_NS) == 0
 
 
+def test_what_comes_and_goes_does_not_push_out_other_days() -> None:
+    """A finding that opens again and again for an hour of one night takes the place of few others."""
+    flapping = [NIGHT_NS + 2 * DAY_NS + minute * MINUTE_NS for minute in range(90)]
+
+    assert noted(*nights(0, 1), *flapping, NIGHT_NS + 3 * DAY_NS) == 3
+
+
 def test_a_deployment_does_not_begin_anew() -> None:
     """The next version of a model does at night what the one before did; another model does not."""
     assert noted(*nights(0, 1, 2), last=Series("support", "router", "2.0")) == 2
