@@ -131,10 +131,9 @@ class Lessons:
     def evict(self, gone: Flags) -> Ints:
         """Let go of keys, (k,) bool; whoever is first does it for all, and each is told the (s,) int64 slots that are free now."""
         slots = self.anchor.evict(gone)
-        if slots.size:
-            self._evicted = slots
-            self._bag.evict(gone)
-            self._outside = self._outside[~among(gone, self._outside >> FEATURE_BITS)]
+        self._evicted = slots if slots.size else self._evicted
+        self._bag.evict(gone)  # who has too few rows for an anchor waits in it
+        self._outside = self._outside[~among(gone, self._outside >> FEATURE_BITS)]
         return self._evicted
 
     def object_to(self, streams: Ints) -> None:

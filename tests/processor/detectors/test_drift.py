@@ -9,6 +9,7 @@ import pytest
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Account
 from spanward_processor.detectors.drift import Drift
+from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.testing.traffic import QUIET, Behaviour, Traffic
 
 SEED = 20_261_126
@@ -80,3 +81,20 @@ def test_what_comes_every_day_at_this_hour_is_usual() -> None:
 
     assert found
     assert max(found) < day
+
+
+def test_rows_that_wait_for_more_go_with_their_key() -> None:
+    """Of a key that never had enough rows for an anchor nothing waits for ever; the rows of another one go on waiting."""
+    print(f"seed {SEED}")
+    traffic, detector = Traffic(SEED, models=2), Drift(Learning(), 0.999)
+    for window in traffic.windows(QUIET, 15):
+        detector.test(window, traffic.directory)
+        detector.learn(window, np.zeros(0, bool))
+    gone, others = traffic.keys_of(0), traffic.keys_of(1)
+    before = detector.arrays()["lessons.bag.streams"] >> FEATURE_BITS
+    detector.evict(gone)
+    after = detector.arrays()["lessons.bag.streams"] >> FEATURE_BITS
+
+    assert gone[before].any()
+    assert not gone[after].any()
+    assert others[after].sum() == others[before].sum() > 0
