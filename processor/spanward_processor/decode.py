@@ -1,5 +1,7 @@
 """An OTLP request into a `SpanBatch`; bytes that are no such request are an error with a reason."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, Self
@@ -36,14 +38,34 @@ def decode(request: bytes, roles: RoleTable) -> SpanBatch:
     Raises:
         UndecodableError: The bytes are malformed; the message says how and where.
     """
-    data = np.frombuffer(request, np.uint8)
-    free = _workspaces(len(roles.texts), len(roles.numbers))
+    with _workspace(len(roles.texts), len(roles.numbers)) as space:
+        return _read(np.frombuffer(request, np.uint8), roles, space)
+
+
+def count_spans(request: bytes) -> int:
+    """Return how many spans a request has, at a tenth of what decoding it takes.
+
+    Args:
+        request: The bytes as received.
+
+    Raises:
+        UndecodableError: The frames around the spans are malformed.
+    """
+    with _workspace(0, 0) as space:
+        frames, _ = _locate(np.frombuffer(request, np.uint8), space)
+    return len(frames.spans)
+
+
+@contextmanager
+def _workspace(texts: int, numbers: int) -> Iterator["_Workspace"]:
+    """Lend a workspace that nobody else uses meanwhile."""
+    free = _workspaces(texts, numbers)
     try:
         space = free.pop()
     except IndexError:  # another thread may have taken the last one
-        space = _Workspace.of(len(roles.texts), len(roles.numbers))
+        space = _Workspace.of(texts, numbers)
     try:
-        return _read(data, roles, space)
+        yield space
     finally:
         free.append(space)
 

@@ -12,7 +12,7 @@ import naive
 from decoded import assert_equals_twin
 from otlp import TEXTS, alike_requests, damaged, requests
 from spanward import semconv
-from spanward_processor.decode import UndecodableError, decode
+from spanward_processor.decode import UndecodableError, count_spans, decode
 from spanward_processor.roles import NUMBER_ROLES, role_table
 from spanward_processor.texts import text_at
 
@@ -29,6 +29,14 @@ def test_columns_equal_the_official_parser(request: bytes) -> None:
 def test_columns_of_spans_that_are_alike_equal_the_official_parser(request: bytes) -> None:
     """What is taken over from the span before, keys and repeated values, is what the official parser reads."""
     assert_equals_twin(decode(request, ROLES), naive.rows(request, dict(TEXTS), dict(NUMBER_ROLES)), ROLES)
+
+
+@given(requests())
+def test_spans_are_counted_without_being_decoded(request: bytes) -> None:
+    """As many as the official parser finds."""
+    parsed = ExportTraceServiceRequest.FromString(request)
+    spans = sum(len(scope.spans) for resource in parsed.resource_spans for scope in resource.scope_spans)
+    assert count_spans(request) == spans
 
 
 @settings(max_examples=300)

@@ -1,6 +1,6 @@
 """What OK means, as those see it who must know only that it is true; `journalled.py` and `direct.py` make it so."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +47,18 @@ class Delivery(Protocol):
     @property
     def backends(self) -> tuple[Backend, ...]:
         """Where everything goes."""
+        ...
+
+    def check_room(self, size: int, spans: Callable[[], int]) -> None:
+        """Look whether there is room for a request, before anything is done for it.
+
+        Args:
+            size: Its bytes.
+            spans: Returns how many spans it has; called where they must be counted as refused.
+
+        Raises:
+            RefusedError: There is none.
+        """
         ...
 
     def put(self, signal: Signal, payload: Encoded, spans: int = 0) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from spanward_processor.closing import Closing
 from spanward_processor.configuration.settings import Forwarding
@@ -34,6 +34,9 @@ class Direct:
     def backends(self) -> tuple[Backend, ...]:
         """Where everything goes."""
         return self._backends
+
+    def check_room(self, size: int, spans: Callable[[], int]) -> None:
+        """Nothing is kept, so there is always room."""
 
     def put(self, signal: Signal, payload: Encoded, spans: int = 0) -> None:
         """Take a request that goes nowhere; see `Delivery.put`."""

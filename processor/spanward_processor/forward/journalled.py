@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from spanward_processor.closing import Closing
@@ -64,13 +64,23 @@ class Journalled:
         self._senders[backend.name] = sender
         self._sending[backend.name] = asyncio.create_task(sender.run())
 
+    def check_room(self, size: int, spans: Callable[[], int]) -> None:
+        """Look whether the journal is full; see `Delivery.check_room`."""
+        try:
+            self.journal.check_room(size)
+        except JournalFullError as error:
+            raise self._without_room(spans(), error) from error
+
     def put(self, signal: Signal, payload: Encoded, spans: int = 0) -> None:
         """Write a request; see `Delivery.put`."""
         try:
             self.journal.append(signal, payload, spans)
         except JournalFullError as error:
-            self.without_room += spans
-            raise RefusedError(str(error), for_good=False) from error
+            raise self._without_room(spans, error) from error
+
+    def _without_room(self, spans: int, error: JournalFullError) -> RefusedError:
+        self.without_room += spans
+        return RefusedError(str(error), for_good=False)
 
     def in_flight(self, name: str) -> int:
         """Return how many requests are under way to the backend of a name."""

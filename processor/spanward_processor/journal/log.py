@@ -15,7 +15,7 @@ from spanward_processor.journal.chain import Chain
 from spanward_processor.journal.cursor import Cursor, strangers
 from spanward_processor.journal.reader import Reader
 from spanward_processor.journal.recent import Recent
-from spanward_processor.journal.record import LARGEST, Record, TornError, header_of, size_of
+from spanward_processor.journal.record import HEADER, LARGEST, Record, TornError, header_of, size_of
 from spanward_processor.journal.segment import Forcing
 from spanward_processor.journal.settings import Fsync, JournalSettings
 from spanward_processor.signals import Encoded, Signal
@@ -149,7 +149,19 @@ class Journal:
         if self._settings.fsync is Fsync.ALWAYS:
             self._sync_to(at + size_of(payload))
 
-    def _make_room(self, size: int) -> None:
+    def check_room(self, payload_bytes: int) -> None:
+        """Look whether a request could be written, as far as that can be told without writing it.
+
+        Args:
+            payload_bytes: Its length.
+
+        Raises:
+            JournalFullError: There is no room.
+        """
+        with self._lock:
+            self._find_room(HEADER.size + payload_bytes)
+
+    def _find_room(self, size: int) -> None:
         if self.held_bytes + size > self._settings.most_bytes:
             self._dismiss_leavers()
         if size > LARGEST or self.held_bytes + size > self._settings.most_bytes:
@@ -157,6 +169,9 @@ class Journal:
                 f"the journal holds {self.held_bytes} bytes that backends have not taken; "
                 f"journal.most_bytes is {self._settings.most_bytes}"
             )
+
+    def _make_room(self, size: int) -> None:
+        self._find_room(size)
         last = self._chain.last
         if last.end - last.start >= self._segment_bytes:
             try:

@@ -1,12 +1,7 @@
-"""How much is taken at once: bytes, requests and time are bounded, the rest is asked to come back."""
+"""How much is taken at once: bytes and requests are bounded, the rest is asked to come back."""
 
-import asyncio
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
-
-MOST_TURN_S: Final = 0.25  # of one turn of the event loop, in which requests are judged
 
 
 class BusyError(Exception):
@@ -55,39 +50,3 @@ class Admission:
         finally:
             self._bytes -= size
             self._requests -= 1
-
-
-class Turn:
-    """How long one turn of the event loop has taken since its first request.
-
-    When more comes in than can be judged, it waits in buffers of the network, for longer than its senders do; then all that
-    is done is done for nobody. A turn that takes too long shows that. What else it brings is asked to come back, which costs
-    little, so that what is taken is answered in time.
-
-    Args:
-        most_s: Longest a turn may take before the rest of it is asked to come back, seconds.
-        monotonic_s: Returns a clock that never steps, seconds.
-    """
-
-    def __init__(self, most_s: float = MOST_TURN_S, monotonic_s: Callable[[], float] = time.monotonic) -> None:
-        self._most_s = most_s
-        self._monotonic_s = monotonic_s
-        self._began_s: float | None = None
-
-    def check(self) -> None:
-        """Look how long this turn has taken; in the event loop.
-
-        Raises:
-            BusyError: Too long.
-        """
-        now_s = self._monotonic_s()
-        if self._began_s is None:
-            self._began_s = now_s
-            asyncio.get_running_loop().call_soon(self._end)
-        elif now_s - self._began_s > self._most_s:
-            raise BusyError(
-                f"more requests come in than can be judged: this turn has taken {now_s - self._began_s:.2f} s"
-            )
-
-    def _end(self) -> None:
-        self._began_s = None

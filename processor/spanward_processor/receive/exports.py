@@ -20,8 +20,8 @@ _INLINE_JSON_BYTES: Final = 128 << 10  # below it a thread's hand-over costs mor
 class Intake(Protocol):
     """Takes export requests; `spanward_processor.receive.intake.Intake` is the real one."""
 
-    def keep_pace(self) -> None:
-        """Raise BusyError when there is no time for another request."""
+    async def turn(self) -> None:
+        """Wait until a request may be worked on; raise BusyError when that takes too long."""
         ...
 
     def take(self, signal: Signal, payload: bytes, within_s: float | None = None) -> bytes | Awaitable[bytes]:
@@ -56,7 +56,7 @@ class Exports:
             raise TooLargeError(f"content-length: must be <= {self._most_bytes} (limits.message_bytes)")
         with self._room.hold() as held:
             packed = await held.read(body, self._most_bytes)
-            self._intake.keep_pace()
+            await self._intake.turn()
             payload = decompress(encoding, packed, self._most_bytes, self._most_ratio)
             if head.content_type == JSON:
                 payload = await _from_json(self._signal, payload)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spanward_processor.h2.call import Answer, Call, Peer
+from spanward_processor.receive.admission import BusyError
 from spanward_processor.receive.compression import decompress
 from spanward_processor.receive.gate import Gate
 from spanward_processor.receive.intake import Intake
@@ -45,9 +46,34 @@ class GrpcReceiver:
         return None if turned is None else answer_to(turned)
 
     def __call__(self, call: Call) -> Answer | Awaitable[Answer]:
-        """Take a message."""
+        """Take a message, at once or when its turn has come."""
+        return self._take(call) if self.intake.is_free() else self._in_line(call)
+
+    def _in_line(self, call: Call) -> asyncio.Future[Answer]:
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def pass_on(done: asyncio.Future[Answer]) -> None:
+            if done.cancelled():
+                answer.cancel()  # the event loop ends
+            elif not answer.done():
+                answer.set_result(done.result())
+
+        def go() -> None:
+            taken = self._take(call)
+            if not isinstance(taken, Answer):
+                asyncio.ensure_future(taken).add_done_callback(pass_on)
+            elif not answer.done():
+                answer.set_result(taken)
+
+        def refuse(error: BusyError) -> None:
+            if not answer.done():
+                answer.set_result(answer_to(turned_of(error)))
+
+        self.intake.line_up(go, refuse)
+        return answer
+
+    def _take(self, call: Call) -> Answer | Awaitable[Answer]:
         try:
-            self.intake.keep_pace()
             payload = self._message(call)
             taken = self.intake.take(_SIGNALS[call.path], payload, call.timeout_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, the sender gets an answer it may come back from

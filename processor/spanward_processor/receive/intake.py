@@ -1,7 +1,7 @@
 """The one door for every protocol: admit, judge, deliver, count, answer."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
@@ -14,12 +14,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spanward_processor.counts import Counts
-from spanward_processor.decode import UndecodableError
+from spanward_processor.decode import UndecodableError, count_spans
 from spanward_processor.exporters.base import Taken
 from spanward_processor.forward.delivery import Delivery, RefusedError
 from spanward_processor.pipeline import Pipeline, Processed
-from spanward_processor.receive.admission import Admission, BusyError, Turn
+from spanward_processor.receive.admission import Admission, BusyError
 from spanward_processor.receive.joining import Joiner
+from spanward_processor.receive.pace import Pace
 from spanward_processor.signals import Signal
 
 _JOINED_BYTES: Final = 64 << 10  # below it requests that come together are taken as one
@@ -35,6 +36,7 @@ class Intake:
         pipeline: Judges spans.
         delivery: Makes OK true.
         admission: Bounds what is in flight.
+        pace: Shares the event loop between all who take requests in it.
         counts: Counts what happens.
         workers: Threads for large requests; kernels release the GIL.
         transport: What it takes requests from, `grpc` or `http`.
@@ -45,6 +47,7 @@ class Intake:
         pipeline: Pipeline,
         delivery: Delivery,
         admission: Admission,
+        pace: Pace,
         counts: Counts,
         workers: Executor,
         transport: str = "grpc",
@@ -54,18 +57,31 @@ class Intake:
         self.admission = admission
         self.counts = counts
         self.workers = workers
-        self._turn = Turn()
+        self._pace = pace
         self._received = counts.received[transport]
         self._joiner = Joiner(self._take_traces)
 
-    def keep_pace(self) -> None:
-        """Look whether there is time for another request; before anything is done for it.
+    def is_free(self) -> bool:
+        """Return whether a request may be worked on at once; else it waits for its turn, by one of the next two."""
+        return self._pace.is_free()
+
+    def line_up(self, go: Callable[[], None], refuse: Callable[[BusyError], None]) -> None:
+        """Let a request wait; one of both is called later, in the event loop, and raises nothing."""
+
+        def count(error: BusyError) -> None:
+            self.counts.refused_requests += 1
+            refuse(error)
+
+        self._pace.line_up(go, count)
+
+    async def turn(self) -> None:
+        """Wait until a request may be worked on; before anything is done for it.
 
         Raises:
             BusyError: More comes in than can be judged.
         """
         try:
-            self._turn.check()
+            await self._pace.turn()
         except BusyError:
             self.counts.refused_requests += 1
             raise
@@ -88,6 +104,7 @@ class Intake:
         """
         if not payload:
             return b""
+        self._look_for_room(signal, payload)
         if signal is not Signal.TRACES:
             self._check(signal, payload)
         if not self.delivery.at_once or len(payload) > _INLINE_BYTES:
@@ -95,6 +112,20 @@ class Intake:
         if signal is not Signal.TRACES:
             return self._put(signal, payload, None)
         return self._joiner.add(payload) if len(payload) < _JOINED_BYTES else self._take_traces(payload, joined=False)
+
+    def _look_for_room(self, signal: Signal, payload: bytes) -> None:
+        """Refuse at once what could not be delivered once it was judged."""
+
+        def spans() -> int:
+            counted = count_spans(payload) if signal is Signal.TRACES else 0
+            self._count_refused(counted)
+            return counted
+
+        try:
+            self.delivery.check_room(len(payload), spans)
+        except (UndecodableError, RefusedError):
+            self.counts.refused_requests += 1
+            raise
 
     def _check(self, signal: Signal, payload: bytes) -> None:
         """Refuse malformed metrics and logs, which would else spoil the requests they are delivered with."""

@@ -22,6 +22,7 @@ from spanward_processor.receive.http import http_app
 from spanward_processor.receive.http1 import Patience
 from spanward_processor.receive.intake import Intake
 from spanward_processor.receive.listening import Lifecycle, Listener, WebServer
+from spanward_processor.receive.pace import Pace
 from spanward_processor.receive.section import ServerTls
 from spanward_processor.receive.turned import BUSY_RETRY_S, Turned
 from spanward_processor.status import Code
@@ -62,6 +63,7 @@ class Receivers:
         self._pipeline = pipeline
         self._counts = counts
         self._workers = workers
+        self._pace = Pace()
         self._grpc, self._http = Listener(), Listener()
         self._server: GrpcServer | None = None
         self._web: WebServer | None = None
@@ -123,7 +125,7 @@ class Receivers:
         self._parts = parts
         limits = parts.config.limits
         admission = Admission(limits.in_flight_bytes, limits.in_flight_requests)
-        stages = (self._pipeline, delivery, admission, self._counts, self._workers)
+        stages = (self._pipeline, delivery, admission, self._pace, self._counts, self._workers)
         await self._serve_grpc(parts, Intake(*stages, "grpc"))
         await self._serve_http(parts, Intake(*stages, "http"))
 

@@ -52,8 +52,8 @@ class Intake:
         self._error = error
         self._later = later
 
-    def keep_pace(self) -> None:
-        """There is always time."""
+    async def turn(self) -> None:
+        """Let everybody go on at once."""
 
     def take(self, signal: Signal, payload: bytes, within_s: float | None = None) -> bytes | Awaitable[bytes]:
         """Take a request."""

@@ -150,8 +150,8 @@ def test_body_has_its_own_time() -> None:
 class Nobody:
     """Takes nothing."""
 
-    def keep_pace(self) -> None:
-        """There is always time."""
+    async def turn(self) -> None:
+        """Let everybody go on at once."""
 
     def take(self, signal: Signal, payload: bytes, within_s: float | None = None) -> bytes:
         """Take a request."""
