@@ -130,6 +130,7 @@ class BaselineGuard:
         reason = (
             f"The baseline itself is being moved, in steps too small to be noticed one by one: {feature.noun} of {series} is now "
             f"{account.observed}; when it was first learned it was {account.baseline}."
+            f"{self._strays.caution(self._lesson, stream)}"
         )
         return replace(account, reason=reason)
 

@@ -150,7 +150,8 @@ class Drift:
         now, usual = unpacked(self._lesson.cells, stream), unpacked(self.lessons.anchor.cells, stream)
         account = account_of(feature, series, stream, now, usual, (0.0, 0.0), text)
         moved = _moved(feature, now, usual, text)
-        return replace(account, reason=f"The distribution of {feature.noun} of {series} has drifted: {moved}.")
+        caution = self._strays.caution(self._lesson, stream)
+        return replace(account, reason=f"The distribution of {feature.noun} of {series} has drifted: {moved}.{caution}")
 
 
 def _compared(cells: Packed, starts: Ints, usual: Packed) -> tuple[Floats, Floats, Floats]:

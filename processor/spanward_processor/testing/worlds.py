@@ -27,6 +27,8 @@ WEEK_S: Final = 7 * DAY_S
 
 _NOISE: Final = 0.1  # of the rate, standard deviation of its logarithm
 _NOISE_MEMORY_S: Final = 300.0
+_LEAST_SWING: Final = 0.05  # of inputs, over the day
+_MOOD: Final = 0.1  # of a decision's share, by night or by day
 _MISSING: Final = 0.02
 _LATE: Final = 0.01  # share of spans that come in the next window
 _VERY_LATE: Final = 0.0005  # and of those that come when nobody awaits them any more
@@ -70,6 +72,7 @@ class Application:
         decisions: Classes or items; 0 where it decides nothing.
         tokens: (t, 2) float64 context and generated tokens of calls to draw from, by context; none where it is no LLM.
         cycle: How far the rate swings over the day.
+        swing: How far values swing with it: inputs, durations as the load goes, and how much night and day differ in decisions.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Application:
     decisions: int
     tokens: Floats | None = None
     cycle: float = 0.5
+    swing: float = 0.0
 
 
 def classifier(rate_per_s: float = 8.0) -> Application:
@@ -143,7 +147,7 @@ class World:
         channel = rng.choice(application.channels, count, p=self._weights)
         wrong = self._hit(second, channel)
         lengths = self._lengths(second, count, wrong)
-        seconds = self._seconds(lengths[:, 0], wrong)
+        seconds = self._seconds(second, lengths[:, 0], wrong)
         end = START_NS + ((second + np.sort(rng.random(count)) * self._step_s) * SECOND_NS).astype(np.int64)
         failing = np.where(wrong, self._incident.failing if self._incident else 0.0, 0.0)
         tokens = application.tokens is not None
@@ -195,7 +199,7 @@ class World:
 
     def _lengths(self, second: float, count: int, wrong: Flags) -> Floats:
         """Return (n, 2) float64 length of inputs and outputs."""
-        longer = 1 + 0.05 * math.sin(2 * math.pi * second / DAY_S)
+        longer = 1 + max(_LEAST_SWING, self._application.swing) * math.sin(2 * math.pi * second / DAY_S)
         if self._application.tokens is None:
             lengths = np.stack((longer * self._rng.lognormal(3.5, 0.5, count), np.ones(count)), axis=1)
         else:
@@ -205,11 +209,12 @@ class World:
             lengths[wrong, 0] *= self._incident.longer
         return np.maximum(np.round(lengths), 1.0)
 
-    def _seconds(self, lengths: Floats, wrong: Flags) -> Floats:
-        """Return (n,) float64 durations: they follow the input, and a few are very long."""
+    def _seconds(self, second: float, lengths: Floats, wrong: Flags) -> Floats:
+        """Return (n,) float64 durations: they follow the input and the load, and a few are very long."""
         seconds = 0.002 + 0.0004 * lengths * self._rng.lognormal(0.0, 0.3, lengths.size)
         tail = self._rng.random(lengths.size) < _TAIL
         seconds[tail] *= 1 + self._rng.pareto(_TAIL_INDEX, int(tail.sum()))
+        seconds *= 1 + self._application.swing * math.sin(2 * math.pi * (second / DAY_S - 0.25))
         if self._incident:
             seconds[wrong] *= self._incident.slower
         return np.minimum(seconds, 600.0)
@@ -239,11 +244,12 @@ class World:
 def _tastes(application: Application, rng: np.random.Generator) -> Floats:
     """Return (c, d) float64 running shares of decisions by channel: items by Zipf, with a popular head that channels differ in.
 
-    Night and day differ little: the popularity is the same, each mood has a tenth of noise on it.
+    Night and day differ little: the popularity is the same, each mood has a tenth of noise on it, or as much as values swing.
     """
     decisions = max(application.decisions, 1)
     shares = np.tile(1.0 / np.arange(1, decisions + 1), (application.channels, 1))
-    shares *= rng.gamma(100.0, 0.01, shares.shape)
+    variance = max(_MOOD, application.swing) ** 2
+    shares *= rng.gamma(1 / variance, variance, shares.shape)
     running = np.cumsum(shares / shares.sum(axis=1, keepdims=True), axis=1)
     running[:, -1] = 1.0
     return np.asarray(running)

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.evidence import cleared, grown
-from spanward_processor.kept import Arrays, copies
+from spanward_processor.kept import Arrays, copies, part, under
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
+from spanward_processor.usual.rhythm import Rhythm
 
 _PER_BAG: Final = 1 / 12  # bags of five minutes in an hour
 _DAY_S: Final = 86_400.0
-_RHYTHM_S: Final = 8 * _DAY_S  # within which a stream must go and come back twice: weekends are a rhythm too
 _FADES: Final = 0.8  # of a wide day's range is left after a day without any
 
 
@@ -22,10 +22,9 @@ class Natural:
     A daily cycle goes up and comes back within a day, so the distance between a day's lowest and highest hour is what the
     next days may show. What is moved little by little covers less than that in a day, and yet gets away from the anchor.
 
-    What goes beyond what is tolerated is not learned. But if it comes back by itself within a day, and does so again on another
-    day, it is a rhythm, and is tolerated from then on as far as it went both times.
+    What goes beyond what is tolerated is not learned; but where it is a rhythm (`rhythm.py`), that is tolerated too.
 
-    The state is ten arrays by slot.
+    The state is six arrays by slot, and the rhythm's.
     """
 
     def __init__(self) -> None:
@@ -35,10 +34,7 @@ class Natural:
         self._high: Singles = np.zeros(0, np.float32)
         self._range: Singles = np.zeros(0, np.float32)  # -1 while no day is complete
         self._began_s = np.zeros(0)  # event time at which the day began
-        self._away: Singles = np.zeros(0, np.float32)  # how far beyond tolerance a stream went; 0 while it is not
-        self._away_s = np.zeros(0)  # event time at which it went
-        self._back: Singles = np.zeros(0, np.float32)  # how far it went the last time that it came back
-        self._back_s = np.zeros(0)  # event time at which it came back
+        self.rhythm = Rhythm()
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
@@ -50,20 +46,15 @@ class Natural:
                 "high": self._high,
                 "range": self._range,
                 "began_s": self._began_s,
-                "away": self._away,
-                "away_s": self._away_s,
-                "back": self._back,
-                "back_s": self._back_s,
             }
-        )
+        ) | under("rhythm", self.rhythm.arrays())
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
         self._hourly, self._last = arrays["hourly"], arrays["last"]
         self._low, self._high = arrays["low"], arrays["high"]
         self._range, self._began_s = arrays["range"], arrays["began_s"]
-        self._away, self._away_s = arrays["away"], arrays["away_s"]
-        self._back, self._back_s = arrays["back"], arrays["back_s"]
+        self.rhythm.restore(part("rhythm", arrays))
 
     def grow(self, slots: int) -> None:
         """Make room for slots."""
@@ -71,17 +62,15 @@ class Natural:
         self._low, self._high = grown(self._low, slots), grown(self._high, slots)
         self._range = grown(self._range, slots, -1.0)
         self._began_s = grown(self._began_s, slots, np.nan)
-        self._away, self._away_s = grown(self._away, slots), grown(self._away_s, slots)
-        self._back, self._back_s = grown(self._back, slots), grown(self._back_s, slots)
+        self.rhythm.grow(slots)
 
     def clear(self, slots: Ints) -> None:
         """Forget slots, so that others may have them."""
-        for shift in (self._hourly, self._last, self._low, self._high, self._away, self._back):
+        for shift in (self._hourly, self._last, self._low, self._high):
             cleared(shift, slots)
-        for time_s in (self._away_s, self._back_s):
-            cleared(time_s, slots)
         cleared(self._range, slots, -1.0)
         cleared(self._began_s, slots, np.nan)
+        self.rhythm.clear(slots)
 
     def tolerance(self, slots: Ints, first_day: Floats, later: Floats) -> Floats:
         """Return (s,) float64 how far a stream may be from its anchor.
@@ -89,10 +78,19 @@ class Natural:
         Args:
             slots: (s,) int64.
             first_day: (s,) float64 allowed while no day was seen to its end.
-            later: (s,) float64 allowed beyond what a day covers.
+            later: (s,) float64 allowed beyond what a day or a rhythm covers.
         """
-        covered = self._range[slots].astype(np.float64)
+        covered = self._covered(slots)
         return np.where(covered < 0, first_day, later + covered)
+
+    def knows_a_day(self, slots: Ints) -> Flags:
+        """Return (s,) bool of which streams it is known what a day covers."""
+        return np.asarray(self._covered(slots) >= 0)
+
+    def _covered(self, slots: Ints) -> Floats:
+        """Return (s,) float64 how far streams go within a day, -1 where nobody knows."""
+        far = self.rhythm.far(slots)
+        return np.maximum(self._range[slots], np.where(far > 0, far, -1.0))
 
     def step(self, slots: Ints, shift: Floats) -> Floats:
         """Return (s,) float64 how far a shift is from the one learned before, 0 for the first; a slow ramp hardly steps."""
@@ -117,23 +115,3 @@ class Natural:
         begins = new | over
         self._low[slots], self._high[slots] = np.where(begins, hourly, low), np.where(begins, hourly, high)
         self._began_s[slots[begins]] = end_s
-
-    def note(self, slots: Ints, shift: Floats, beyond: Flags, end_ns: int) -> None:
-        """Note who goes beyond what is tolerated, and who comes back.
-
-        Args:
-            slots: (s,) int64, each once.
-            shift: (s,) float64 from their anchors.
-            beyond: (s,) bool which of them are beyond.
-            end_ns: End of the bag.
-        """
-        end_s, away = end_ns / 1e9, self._away[slots] > 0
-        self._away_s[slots[beyond & ~away]] = end_s
-        self._away[slots[beyond]] = np.maximum(self._away[slots], np.abs(shift))[beyond]
-        back = slots[~beyond & away]
-        soon = end_s - self._away_s[back] < _DAY_S
-        since = end_s - self._back_s[back]
-        again = back[soon & (self._back[back] > 0) & (since > _DAY_S / 2) & (since < _RHYTHM_S)]
-        self._range[again] = np.maximum(self._range[again], np.minimum(self._back[again], self._away[again]))
-        self._back[back], self._back_s[back] = np.where(soon, self._away[back], 0.0), end_s
-        self._away[back] = 0.0

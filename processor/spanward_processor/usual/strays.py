@@ -10,12 +10,17 @@ from numpy.typing import NDArray
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.detectors.base import Surprise
 from spanward_processor.evidence import Dispersion
+from spanward_processor.features import FEATURES
 from spanward_processor.kept import Arrays, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.usual.lessons import Lesson
 from spanward_processor.usual.natural import Natural
 
 _SCATTER_DECAY: Final = 0.995  # per bag: the scatter of half a day
+_FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
+_ONCE: Final = np.array([feature.kind in {"operational", "performance"} for feature in FEATURES])
+"""Features whose excursion of a day is a rhythm at once: what lasts a day is learned there anyway (decision 0032)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,13 @@ class Strays:
             lesson.streams[ready], self._dispersion.p_values(slots, verdict.beyond[ready], np.ones(slots.size))
         )
 
+    def caution(self, lesson: Lesson, stream: int) -> str:
+        """Return what a sentence about a stream must add while nobody knows its day; empty where somebody does."""
+        slots = lesson.slots[lesson.streams == stream]
+        if not slots.size or self.natural.knows_a_day(slots)[0]:
+            return ""
+        return " Less than a day of it is known, so this may be what it does every day."
+
     def learn(self, lesson: Lesson, verdict: Verdict, free: Flags, time_ns: int) -> None:
         """Learn how far the streams of a lesson strayed.
 
@@ -85,6 +97,7 @@ class Strays:
             time_ns: Event time.
         """
         within = free & (verdict.beyond == 0)
-        self.natural.note(lesson.slots, verdict.shift, verdict.beyond > 0, time_ns)
+        once = _ONCE[lesson.streams & _FEATURE_MASK]
+        self.natural.rhythm.note(lesson.slots, verdict.shift, verdict.beyond > 0, once, time_ns / 1e9)
         self._dispersion.learn(lesson.slots[within], verdict.scatter[within], np.ones(int(within.sum())))
         self.natural.learn(lesson.slots[within], verdict.shift[within], time_ns)

@@ -17,16 +17,19 @@ WARM_UP = 150  # windows
 CLEAR_P = 1e-4
 
 
-def accounts(behave: Callable[[int], Behaviour], windows: int, *, held: bool = False) -> Iterator[tuple[int, Account]]:
+def accounts(
+    behave: Callable[[int], Behaviour], windows: int, *, held: bool = False, window_s: float = 10.0
+) -> Iterator[tuple[int, Account]]:
     """Yield window number and account of every stream that is clearly beyond what is tolerated.
 
     Args:
         behave: How the world behaves, by number of the window after the quiet ones.
         windows: How many follow the quiet ones.
         held: Whether those are under alarm.
+        window_s: Length of a window, seconds.
     """
     print(f"seed {SEED}")
-    traffic, guard = Traffic(SEED, window_s=10.0), BaselineGuard(Learning(), 0.998)
+    traffic, guard = Traffic(SEED, window_s=window_s), BaselineGuard(Learning(), 0.998)
     for number in range(-WARM_UP, windows):
         (window,) = traffic.windows(behave(number) if number >= 0 else QUIET, 1)
         surprise = guard.test(window, traffic.directory)
@@ -74,3 +77,18 @@ def test_a_tenth_more_or_less_is_no_ramp() -> None:
 def test_what_the_baselines_do_not_learn_does_not_move_them() -> None:
     """A sudden change under alarm is another detector's finding; nobody moves the baseline."""
     assert list(accounts(lambda _: replace(QUIET, longer=6.0), 120, held=True)) == []
+
+
+def test_decisions_of_the_night_are_told_twice() -> None:
+    """What is gone by the morning on two days is a rhythm, though it is at the border of what is tolerated for hours."""
+    day = 720  # windows of two minutes
+
+    def night(number: int) -> Behaviour:
+        swing = np.sin(2 * np.pi * (number + WARM_UP) / day)
+        return replace(QUIET, rate_per_s=4.0, flipped=float(np.clip(1.5 * swing, 0.0, 1.0)))
+
+    days = {
+        number // day for number, account in accounts(night, 4 * day, window_s=120.0) if account.aspect == "decision"
+    }
+
+    assert days == {0, 1}

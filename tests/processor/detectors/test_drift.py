@@ -83,6 +83,20 @@ def test_what_comes_every_day_at_this_hour_is_usual() -> None:
     assert max(found) < day
 
 
+def test_what_slices_do_every_night_is_told_once() -> None:
+    """A slice has no yesterday, but a length that went and came back within a day may do so again; the first day says that it is one."""
+    hour, day = 30, 720  # windows of two minutes
+
+    def night(number: int) -> Behaviour:
+        return replace(QUIET, rate_per_s=4.0, longer=3.0 if (number + WARM_UP) // hour % 24 >= 16 else 1.0)
+
+    found = [each for each in accounts(night, 3 * day, window_s=120.0) if "[" in each[1].reason]
+
+    assert found
+    assert max(number for number, _ in found) < day
+    assert all(account.reason.endswith("this may be what it does every day.") for _, account in found)
+
+
 def test_rows_that_wait_for_more_go_with_their_key() -> None:
     """Of a key that never had enough rows for an anchor nothing waits for ever; the rows of another one go on waiting."""
     print(f"seed {SEED}")

@@ -51,22 +51,11 @@ def test_steps_are_from_the_bag_before() -> None:
     np.testing.assert_allclose(after([0.1, 0.2]).step(SLOT, np.array([0.5])), [0.3], rtol=1e-6)
 
 
-def gone_and_back(hours: list[tuple[float, float]]) -> Natural:
-    """Return what is known of a stream that went so far beyond what is tolerated, between those hours."""
-    natural = after([0.0])
-    for gone, back in hours:
-        natural.note(SLOT, np.array([1.5]), np.array([True]), round(gone * 3600) * 1_000_000_000)
-        natural.note(SLOT, np.array([0.1]), np.array([False]), round(back * 3600) * 1_000_000_000)
-    return natural
-
-
-def test_what_comes_back_on_two_days_is_a_rhythm() -> None:
-    """A night that differs by more than the margin is tolerated once it was seen twice."""
-    assert tolerance(gone_and_back([(20, 28)])) == FIRST_DAY[0]
-    assert abs(tolerance(gone_and_back([(20, 28), (44, 52)])) - 1.9) < 1e-6
-
-
-def test_what_stays_away_is_no_rhythm() -> None:
-    """What comes back after more than a day, or twice within an hour, is told again."""
-    assert tolerance(gone_and_back([(20, 50), (60, 90)])) == FIRST_DAY[0]
-    assert tolerance(gone_and_back([(20, 20.5), (20.7, 21)])) == FIRST_DAY[0]
+def test_a_rhythm_is_tolerated_as_far_as_it_goes() -> None:
+    """Where a stream goes further within a day, that counts."""
+    cycle = [0.3 * math.sin(2 * math.pi * number / DAY_BAGS) for number in range(DAY_BAGS + 1)]
+    natural = after(cycle)
+    for far, hours in ((0.9, (30.0,)), (0.1, (38.0, 39.5))):
+        for hour in hours:
+            natural.rhythm.note(SLOT, np.array([far]), np.array([far > 0.5]), np.array([True]), hour * 3600)
+    assert abs(tolerance(natural) - 1.3) < 1e-6

@@ -9,6 +9,7 @@ so that a person can see what was taken for a change. The recorded trace goes ov
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -34,18 +35,19 @@ def opened(changes: Sequence[Finding]) -> list[Finding]:
     return [change for change in changes if change.state is State.OPENED]
 
 
-def false_findings(seed: int, days: float, data: Path) -> list[Finding]:
+def false_findings(seed: int, days: float, data: Path, swing: float = 0.0) -> list[Finding]:
     """Return what is found in so many quiet days.
 
     Args:
         seed: Seed of the traffic.
         days: Simulated days.
         data: Folder of the public data, for the tokens of the LLM service.
+        swing: How far values swing over the day; see `Application`.
     """
     config = Config()
     settings = config.detection.as_settings()
     worlds = [
-        World(application, np.random.default_rng([seed, place]), settings.window_s)
+        World(replace(application, swing=swing), np.random.default_rng([seed, place]), settings.window_s)
         for place, application in enumerate((classifier(), recommender(), llm(data)))
     ]
     return opened(simulate(worlds, days * DAY_S, settings, config.limits.as_settings()).changes)
