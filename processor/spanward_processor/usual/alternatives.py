@@ -30,6 +30,7 @@ _SCALES: Final = (0.75, 1.25, 1.6, 2.4)
 _TAILS: Final = ((-1, 8.0), (-2, 3.0), (-3, 2.0), (2, 3.0))  # groups at an end, and factor on the odds of them
 _TAIL_GROUPS: Final = 3
 _SHIFT_WEIGHT: Final = 0.6  # of the bets on a number: most changes move it
+_LOSSES: Final = 0.2  # of the bets on shares
 
 
 def _product(rows: Floats, columns: Floats) -> Floats:
@@ -103,11 +104,16 @@ class Shares:
     def weights(self, present: Flags) -> Floats:
         """Return (s, a) float64 share of each bet in the mixture.
 
+        What one share loses others gain, and who moves rows to one share takes them from many: bets on a loss are needed less.
+
         Args:
             present: (s, k) bool which shares a stream has.
         """
-        bets = present.sum(axis=1, keepdims=True) * len(self.factors)
-        weights: Floats = np.repeat(present, len(self.factors), axis=1) / bets
+        loses = np.array(self.factors) < 1.0
+        of_losses = _LOSSES if loses.any() else 0.0
+        each = np.where(loses, of_losses / max(int(loses.sum()), 1), (1 - of_losses) / int((~loses).sum()))
+        of_share = present / present.sum(axis=1, keepdims=True)
+        weights: Floats = (of_share[:, :, None] * each).reshape(len(present), present.shape[1] * each.size)
         return weights
 
     def log_e(self, observed: Floats, rows: Floats, share: Floats, distance: Floats, excess: Floats) -> Floats:

@@ -81,6 +81,16 @@ def test_absent_categories_cost_nothing() -> None:
     assert np.count_nonzero(weights) == 2 * len(CATEGORIES.factors)
 
 
+def test_bets_that_a_share_falls_are_a_fifth() -> None:
+    """Rows that one category gains come from many; a flag has no such bets, and loses nothing by them."""
+    loses = np.tile(np.array(CATEGORIES.factors) < 1.0, CATEGORIES.shares)
+    weights = CATEGORIES.weights(np.ones((1, CATEGORIES.shares), bool))[0]
+
+    assert weights[loses].sum() == pytest.approx(0.2)
+    assert weights.sum() == pytest.approx(1.0)
+    assert FLAGS.weights(np.ones((1, 1), bool))[0].tolist() == [1 / len(FLAGS.factors)] * len(FLAGS.factors)
+
+
 def test_run_lengths_keep_to_the_threshold() -> None:
     """While nothing changes, streams reach evidence of a hundred once in a hundred windows at most."""
     print(f"seed {SEED}")
