@@ -310,12 +310,14 @@ def sifted(
     return enough, [cell for cell in cells if rows[cell[0]] < fewest]
 
 
-def learned(usual: Iterable[Cell], seen: Iterable[Cell], free: set[int], fade: float, least: float) -> list[Cell]:
-    """Return a baseline after a window: streams that were seen and are free fade, and are added to."""
+def learned(
+    usual: Iterable[Cell], seen: Iterable[Cell], free: set[int], fades: Mapping[int, float], least: float
+) -> list[Cell]:
+    """Return a baseline after a window: streams that were seen and are free fade, each by its factor, and are added to."""
     old = {(stream, cell_bin): count for stream, cell_bin, count in usual}
     seen = [cell for cell in seen if cell[0] in free]
     streams = {stream for stream, _, _ in seen}
-    faded = [(*cell, fade * count if cell[0] in streams else count) for cell, count in old.items()]
+    faded = [(*cell, fades[cell[0]] * count if cell[0] in streams else count) for cell, count in old.items()]
     return [cell for cell in merged(faded, seen) if cell[0] not in streams or cell[2] >= least]
 
 

@@ -24,6 +24,7 @@ from spanward_processor.windows.cells import Cells, room_for, starts_of, trim, u
 from spanward_processor.windows.window import Window
 
 _FEWEST_ROWS: Final = 20.0  # a stream with fewer rows waits for the next window
+_REMEMBERED_ROWS: Final = 2_000.0  # rows that are remembered of a rare stream, however long that is
 _NEGLIGIBLE: Final = 1e-3  # decayed rows below which a cell is forgotten
 _KERNEL_SHAPES: Final = {Shape.COUNT: 0, Shape.NUMBER: NUMBER, Shape.FLAG: FLAG, Shape.CATEGORY: CATEGORY}
 _SHAPES: Final = np.array(
@@ -35,7 +36,8 @@ _TESTED: Final = _SHAPES > 0
 class Baseline:
     """Learn what is usual, and compare each window's distributions with it, by quasi-likelihood.
 
-    Per key and feature the baseline is a decayed bag of counts. A window's deviance from it is judged by the scatter of
+    Per key and feature the baseline is a decayed bag of counts. It fades with time, whether a stream has rows enough in each window
+    or in every tenth, so that all follow the day alike; but of a rare stream so many rows are kept as a distribution takes. A window's deviance from it is judged by the scatter of
     earlier windows' deviances (`evidence.Dispersion`), so bursts that are usual are not surprising. Of the rate only the mean
     is learned: traffic swells and ebbs, and one window of it says little; `change.py` judges it.
 
@@ -59,6 +61,7 @@ class Baseline:
         self._slots = Slots()
         self._windows: Narrow = np.zeros(0, np.int32)  # learned, by slot
         self._rows: Singles = np.zeros(0, np.float32)  # decayed rows, by slot
+        self._learned_s = np.zeros(0)  # event time at which a stream was learned last, by slot; 0 before the first time
         self._dispersion = Dispersion(decay)  # by slot
         self._usual = room_for(0)
         self._waiting = room_for(0)
@@ -80,6 +83,7 @@ class Baseline:
         own: Arrays = {
             "windows": self._windows,
             "rows": self._rows,
+            "learned_s": self._learned_s,
             "rates": self._rates,
             "rate_windows": self._rate_windows,
         }
@@ -89,7 +93,7 @@ class Baseline:
         """Take back what was kept; see `Kept`."""
         scattered({"slots": self._slots, "dispersion": self._dispersion}, arrays)
         self._usual, self._waiting = Packed(**part("usual", arrays)), Packed(**part("waiting", arrays))
-        self._windows, self._rows = arrays["windows"], arrays["rows"]
+        self._windows, self._rows, self._learned_s = arrays["windows"], arrays["rows"], arrays["learned_s"]
         self._rates, self._rate_windows = arrays["rates"], arrays["rate_windows"]
         self._model = self._model_now()
 
@@ -109,8 +113,10 @@ class Baseline:
         starts, answers = self._test_distributions(window)
         streams = self._tested.streams[starts[:-1]].astype(np.int64)
         slots = self._slots.admit(streams)
-        self._windows, self._rows = grown(self._windows, len(self._slots)), grown(self._rows, len(self._slots))
-        self._dispersion.grow(len(self._slots))
+        size = len(self._slots)
+        self._windows, self._rows = grown(self._windows, size), grown(self._rows, size)
+        self._learned_s = grown(self._learned_s, size)
+        self._dispersion.grow(size)
         compared = answers[3] >= _FEWEST_ROWS
         deviance, freedom = (np.where(compared, answers[row], 0.0) for row in (0, 1))
         return _Answer(streams, slots, deviance, freedom, starts, self._count(window, keys))
@@ -170,14 +176,14 @@ class Baseline:
 
     # --- learn -------------------------------------------------------------------------------------------------------
 
-    def learn(self, window: Window, held: Flags) -> None:  # noqa: ARG002 - it was kept by `test`
+    def learn(self, window: Window, held: Flags) -> None:
         """Learn the window just tested; see `Detector.learn`."""
         answer = self._answer
         free = ~held_among(held, answer.streams)
         slots = answer.slots[free]
         self._dispersion.learn(slots, answer.deviance[free], answer.freedom[free])
         self._windows[slots] += 1
-        self._learn_distributions(answer, free)
+        self._learn_distributions(answer, free, window)
         keys = answer.rates[~held_among(held, answer.rates << FEATURE_BITS)]
         self._rates[keys] = self._decay * self._rates[keys] + self._counted[keys]
         self._rate_windows[keys] += 1
@@ -186,7 +192,7 @@ class Baseline:
     def evict(self, gone: Flags) -> None:
         """Let go of keys; see `Detector.evict`."""
         slots = self._slots.evict(gone)
-        for by_slot in (self._windows, self._rows):
+        for by_slot in (self._windows, self._rows, self._learned_s):
             cleared(by_slot, slots)
         self._dispersion.clear(slots)
         self._usual, self._waiting = without(self._usual, gone), without(self._waiting, gone)
@@ -195,12 +201,22 @@ class Baseline:
             cleared(by_key, keys)
         self._model = self._model_now()
 
-    def _learn_distributions(self, answer: "_Answer", free: Flags) -> None:
+    def _learn_distributions(self, answer: "_Answer", free: Flags, window: Window) -> None:
+        fades = self._fades(answer, window)
+        self._learned_s[answer.slots[free]] = window.end_ns / 1e9
         usual = room_for(self._usual.streams.size + self._tested.streams.size)
         rows = np.empty(free.size)
-        size = learn_cells(self._usual, self._tested, answer.starts, free, self._decay, _NEGLIGIBLE, usual, rows)
+        size = learn_cells(self._usual, self._tested, answer.starts, free, fades, _NEGLIGIBLE, usual, rows)
         self._usual = trim(usual, size)
         self._rows[answer.slots[free]] = rows[free]
+
+    def _fades(self, answer: "_Answer", window: Window) -> Floats:
+        """Return (s,) float64 how much of what was usual stays: by the time since it was last learned, and enough of a rare stream."""
+        before_s = self._learned_s[answer.slots]
+        windows = np.where(before_s > 0, np.maximum((window.end_ns / 1e9 - before_s) / window.seconds, 1.0), 1.0)
+        rows = np.add.reduceat(self._tested.counts, answer.starts[:-1], dtype=np.float64) if windows.size else windows
+        fades: Floats = np.maximum(self._decay**windows, np.minimum(self._decay, 1.0 - rows / _REMEMBERED_ROWS))
+        return fades
 
     def _model_now(self) -> RowModel:
         """Return the row model of the streams that are ready."""

@@ -156,7 +156,7 @@ def sift_cells(
 
 @borrowing
 def learn_cells(
-    usual: Packed, seen: Packed, starts: Ints, free: Flags, fade: float, least: float, to: Packed, rows: Floats
+    usual: Packed, seen: Packed, starts: Ints, free: Flags, fades: Floats, least: float, to: Packed, rows: Floats
 ) -> int:
     """Fade the baseline of every stream that was seen and is free to be learned, and add what was seen.
 
@@ -165,7 +165,7 @@ def learn_cells(
         seen: (t,) cells of the streams that were seen.
         starts: (s + 1,) int64 where each of those streams begins.
         free: (s,) bool which of them are learned; the others leave no trace.
-        fade: Factor on what was usual.
+        fades: (s,) float64 factor on what was usual, of each.
         least: Count below which a faded cell is forgotten.
         to: (d + t,) to fill with the new baseline.
         rows: (s,) float64 to fill with the rows behind each learned stream, -1 for the others.
@@ -192,7 +192,7 @@ def learn_cells(
             cell_bin = seen.bins[first] if take else usual.bins[begin]
             count = 0.0
             if add:
-                count += fade * usual.counts[begin]
+                count += fades[index] * usual.counts[begin]
                 begin += 1
             if take:
                 count += seen.counts[first]

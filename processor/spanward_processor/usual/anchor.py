@@ -147,6 +147,6 @@ class Anchor:
         scaled = bag._replace(counts=(bag.counts * np.repeat(scale, np.diff(starts))).astype(np.float32))
         to = room_for(self.cells.streams.size + bag.streams.size)
         behind = np.empty(slots.size)
-        size = learn_cells(self.cells, scaled, starts, free, stays, _NEGLIGIBLE, to, behind)
+        size = learn_cells(self.cells, scaled, starts, free, np.full(slots.size, stays), _NEGLIGIBLE, to, behind)
         self.cells = trim(to, size)
         self.bags[slots[free]] += 1

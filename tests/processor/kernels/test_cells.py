@@ -57,9 +57,12 @@ def test_a_baseline_is_learned_as_by_the_twin(usual: Whole, seen: Whole, free: s
     streams = sorted({stream for stream, _ in seen})
     starts, rows = starts_of(new, len(streams)), np.empty(len(streams))
 
-    size = learn_cells(old, new, starts, np.array([stream in free for stream in streams], bool), 0.5, 2.0, to, rows)
+    fades = {stream: 0.5 if stream % 2 else 0.25 for stream in streams}
+    chosen, factors = np.array([stream in free for stream in streams], bool), np.array(list(fades.values()))
 
-    expected = naive.learned(bag_of(usual), bag_of(seen), free, 0.5, 2.0)
+    size = learn_cells(old, new, starts, chosen, factors, 2.0, to, rows)
+
+    expected = naive.learned(bag_of(usual), bag_of(seen), free, fades, 2.0)
     assert rows_of_packed(to, size) == expected
     total = {stream: sum(count for owner, _, count in expected if owner == stream) for stream in streams}
     assert rows.tolist() == [total[stream] if stream in free else -1.0 for stream in streams]
