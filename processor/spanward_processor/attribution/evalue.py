@@ -1,7 +1,7 @@
 """E-values for counts of two times: how strongly they speak against "the rate is what it was".
 
 Given how many events both times had together, each belongs to now with a known probability while nothing has changed. A
-change by a factor alters that probability; averaging the likelihood ratio over factors gives an e-value, and the average
+change by a factor alters that probability; averaging the likelihood ratio over factors, weighted, gives an e-value, and the average
 of e-values over categories is one again. It may be looked at after every window.
 
 Source: Vovk and Wang, "E-values: Calibration, combination and applications", Annals of Statistics 49 (2021), section 4
@@ -17,6 +17,8 @@ from spanward_processor.kernels.jit import Floats, Ints
 _RISES: Final = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.4, 3.2, 4.8, 6.4, 8.0])
 _FALLS: Final = -_RISES[:7]
 _LOG_FACTORS: Final = np.concatenate((_FALLS, _RISES))
+_FALL: Final = 0.2  # how likely a change is thought to be a fall: what one category gains many lose
+_WEIGHTS: Final = np.repeat((_FALL / _FALLS.size, (1 - _FALL) / _RISES.size), (_FALLS.size, _RISES.size))
 _LN10: Final = float(np.log(10))
 
 
@@ -36,7 +38,7 @@ def log_e_values(now: Floats, usual: Floats, exposure: Floats, dispersion: float
         ratio -= usual[:, None] * (np.log1p(odds) + np.log1p(-chance)[:, None])
     ratio = np.where(np.isfinite(ratio), ratio, 0.0) / dispersion  # no rows on one side: nothing to compare
     highest = ratio.max(axis=1)
-    return np.asarray(highest + np.log(np.exp(ratio - highest[:, None]).mean(axis=1)))
+    return np.asarray(highest + np.log((np.exp(ratio - highest[:, None]) * _WEIGHTS).sum(axis=1)))
 
 
 def log10_mean(log_e: Floats, groups: Ints, size: int) -> Floats:
