@@ -61,7 +61,7 @@ class BaselineGuard:
         frog); Cohen, "Statistical Power Analysis", 2nd ed., 1988, section 6.2 (shares by their angles).
 
     Cost:
-        Per row nothing; per window and key about 3 us; per stream 50 bytes, and per key about 6 kB of lessons, which are
+        Per row nothing; per window and key about 3 us; per stream 70 bytes, and per key about 6 kB of lessons, which are
         `drift`'s.
     """
 
