@@ -1,6 +1,6 @@
 """An OTLP request into a `SpanBatch`; bytes that are no such request are an error with a reason."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -57,7 +57,7 @@ def count_spans(request: bytes) -> int:
 
 
 @contextmanager
-def _workspace(texts: int, numbers: int) -> Iterator["_Workspace"]:
+def _workspace(texts: int, numbers: int) -> Generator["_Workspace"]:
     """Lend a workspace that nobody else uses meanwhile."""
     free = _workspaces(texts, numbers)
     try:
