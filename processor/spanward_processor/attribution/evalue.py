@@ -17,7 +17,9 @@ from spanward_processor.kernels.jit import Floats, Ints
 _RISES: Final = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.4, 3.2, 4.8, 6.4, 8.0])
 _FALLS: Final = -_RISES[:7]
 _LOG_FACTORS: Final = np.concatenate((_FALLS, _RISES))
-_FALL: Final = 0.2  # how likely a change is thought to be a fall: what one category gains many lose
+_FALL: Final = (
+    0.2  # how likely a change is thought to be a fall, as in `usual/alternatives.py`: what one category gains many lose
+)
 _WEIGHTS: Final = np.repeat((_FALL / _FALLS.size, (1 - _FALL) / _RISES.size), (_FALLS.size, _RISES.size))
 _LN10: Final = float(np.log(10))
 

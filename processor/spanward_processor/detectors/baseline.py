@@ -36,10 +36,11 @@ _TESTED: Final = _SHAPES > 0
 class Baseline:
     """Learn what is usual, and compare each window's distributions with it, by quasi-likelihood.
 
-    Per key and feature the baseline is a decayed bag of counts. It fades with time, whether a stream has rows enough in each window
-    or in every tenth, so that all follow the day alike; but of a rare stream so many rows are kept as a distribution takes. A window's deviance from it is judged by the scatter of
-    earlier windows' deviances (`evidence.Dispersion`), so bursts that are usual are not surprising. Of the rate only the mean
-    is learned: traffic swells and ebbs, and one window of it says little; `change.py` judges it.
+    Per key and feature the baseline is a decayed bag of counts. It fades with time, whether a stream has rows enough in each
+    window or in every tenth, so that all follow the day alike; but of a rare stream so many rows are kept as a distribution
+    takes. A window's deviance from it is judged by the scatter of earlier windows' deviances (`evidence.Dispersion`), so bursts
+    that are usual are not surprising. Of the rate only the mean is learned: traffic swells and ebbs, and one window of it says
+    little; `change.py` judges it.
 
     Args:
         learning: What "ready" takes.

@@ -56,11 +56,6 @@ class Pace:
         self._began_s: float | None = None  # of this turn's work
         self._line: deque[_Waiting] = deque()
 
-    @property
-    def waiting(self) -> int:
-        """Requests that wait."""
-        return len(self._line)
-
     def is_free(self) -> bool:
         """Return whether a request may be worked on at once; in the event loop. Else it has to wait in line."""
         now_s = self._monotonic_s()

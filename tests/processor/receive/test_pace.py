@@ -32,6 +32,7 @@ class Requests:
         self.pace = Pace(turn_s=0.005, most_wait_s=0.25, monotonic_s=clock)
         self.done: list[int] = []
         self.refused: list[tuple[int, str]] = []
+        self._came = 0
         self._clock = clock
         self._takes_s = takes_s
 
@@ -44,6 +45,7 @@ class Requests:
 
     def come(self, number: int) -> None:
         """Work on a request at once where there is time, else let it wait."""
+        self._came += 1
         if self.pace.is_free():
             self._work(number)()
         else:
@@ -53,16 +55,16 @@ class Requests:
         """Work on a request, and on another one whose coroutine waits for its turn."""
         self.come(number)
         await self.pace.turn()
+        self._came += 1
         self._work(other)()
 
-
-async def until_nobody_waits(pace: Pace) -> int:
-    """Return how many turns of the event loop it took."""
-    turns = 0
-    while pace.waiting:
-        await asyncio.sleep(0)
-        turns += 1
-    return turns
+    async def until_nobody_waits(self) -> int:
+        """Return how many turns of the event loop it took until each that came was worked on or refused."""
+        turns = 0
+        while len(self.done) + len(self.refused) < self._came:
+            await asyncio.sleep(0)
+            turns += 1
+        return turns
 
 
 def test_a_turn_ends_and_the_rest_waits_in_order() -> None:
@@ -76,7 +78,7 @@ def test_a_turn_ends_and_the_rest_waits_in_order() -> None:
         await asyncio.sleep(0)
         requests.come(6)
         assert requests.done == [0, 1, 2, 3]
-        await until_nobody_waits(requests.pace)
+        await requests.until_nobody_waits()
         assert requests.done == list(range(7))
 
     asyncio.run(run())
@@ -89,7 +91,7 @@ def test_others_have_their_turns_meanwhile() -> None:
         requests = Requests(Clock(), 0.01)
         for number in range(10):
             requests.come(number)
-        assert await until_nobody_waits(requests.pace) == 9
+        assert await requests.until_nobody_waits() == 9
 
     asyncio.run(run())
 
@@ -101,7 +103,7 @@ def test_what_waits_too_long_is_asked_to_come_back() -> None:
         requests = Requests(Clock(), 0.1)
         for number in range(8):
             requests.come(number)
-        await until_nobody_waits(requests.pace)
+        await requests.until_nobody_waits()
         assert requests.done == [0, 1, 2, 3]
         assert [number for number, _ in requests.refused] == [4, 5, 6, 7]
         assert requests.refused[0][1].endswith("this one has waited 0.30 s")
@@ -134,7 +136,7 @@ def test_a_coroutine_waits_in_the_same_line() -> None:
         await asyncio.sleep(0)
         requests.come(2)
         await alone
-        await until_nobody_waits(requests.pace)
+        await requests.until_nobody_waits()
         assert requests.done == [0, 1, 2]
 
     asyncio.run(run())
@@ -164,7 +166,7 @@ def test_a_coroutine_that_is_cancelled_leaves_the_line_to_others() -> None:
         await asyncio.sleep(0)
         alone.cancel()
         requests.come(2)
-        await until_nobody_waits(requests.pace)
+        await requests.until_nobody_waits()
         assert requests.done == [0, 2]
 
     asyncio.run(run())
