@@ -1,7 +1,6 @@
 """Every kernel compiled once, so that the first real request does not wait for it; images run it while they are built."""
 
 import hashlib
-import importlib
 import logging
 import os
 import platform
@@ -10,11 +9,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import numba
 from llvmlite import binding
-from numba.core.dispatcher import Dispatcher
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -122,25 +120,6 @@ def warm_up(progress: Callable[[str, float], None]) -> float:
     return time.perf_counter() - began
 
 
-def forget_bitcode() -> int:
-    """Let go of what the compiler keeps to build kernels into other kernels; some 8 MB, once all are there.
-
-    Kernels that another one calls keep it: a new combination of types could still be compiled.
-
-    Returns:
-        How many kernels have let go of it.
-    """
-    modules = [importlib.import_module(f"{jit.__package__}.{one.stem}") for one in _KERNELS.glob("[!_]*.py")]
-    values: list[Any] = [one for module in modules for one in vars(module).values()]
-    every = {id(one): one for one in values if isinstance(one, cast("Any", Dispatcher))}
-    called = {id(one.py_func.__globals__.get(name)) for one in every.values() for name in one.py_func.__code__.co_names}
-    compiled = [one for key in every.keys() - called for one in every[key].overloads.values()]
-    for library in [one.library for one in compiled]:
-        if hasattr(library, "_shared_module"):  # numba's own, so it may go by another name one day
-            library._shared_module = None  # noqa: SLF001 - there is no other way to give it back
-    return len(compiled)
-
-
 def _first_request(pipeline: Pipeline) -> None:
     pipeline.acknowledge(pipeline.process(_request(0)))
 
@@ -209,4 +188,4 @@ def _describe(span: Span, number: int, size: int, version: int) -> None:
     span.attributes.add(key=semconv.FEATURES_COUNT).value.int_value = size * (1 + number)
 
 
-__all__ = ["CACHE_FOLDER", "STAGES", "forget_bitcode", "warm_up"]
+__all__ = ["CACHE_FOLDER", "STAGES", "warm_up"]

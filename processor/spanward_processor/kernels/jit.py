@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import binding
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
@@ -65,6 +67,7 @@ def _compile(function: Callable[P, R], **options: bool) -> Callable[P, R]:
     options |= {"nogil": True, "cache": True, "boundscheck": True}
     compiled = cast("Any", numba).njit(error_model="numpy", **options)(function)
     _once_for_all_constants(compiled)
+    _packed_for_callers(compiled)
     return cast("Callable[P, R]", compiled)
 
 
@@ -86,6 +89,31 @@ def _once_for_all_constants(compiled: Any) -> None:
         return resolve(tuple(plain(kind) for kind in args), {name: plain(kind) for name, kind in kws.items()})
 
     compiled.get_call_template = as_numbers
+
+
+def _packed_for_callers(compiled: Any) -> None:
+    """Pack what a kernel from the cache keeps for kernels that are still to be compiled and call it.
+
+    Numba parses that at once and holds it for ever, a third of a megabyte a kernel, though all who call it come from the cache too.
+
+    Args:
+        compiled: The kernel's dispatcher.
+    """
+    cache = getattr(compiled, "_cache", None)  # not part of numba's documented interface, as is all of this
+    load = getattr(cache, "load_overload", None)
+    if load is None:
+        return
+
+    def load_packed(*asked: Any) -> Any:
+        found = load(*asked)
+        library = getattr(found, "library", None)
+        if getattr(library, "_shared_module", None) is not None and hasattr(library, "_get_module_for_linking"):
+            packed = zlib.compress(library._shared_module.as_bitcode(), 1)  # noqa: SLF001
+            library._get_module_for_linking = lambda: binding.parse_bitcode(zlib.decompress(packed))  # noqa: SLF001
+            library._shared_module = None  # noqa: SLF001
+        return found
+
+    cache.load_overload = load_packed
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from spanward_processor.configuration.config import Config, ConfigError, load
 from spanward_processor.resident import bound_allocator, give_back
 from spanward_processor.server.processor import Processor
-from spanward_processor.warmup import forget_bitcode
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +32,6 @@ async def serve(config: Config, announce: Callable[[str], None], file: Path | No
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, asked.set)
     async with Processor(config) as processor:
-        forget_bitcode()
         gc.collect()
         gc.freeze()  # the compiler's objects stay for ever; looking through them again and again takes long
         give_back()  # so does its code, which nobody runs any more
