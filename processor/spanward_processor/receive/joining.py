@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from spanward_processor.decode import UndecodableError
+from spanward_processor.forward.delivery import RefusedError
 from spanward_processor.pruning import MixedError
 
 MOST_BYTES: Final = 512 << 10
@@ -16,6 +17,8 @@ MOST_BYTES: Final = 512 << 10
 
 WAIT_S: Final = 0.002
 """Longest wait for requests that lately came together, seconds."""
+
+_Group = Sequence[tuple[bytes, asyncio.Future[bytes]]]
 
 _REMEMBERED_S: Final = 0.02  # how long ago "lately" is; who sends alone by then waits no more
 
@@ -39,23 +42,32 @@ class Joiner:
         self._together_at = 0.0
 
     def add(self, payload: bytes) -> asyncio.Future[bytes]:
-        """Let a request wait for those that come with it; return what will be answered."""
+        """Let a request wait for those that come with it; return what will be answered.
+
+        As much as may be taken as one is taken here and now, so that whoever hands requests over sees the time that it takes.
+        """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
+        if self._waiting and self._bytes + len(payload) > MOST_BYTES:
+            self._take_all(loop)
         self._waiting.append((payload, answer))
         self._bytes += len(payload)
-        if len(self._waiting) == 1:
+        if self._bytes >= MOST_BYTES:
+            self._take_all(loop)
+        elif len(self._waiting) == 1:
             loop.call_soon(self._end_turn, loop)
         elif self._timer is not None and self._is_complete():
             self._timer.cancel()
             self._timer = None
-            loop.call_soon(self._take_all, loop)  # with what else this turn brings
+            loop.call_soon(self._end_turn, loop)  # with what else this turn brings
         return answer
 
     def _is_complete(self) -> bool:
-        return len(self._waiting) >= self._together or self._bytes >= MOST_BYTES
+        return len(self._waiting) >= self._together
 
     def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._waiting or self._timer is not None:
+            return
         if loop.time() - self._together_at > _REMEMBERED_S:
             self._together = 1
         if self._is_complete():
@@ -64,20 +76,14 @@ class Joiner:
             self._timer = loop.call_later(WAIT_S, self._take_all, loop)
 
     def _take_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         waiting, self._waiting, self._bytes, self._timer = self._waiting, [], 0, None
         if len(waiting) >= self._together:
             self._together, self._together_at = len(waiting), loop.time()
-        group: list[tuple[bytes, asyncio.Future[bytes]]] = []
-        size = 0
-        for payload, answer in waiting:
-            if group and size + len(payload) > MOST_BYTES:
-                self._take_group(group)
-                group, size = [], 0
-            group.append((payload, answer))
-            size += len(payload)
-        self._take_group(group)
+        self._take_group(waiting)
 
-    def _take_group(self, group: Sequence[tuple[bytes, asyncio.Future[bytes]]]) -> None:
+    def _take_group(self, group: _Group) -> None:
         try:
             if len(group) > 1:
                 reply = self._take(b"".join([payload for payload, _ in group]), True)
@@ -85,23 +91,35 @@ class Joiner:
                 reply = self._take(group[0][0], False)
         except (UndecodableError, MixedError) as error:
             self._take_apart(group, error)
+        except RefusedError as error:
+            _fail(group, _bare(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-            for _, answer in group:
-                _fail(answer, error)
+            _fail(group, error)
         else:
             for _, answer in group:
                 if not answer.done():
                     answer.set_result(reply)
 
-    def _take_apart(self, group: Sequence[tuple[bytes, asyncio.Future[bytes]]], error: Exception) -> None:
+    def _take_apart(self, group: _Group, error: Exception) -> None:
         """Take each alone, so that only the one at fault is refused, or told what of it is."""
         if len(group) == 1:
-            _fail(group[0][1], error)
+            _fail(group, _bare(error))
             return
         for one in group:
             self._take_group([one])
 
 
-def _fail(answer: asyncio.Future[bytes], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+def _fail(group: _Group, error: Exception) -> None:
+    for _, answer in group:
+        if not answer.done():
+            answer.set_exception(error)
+
+
+def _bare(error: Exception) -> Exception:
+    """Return an error that nobody will look into without the frames it came through.
+
+    They hold the requests, and the answers that hold the error: such a circle stays until the collector finds it, and the
+    collector counts objects, not bytes.
+    """
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)

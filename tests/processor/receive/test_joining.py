@@ -1,17 +1,20 @@
 """Requests that come together are taken as one, and each sender gets an answer of its own."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from spanward_processor.decode import UndecodableError
+from spanward_processor.forward.delivery import RefusedError
 from spanward_processor.pruning import MixedError
 from spanward_processor.receive.joining import MOST_BYTES, WAIT_S, Joiner
 
 
 class Taker:
-    """Remembers what it was given as one; refuses what holds `bad` or `full`, and `mixed` among others."""
+    """Remembers what it was given as one; refuses what holds `bad`, `full` or `broken`, and `mixed` among others."""
 
     def __init__(self) -> None:
         self.groups: list[bytes] = []
@@ -24,7 +27,9 @@ class Taker:
         if b"mixed" in payload and joined:
             raise MixedError
         if b"full" in payload:
-            raise RuntimeError("no room")
+            raise RefusedError("no room", for_good=False)
+        if b"broken" in payload:
+            raise RuntimeError("not foreseen")
         return b"reply"
 
 
@@ -137,6 +142,30 @@ def test_nobody_is_awaited_once_there_are_many_bytes() -> None:
     assert [len(group) for group in taker.groups] == [3, MOST_BYTES]
 
 
+def test_what_is_full_is_taken_before_the_turn_ends() -> None:
+    """Whoever hands over more than may be taken as one sees how long that takes; what is left over waits as ever."""
+    taker = Taker()
+    half = bytes(MOST_BYTES // 2)
+
+    async def run() -> None:
+        joiner = Joiner(taker)
+        told = [joiner.add(half) for _ in range(5)]
+        assert [len(group) for group in taker.groups] == [MOST_BYTES, MOST_BYTES]
+        await asyncio.gather(*told)
+
+    asyncio.run(run())
+    assert [len(group) for group in taker.groups] == [MOST_BYTES, MOST_BYTES, MOST_BYTES // 2]
+
+
+def test_no_group_is_larger_than_may_be_taken_as_one() -> None:
+    """A request for which there is no room begins a group of its own, which others may join."""
+    taker = Taker()
+    large, small = bytes(MOST_BYTES * 2 // 3), bytes(MOST_BYTES // 6)
+
+    assert answers(taker, [large, large, small]) == [b"reply"] * 3
+    assert [len(group) for group in taker.groups] == [len(large), len(large) + len(small)]
+
+
 def test_a_malformed_request_refuses_only_itself() -> None:
     """Its neighbours are taken, each once, in order."""
     taker = Taker()
@@ -168,6 +197,34 @@ def test_a_failure_reaches_every_sender() -> None:
     told = answers(Taker(), [b"a", b"full", b"c"])
 
     assert [str(each) for each in told] == ["no room"] * 3
+
+
+def test_a_failure_that_nobody_foresaw_keeps_where_it_came_from() -> None:
+    """The log needs it."""
+    told = answers(Taker(), [b"broken"])
+
+    assert isinstance(told[0], RuntimeError)
+    assert told[0].__traceback__ is not None
+
+
+@pytest.mark.parametrize("payload", [b"full", b"bad"])
+def test_a_refusal_holds_no_request(payload: bytes) -> None:
+    """Once a sender was told, nothing of its request waits for the collector, which may not come for thousands of requests."""
+
+    async def run() -> bool:
+        joiner = Joiner(Taker())
+        answer = joiner.add(payload)
+        await asyncio.wait([answer])
+        assert answer.exception() is not None
+        gone = weakref.ref(answer)
+        del answer
+        return gone() is None
+
+    gc.disable()
+    try:
+        assert asyncio.run(run())
+    finally:
+        gc.enable()
 
 
 def test_what_is_taken_as_one_is_bounded_in_bytes() -> None:
