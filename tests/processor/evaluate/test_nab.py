@@ -101,6 +101,30 @@ def test_the_hour_of_the_day_is_expected() -> None:
     assert 6 * 288 <= 576 + int(np.argmax(found[576:])) < 7 * 288
 
 
+def test_what_has_come_before_surprises_less() -> None:
+    """Of four spikes of one height, days apart, the first stands out from the noise, the others hardly from the first."""
+    print(f"seed {SEED}")
+    values = np.random.default_rng(SEED).normal(0.0, 1.0, 3_000)
+    spikes = [1_500, 1_900, 2_300, 2_700]
+    values[spikes] = 15.0
+
+    first, *others = surprises(made(values))[spikes]
+
+    assert first > 4.0
+    assert max(others) < first / 2
+
+
+def test_a_shift_that_no_single_value_shows_is_seen_by_its_mean() -> None:
+    """As little as the noise itself, for a day and a half: more than any mean of a day was in the three weeks before."""
+    print(f"seed {SEED}")
+    values = np.random.default_rng(SEED).normal(0.0, 1.0, 6_500)
+    values[6_000:6_432] += 1.0
+
+    found = surprises(made(values))
+
+    assert 6_000 <= 1_500 + int(np.argmax(found[1_500:])) < 6_432
+
+
 def test_series_and_their_windows_are_read(tmp_path: Path) -> None:
     """A folder in the benchmark's form: values in order, windows by time, ends included; a frozen threshold has a score."""
     (tmp_path / "data" / "kind").mkdir(parents=True)
