@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
+from spanward_processor.detectors.base import Account, aspect_name
 from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, Aspect, show_share
+from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.crosstables import SIDE, WATCHED, CrossTables, raked
 from spanward_processor.usual.moments import grown_rows
 from spanward_processor.windows.window import Window

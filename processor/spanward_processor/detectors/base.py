@@ -9,40 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.features import FEATURES, Aspect, Rows
+from spanward_processor.features import Aspect, Rows
 from spanward_processor.findings import Finding, Technique
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Floats, Ints
-from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.windows.window import Window
-
-
-@dataclass(frozen=True, slots=True)
-class Surprise:
-    """What one detector says of one window.
-
-    A detector that speaks in p-values alone leaves it to the judge to turn them into evidence and to accumulate that. One
-    that can do better brings its own: an e-detector per stream, which while nothing changes has, at any stopping time, a
-    mean of at most the number of windows until then.
-
-    Args:
-        streams: (s,) int64 streams it has tested, each once, ascending.
-        p: (s,) float64 p-value of each: how likely so unusual a window is while nothing has changed.
-        log10_e: (s,) float64 running value of its own e-detector of each, log10; None where it has none. What one window
-            adds must be bounded, so that one wild window never alarms alone.
-
-    Source:
-        Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", 2023.
-    """
-
-    streams: Ints
-    p: Floats
-    log10_e: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,20 +153,6 @@ class Anchored(Protocol):
     def begin_anew(self, streams: Ints) -> None:
         """Forget what was usual at first of streams, (s,) int64, and take what comes now for it."""
         ...
-
-
-def held_among(held: Flags, streams: Ints) -> Flags:
-    """Return (s,) bool which of the streams are held; see `Detector.learn`."""
-    within = (streams >= 0) & (streams < held.size)
-    found = np.zeros(streams.size, bool)
-    found[within] = held[streams[within]]
-    return found
-
-
-def held_series(held: Flags) -> Ints:
-    """Return (h,) int64 series of which whole rows or pairs of numbers are held, ascending; see `Detector.learn`."""
-    streams = np.flatnonzero(held)
-    return np.unique(streams[streams & ((1 << FEATURE_BITS) - 1) >= len(FEATURES)] >> FEATURE_BITS)
 
 
 def aspect_name(aspect: Aspect) -> str:

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Readiness, Surprise, held_among
+from spanward_processor.detectors.base import Account, Readiness
 from spanward_processor.detectors.wording import account_of
 from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, Aspect, Rows, Shape
+from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
 from spanward_processor.kernels.cells import Packed, learn_cells, sift_cells
 from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances
@@ -19,6 +20,7 @@ from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.rowmodel import RowModel
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.slots import Slots
 from spanward_processor.windows.cells import Cells, room_for, starts_of, trim, unpacked, without
 from spanward_processor.windows.window import Window

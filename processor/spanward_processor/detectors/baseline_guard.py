@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise
+from spanward_processor.detectors.base import Account
 from spanward_processor.detectors.wording import account_of
 from spanward_processor.features import FEATURES, Shape
 from spanward_processor.kept import Arrays, Kept, gathered, scattered
@@ -16,6 +16,7 @@ from spanward_processor.kernels.binning import SCALE, UNIT_BINS
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.bags import Gathered, shares_side_by_side
 from spanward_processor.usual.lessons import Lesson, Lessons
 from spanward_processor.usual.strays import Strays, Verdict

@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, held_among
+from spanward_processor.detectors.base import Account
 from spanward_processor.detectors.baseline import Baseline, Compared
 from spanward_processor.evidence import cleared, grown
 from spanward_processor.features import FEATURES, Aspect, Shape
+from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.grouping import group_by_rank, group_by_watched
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.alternatives import CATEGORIES, FLAGS, NUMBERS, RANKS, RATES, WATCHED, Shares, settle
 from spanward_processor.usual.scatter import Scatter
 from spanward_processor.usual.season import Season

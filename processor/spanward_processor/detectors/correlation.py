@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, held_among, held_series
+from spanward_processor.detectors.base import Account
 from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, NUMBERS, Aspect
+from spanward_processor.held import held_among, held_series
 from spanward_processor.kept import Arrays, Kept, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.scatter import COUNT
 from spanward_processor.kernels.sparing import spare_one
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.moments import Moments, moments_of, products_of
 from spanward_processor.usual.slots import Slots
 from spanward_processor.windows.sample import Groups, Waiting

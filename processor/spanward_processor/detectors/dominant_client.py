@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from spanward_processor.atlas import DENIAL_OF_AI_SERVICE
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
+from spanward_processor.detectors.base import Account, aspect_name
 from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import Aspect, show_share
+from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.slots import Slots
 from spanward_processor.windows.window import Window
 

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, held_among
+from spanward_processor.detectors.base import Account
 from spanward_processor.evidence import cleared
 from spanward_processor.features import FEATURES, NUMBERS
+from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, Kept, copies, gathered, part, scattered, under
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 from spanward_processor.kernels.sampling import UNKNOWN, Shorts
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.covariance import value_of
 from spanward_processor.usual.outlying import SHARE, Outlying, count_by_group
 from spanward_processor.usual.slots import ABSENT, Slots

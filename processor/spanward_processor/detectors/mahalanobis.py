@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, held_among, held_series
+from spanward_processor.detectors.base import Account
 from spanward_processor.evidence import cleared
 from spanward_processor.features import NUMBERS, Rows
+from spanward_processor.held import held_among, held_series
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.sampling import Shorts
@@ -25,6 +26,7 @@ from spanward_processor.kernels.scatter import (
 )
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.covariance import chosen, empty_scatter, fitted_scatter, strangest
 from spanward_processor.usual.moments import Moments, grown_rows, products_of
 from spanward_processor.usual.outlying import SHARE, Outlying, count_by_group

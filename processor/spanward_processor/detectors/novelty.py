@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, aspect_name, held_among
+from spanward_processor.detectors.base import Account, aspect_name
 from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding
+from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory, among
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.newcomers import Newcomers
 from spanward_processor.usual.slots import Slots
 from spanward_processor.windows.cells import Cells

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Account, Surprise, aspect_name
+from spanward_processor.detectors.base import Account, aspect_name
 from spanward_processor.detectors.baseline import Baseline
 from spanward_processor.evidence import cleared
 from spanward_processor.features import FEATURES, Aspect, show_share
@@ -15,6 +15,7 @@ from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.slots import ABSENT, Slots
 from spanward_processor.usual.stakes import BETS, NOBODY, PLACES, Beside, Candidates, candidates, settled, tolerated
 from spanward_processor.windows.window import Window

@@ -5,10 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.detectors.base import Surprise
 from spanward_processor.evidence import Evidence, together
 from spanward_processor.kept import Kept
 from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.slots import ABSENT, Slots
 
 _CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a stream is as usual again

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.attribution.contributions import Contributions
 from spanward_processor.configuration.settings import LearnedAfter
-from spanward_processor.detectors.base import Accumulator, Detector, Herald, Surprise
+from spanward_processor.detectors.base import Accumulator, Detector, Herald
 from spanward_processor.evidence import log10_threshold
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding, State, as_plain, beside, from_plain, joined, max_severity
@@ -25,6 +25,7 @@ from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.spent import Spent
+from spanward_processor.surprise import Surprise
 from spanward_processor.windows.window import Window
 
 _ALONE_WINDOWS: Final = 3  # in which no single feature explains why whole rows, or pairs of numbers, are unusual

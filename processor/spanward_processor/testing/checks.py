@@ -12,10 +12,11 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Detector, RowDetector, Surprise
+from spanward_processor.detectors.base import Detector, RowDetector
 from spanward_processor.features import Rows
 from spanward_processor.kernels.jit import Flags, Floats
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
+from spanward_processor.surprise import Surprise
 from spanward_processor.testing.traffic import DISTURBANCES, QUIET, Behaviour, Traffic
 from spanward_processor.windows.window import Window
 

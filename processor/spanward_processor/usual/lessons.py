@@ -7,8 +7,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.detectors.base import held_among
 from spanward_processor.features import FEATURES, Aspect, Shape
+from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Flags, Floats, Ints

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors.base import Surprise
 from spanward_processor.evidence import Dispersion
 from spanward_processor.features import FEATURES
 from spanward_processor.kept import Arrays, gathered, scattered
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.surprise import Surprise
 from spanward_processor.usual.lessons import Lesson
 from spanward_processor.usual.natural import Natural
 

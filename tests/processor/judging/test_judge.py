@@ -10,13 +10,14 @@ import pytest
 
 from spanward_processor.configuration.settings import LearnedAfter, Learning
 from spanward_processor.detectors import DETECTORS, Baseline, panel
-from spanward_processor.detectors.base import Account, Surprise
+from spanward_processor.detectors.base import Account
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import TOGETHER_WINDOWS, Finding, Severity, State
 from spanward_processor.judging.judge import Judge
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Flags, Ints
 from spanward_processor.keys import KeyDirectory
+from spanward_processor.surprise import Surprise
 from spanward_processor.testing.traffic import CHANNELS, QUIET, SECOND_NS, START_NS, Behaviour, Traffic
 from spanward_processor.windows.cells import stream_of
 from spanward_processor.windows.window import Window
