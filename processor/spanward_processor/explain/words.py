@@ -77,7 +77,9 @@ def sentence(told: Explanation) -> str:
     if not causes:
         return f"Latency rose ({_of_both(told)}), and no single part of it by a tenth of that beyond chance."
     said = " ".join(_because(told, part) for part in causes)
-    return f"Latency rose ({_of_both(told)}). {said}{_offset(told)}"
+    # the wait lies before the span, whose own duration may have fallen meanwhile
+    what = "With the wait for a worker latency rose" if Part.WAIT in causes else "Latency rose"
+    return f"{what} ({_of_both(told)}). {said}{_offset(told)}"
 
 
 def show_time(time_ns: int) -> str:

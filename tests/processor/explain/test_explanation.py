@@ -363,3 +363,9 @@ def test_causes_that_make_more_than_the_rise_are_told_with_what_fell() -> None:
 
     assert said.count("Together that is more than 100 %, because waiting off the CPU fell by ") == 1
     assert "Together" not in sentence(told(USUAL.but(tokens=900)))
+
+
+def test_a_rise_that_lies_before_the_spans_says_so() -> None:
+    """Their own durations, which a finding tells beside it, may have fallen meanwhile."""
+    assert sentence(told(USUAL.but(worker_s=0.05))).startswith("With the wait for a worker latency rose (mean ")
+    assert sentence(told(USUAL.but(tokens=900))).startswith("Latency rose (mean ")
