@@ -99,17 +99,18 @@ def _packed_for_callers(compiled: Any) -> None:
     Args:
         compiled: The kernel's dispatcher.
     """
-    cache = getattr(compiled, "_cache", None)  # not part of numba's documented interface, as is all of this
-    load = getattr(cache, "load_overload", None)
+    cache: Any = getattr(compiled, "_cache", None)  # not part of numba's documented interface, as is all of this
+    load: Any = getattr(cache, "load_overload", None)
     if load is None:
         return
+    parse = cast("Any", binding).parse_bitcode  # llvmlite ships no types
 
     def load_packed(*asked: Any) -> Any:
         found = load(*asked)
-        library = getattr(found, "library", None)
+        library: Any = getattr(found, "library", None)
         if getattr(library, "_shared_module", None) is not None and hasattr(library, "_get_module_for_linking"):
             packed = zlib.compress(library._shared_module.as_bitcode(), 1)  # noqa: SLF001
-            library._get_module_for_linking = lambda: binding.parse_bitcode(zlib.decompress(packed))  # noqa: SLF001
+            library._get_module_for_linking = lambda: parse(zlib.decompress(packed))  # noqa: SLF001
             library._shared_module = None  # noqa: SLF001
         return found
 
