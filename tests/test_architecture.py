@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +56,34 @@ def crossings(package: Path, forbidden: re.Pattern[str]) -> list[str]:
         for name in imports(module)
         if forbidden.match(name)
     ]
+
+
+def around(name: str) -> set[str]:
+    """Return the packages around a dotted name, and itself."""
+    return {name[:at] for at, letter in enumerate(name) if letter == "."} | {name}
+
+
+def needs(name: str, module: ast.Module, known: set[str]) -> set[str]:
+    """Return which known modules must be there before one is imported: what it imports outside of functions, and what is around that."""
+    first = ast.Module([node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    wanted = {each for one in imports(first) for each in around(one)}
+    return (wanted & known) - around(name)
+
+
+@pytest.mark.parametrize("package", [SDK, INTEGRATIONS, PROCESSOR], ids=lambda package: package.name)
+def test_no_two_modules_need_each_other(package: Path) -> None:
+    """An order exists in which each module comes after all it imports, so that any of them can be imported first."""
+    trees = {
+        ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__"): module
+        for path, module in sources(package)
+    }
+    graph = {name: needs(name, module, set(trees)) for name, module in trees.items()}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+    assert sorted(order) == sorted(trees)
 
 
 def test_the_sdk_imports_neither_of_the_others() -> None:
