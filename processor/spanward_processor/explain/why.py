@@ -158,7 +158,7 @@ class Why:
         asked = Question((begins_ns - _DAY_NS, begins_ns), (begins_ns, window.end_ns))
         service = self._directory[series].service
         told = self._explained([series], asked, service, _MOST_OF_FINDING, self._rng, _ROUNDS_OF_FINDING)
-        said = sentence(told) if told.answer is Answer.ROSE else ""
+        said = _since_it_opened(sentence(told)) if told.answer is Answer.ROSE else ""
         while len(self._told) >= _MOST_TOLD:
             del self._told[next(iter(self._told))]
         self._told[series, opened_ns] = window.end_ns, said
@@ -181,3 +181,8 @@ class Why:
 def _some(rows: Measured, most: int, rng: np.random.Generator) -> Measured:
     """Return at most so many rows, drawn by chance; weights are about each other, so all keep theirs."""
     return rows if len(rows) <= most else rows.where(np.sort(rng.choice(len(rows), most, replace=False)))
+
+
+def _since_it_opened(said: str) -> str:
+    """Return a sentence with the time it speaks of: beside it a finding tells its newest window, which may be as usual again, or lower."""
+    return f"Since it opened, {said[0].lower()}{said[1:]}"
