@@ -13,8 +13,9 @@ from spanward_processor.kernels.jit import Floats
 from spanward_processor.pipeline import Pipeline
 
 ANNOTATED_SHARE: Final = 0.01
-WINDOWS_TO_LEARN: Final = 2.3
-"""Windows of event time that teach: two, and a little of the third, which closes the second."""
+WINDOWS_TO_LEARN: Final = 16.3
+"""Windows of event time that teach, beside the lateness: a series is ready after two, distances of its rows from each other after
+a dozen where there are a hundred; and a little of the last, which closes the one before."""
 
 _ASKED_ROUNDS: Final = 2  # the baselines learn on, and the share drifts with them
 _PAST_S: Final = 7200
@@ -28,7 +29,9 @@ def corpus(shape: Shape, seed: int) -> Corpus:
 
 def learning_requests(shape: Shape, pace_per_s: float) -> int:
     """Return how many requests teach the baselines at a pace of event time."""
-    return int(WINDOWS_TO_LEARN * Config().detection.window_s * pace_per_s / shape.learned().spans)
+    detection = Config().detection
+    event_s = WINDOWS_TO_LEARN * detection.window_s + detection.lateness_s
+    return int(event_s * pace_per_s / shape.learned().spans)
 
 
 @cache

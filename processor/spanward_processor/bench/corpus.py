@@ -30,11 +30,12 @@ _SECOND_NS: Final = 1_000_000_000
 _START: Final = 0x1BAD_5EED_1BAD_5EED  # stands where a start time will be written
 _END: Final = 0x2BAD_5EED_2BAD_5EED
 _HASH: Final = "h" * 32
+_READ: Final = 12  # attributes of a span that somebody reads; more are padding
+_SPANS: Final = 16_384  # in a corpus, or so many that each series has two
 _BUSY_SERIES: Final = 100
 _CLIENTS: Final = 200
 _DECISIONS: Final = ("billing", "delivery", "technical", "account")
 _CHANNELS: Final = ("web", "mobile", "email", "partner")
-_MOST_REQUESTS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,14 @@ class Shape:
 
     def learned(self) -> "Shape":
         """Return the shape of the requests that teach the baselines: large ones, without what nobody reads."""
-        return replace(self, spans=512, attributes=min(self.attributes, 12), text_bytes=0)
+        return replace(self, spans=512, attributes=min(self.attributes, _READ), text_bytes=0)
 
 
 class Corpus:
     """Encoded requests, ready to be stamped and sent.
 
-    Half of the rows fall on the busiest hundred series, the other half goes round all of them.
+    Half of the rows fall on the busiest hundred series, the other half goes round all of them. However many rows a request
+    holds, and whatever pads them, the rows of a corpus are the same: what was learned of one corpus is true of the others.
 
     Args:
         shape: What a request looks like.
@@ -70,31 +72,29 @@ class Corpus:
 
     def __init__(self, shape: Shape, seed: int) -> None:
         self.shape = shape
-        rng = random.Random(seed)  # noqa: S311 - a corpus, not a secret
+        self._rng = random.Random(seed)  # noqa: S311 - a corpus, not a secret
+        self._padding = random.Random(seed + 1)  # noqa: S311 - likewise
         self._round = 0
-        weight = 1 + shape.attributes // 24 + shape.text_bytes // 1024
-        count = min(max(16_384 // shape.spans // weight, 8), _MOST_REQUESTS)
-        if shape.series > _BUSY_SERIES:
-            count = max(count, -(-2 * shape.series // shape.spans))
-        self.requests = tuple(self._request(rng) for _ in range(count))
+        spans = max(_SPANS, 2 * shape.series if shape.series > _BUSY_SERIES else 0)
+        self.requests = tuple(self._request() for _ in range(-(-spans // shape.spans)))
 
-    def _request(self, rng: random.Random) -> "Template":
+    def _request(self) -> "Template":
         request = ExportTraceServiceRequest()
         resource = request.resource_spans.add()
         for name, text in {semconv.SERVICE_NAME: "support", "host.name": "bench-1"}.items():
             resource.resource.attributes.add(key=name).value.string_value = text
         scope = resource.scope_spans.add()
         scope.scope.name = STAMP_MARK.decode() + "0" * STAMP_DIGITS
-        for _ in range(self.shape.spans):
-            self._describe(scope.spans.add(), rng)
-        latencies = [rng.lognormvariate(-4.0, 0.5) for _ in range(self.shape.spans)]
+        latencies = [self._describe(scope.spans.add()) for _ in range(self.shape.spans)]
         return Template.of(request.SerializeToString(), np.array(latencies))
 
-    def _describe(self, span: Span, rng: random.Random) -> None:
+    def _describe(self, span: Span) -> float:
+        """Fill a span in; return how long it lasts, seconds."""
+        rng = self._rng
         span.trace_id, span.span_id = rng.randbytes(16), rng.randbytes(8)
         span.name, span.kind = "classify ticket-router", Span.SPAN_KIND_SERVER
         span.start_time_unix_nano, span.end_time_unix_nano = _START, _END
-        series = self._series(rng)
+        series = self._series()
         tokens = round(rng.lognormvariate(4.5, 0.5))
         values: dict[str, str | int | float] = {
             semconv.MODEL_NAME: f"ticket-router-{series:05d}",
@@ -113,11 +113,13 @@ class Corpus:
         for name in list(values)[: self.shape.attributes]:
             _set(span, name, values[name])
         for number in range(len(values), self.shape.attributes):
-            _set(span, f"app.detail.{number:02d}", _detail(number, rng))
+            _set(span, f"app.detail.{number:02d}", _detail(number, self._padding))
         if self.shape.text_bytes:
-            _set(span, "gen_ai.input.messages", rng.randbytes(self.shape.text_bytes // 2).hex())
+            _set(span, "gen_ai.input.messages", self._padding.randbytes(self.shape.text_bytes // 2).hex())
+        return rng.lognormvariate(-4.0, 0.5)
 
-    def _series(self, rng: random.Random) -> int:
+    def _series(self) -> int:
+        rng = self._rng
         if rng.random() < 0.5 or self.shape.series <= _BUSY_SERIES:
             return rng.randrange(min(_BUSY_SERIES, self.shape.series))
         self._round = (self._round + 1) % self.shape.series

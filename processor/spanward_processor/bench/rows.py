@@ -14,7 +14,7 @@ class Row:
         name: By which it is chosen.
         work: What it measures, in words.
         shape: What a request looks like.
-        requests: Requests sent to each side per round.
+        requests: Requests sent to each side per round: as many as fill whole windows, whose closing is a part of the work.
         gzip: Whether requests are compressed, coming in and going out.
         span_metrics: Whether the Collector derives metrics from spans.
         spans_per_s: Fixed rate; None for as fast as they are taken, 0 for half of what both sides can take.
@@ -25,7 +25,7 @@ class Row:
     name: str
     work: str
     shape: Shape = field(default_factory=Shape)
-    requests: int = 200
+    requests: int = 2_000
     gzip: bool = False
     span_metrics: bool = False
     spans_per_s: float | None = None
@@ -36,20 +36,32 @@ class Row:
 ROWS: Final = (
     Row("batch", "512-span requests; otlp -> batch -> otlp", ratio=0.6),
     Row("span-metrics", "512-span requests; otlp -> batch -> span_metrics + otlp", span_metrics=True, ratio=0.45),
-    Row("gzip", "512-span requests, gzip in and out; otlp -> batch -> otlp", requests=100, gzip=True, ratio=0.6),
-    Row("requests-64", "64-span requests; otlp -> batch -> otlp", Shape(spans=64), requests=1_200, ratio=1.0),
-    Row("requests-1", "1-span requests; otlp -> batch -> otlp", Shape(spans=1), requests=2_000),
+    Row("gzip", "512-span requests, gzip in and out; otlp -> batch -> otlp", requests=1_000, gzip=True, ratio=0.6),
+    Row("requests-64", "64-span requests; otlp -> batch -> otlp", Shape(spans=64), requests=8_000, ratio=1.0),
+    Row("requests-1", "1-span requests; otlp -> batch -> otlp", Shape(spans=1), requests=10_000, pace_per_s=1_000.0),
     Row("attributes-5", "512-span requests, 5 attributes; otlp -> batch -> otlp", Shape(attributes=5)),
-    Row("attributes-60", "512-span requests, 60 attributes; otlp -> batch -> otlp", Shape(attributes=60), requests=80),
     Row(
-        "texts", "512-span requests, one text of 4 KB each; otlp -> batch -> otlp", Shape(text_bytes=4096), requests=40
+        "attributes-60", "512-span requests, 60 attributes; otlp -> batch -> otlp", Shape(attributes=60), requests=1_000
     ),
-    Row("series-1k", "512-span requests, 1,000 series; otlp -> batch -> otlp", Shape(series=1_000)),
-    Row("series-100", "512-span requests, 100 series, windows as often as in the next row", pace_per_s=10_000),
+    Row(
+        "texts",
+        "512-span requests, one text of 4 KB each; otlp -> batch -> otlp",
+        Shape(text_bytes=4096),
+        requests=400,
+        pace_per_s=20_000.0,
+    ),
+    Row("series-1k", "512-span requests, 1,000 series; otlp -> batch -> otlp", Shape(series=1_000), requests=1_000),
+    Row(
+        "series-100",
+        "512-span requests, 100 series, windows as often as in the next row",
+        requests=600,
+        pace_per_s=10_000,
+    ),
     Row(
         "series-100k",
         "512-span requests, 100,000 series; otlp -> batch -> otlp",
         Shape(series=100_000),
+        requests=600,
         pace_per_s=10_000,
     ),
     Row("latency", "512-span requests, half of what both can take", requests=400, spans_per_s=0.0),
@@ -57,7 +69,7 @@ ROWS: Final = (
         "steady-1k",
         "64-span requests, 1,000 series; otlp -> batch -> otlp",
         Shape(spans=64, series=1_000),
-        requests=500,
+        requests=1_600,
         spans_per_s=10_000,
         pace_per_s=10_000,
     ),
@@ -65,7 +77,7 @@ ROWS: Final = (
         "steady-100k",
         "64-span requests, 100,000 series; otlp -> batch -> otlp",
         Shape(spans=64, series=100_000),
-        requests=500,
+        requests=1_600,
         spans_per_s=10_000,
         pace_per_s=10_000,
     ),

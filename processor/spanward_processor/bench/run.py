@@ -35,7 +35,7 @@ from spanward_processor.kernels.jit import Floats
 CONNECTIONS: Final = 4
 SEED: Final = 20_261_125
 
-_LEARNING_SPANS_PER_S: Final = 25_000.0  # for rows at a fixed rate, whose memory must not be that of a flood
+_LEARNING_SPANS_PER_S: Final = 50_000.0  # for rows at a fixed rate, whose memory must not be that of a flood
 _MORE_REQUESTS: Final = 20
 _LEARNED_WITHIN_S: Final = 30.0
 

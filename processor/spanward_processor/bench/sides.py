@@ -69,7 +69,6 @@ def detection(flagged_rows_ratio: float) -> dict[str, Any]:
     """Return the section that says how spans are judged."""
     return {
         "flagged_rows_ratio": flagged_rows_ratio,
-        "lateness_s": 1.0,
         "learning": {"windows": 2, "rows": 30},
     }
 

@@ -112,3 +112,18 @@ def test_stamp_is_where_the_sink_looks() -> None:
     at = request.index(STAMP_MARK) + len(STAMP_MARK)
 
     assert int(request[at : at + STAMP_DIGITS]) == 123_456_789
+
+
+@pytest.mark.parametrize("shape", [Shape(spans=64), Shape(attributes=60), Shape(spans=64, text_bytes=4096)])
+def test_rows_are_the_same_whatever_holds_them(shape: Shape) -> None:
+    """A corpus of smaller requests, or of padded spans, has the rows that baselines learned from large ones."""
+    learned, sent = feed(shape.learned()), feed(shape)
+    rows = [span for _ in range(2) for span in spans_of(learned.take())]
+    held = [span for _ in range(2 * 512 // shape.spans) for span in spans_of(sent.take())]
+
+    assert [_row(span) for span in held] == [_row(span) for span in rows]
+
+
+def _row(span: Span) -> tuple[object, ...]:
+    values = [item.value for item in span.attributes[:12] if item.key != semconv.FEATURES_HASH]
+    return (span.trace_id, span.end_time_unix_nano - span.start_time_unix_nano, *map(str, values))
