@@ -9,7 +9,7 @@ from typing import Final
 
 from spanward_processor.receive.admission import BusyError
 
-TURN_S: Final = 0.005  # of one turn of the event loop, in which requests are worked on
+TURN_S: Final = 0.001  # of one turn of the event loop, in which requests are worked on: one of 512 spans
 MOST_WAIT_S: Final = 0.25  # of a request for its turn
 
 
@@ -33,9 +33,9 @@ class _Waiting:
 class Pace:
     """Shares the event loop between requests and everything else that runs in it.
 
-    Requests are worked on as they come, for a few milliseconds of each turn of the loop; what comes beyond that waits in line, so
-    that backends, timers and other connections have their turns too. A loop that took whatever was there would fill the
-    journal faster than it empties it. Who has waited for too long is asked to come back: its sender may have given up by the
+    Requests are worked on as they come, for a millisecond of each turn of the loop; what comes beyond that waits in line, so
+    that backends, timers and other connections have their turns too. What is forwarded takes two or three turns, so a loop that took
+    more in each would fill the journal faster than it empties it, and read back from the disk what it has just written. Who has waited for too long is asked to come back: its sender may have given up by the
     time that it would be done, and saying so costs little.
 
     Args:

@@ -1,4 +1,4 @@
-"""When a request is worked on: a few milliseconds of each turn of the event loop, in order, and not when it waited too long."""
+"""When a request is worked on: a part of each turn of the event loop, in order, and not when it waited too long."""
 
 import asyncio
 from collections.abc import Callable
