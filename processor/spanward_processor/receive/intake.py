@@ -23,7 +23,7 @@ from spanward_processor.receive.joining import Joiner
 from spanward_processor.receive.pace import Pace
 from spanward_processor.signals import Signal
 
-_JOINED_BYTES: Final = 64 << 10  # below it requests that come together are taken as one
+_JOINED_BYTES: Final = 320 << 10  # below it, some six hundred spans, requests that come together are taken as one
 _INLINE_BYTES: Final = (
     512 << 10
 )  # some thousand spans, a millisecond; below it a thread's hand-over costs more than it gains
