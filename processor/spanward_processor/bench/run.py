@@ -29,6 +29,7 @@ from spanward_processor.bench.sides import (
 )
 from spanward_processor.bench.sink import SinkClient
 from spanward_processor.bench.usage import Used
+from spanward_processor.configuration.config import Config
 from spanward_processor.demo.processes import Processes
 from spanward_processor.kernels.jit import Floats
 
@@ -122,7 +123,7 @@ async def measure(
                 sides.append(sink)
             async with SinkClient(sink.address) as client:
                 turns = [_Turns(side, row, began_ns, client) for side in sides]
-                for turn in turns:
+                for turn in reversed(turns):  # ours last, so that it is not left waiting
                     progress(f"{row.name}: {turn.side.name} learns")
                     await turn.learn()
                 rate = await _rate(row, turns)
@@ -169,6 +170,7 @@ class _Turns:
         self.row = row
         self._feed = Feed(corpus(row.shape.learned(), SEED), began_ns, row.pace_per_s, SEED)
         self._sink = sink
+        self._left_s: float | None = None  # when the newest span had arrived, on the monotonic clock
 
     async def learn(self) -> None:
         """Send what teaches baselines and warms everything up; ours has learned when the first row arrives annotated."""
@@ -189,12 +191,14 @@ class _Turns:
 
     async def _send(self, requests: int, rate: float | None) -> Measurement:
         spans = requests * self._feed.spans_per_request
+        self._look_at_pause()
         before = await self._sink.taken()
         async with Senders(self.side.address, CONNECTIONS, gzip=self.row.gzip) as senders, Used(self.side.pid) as used:
             began = time.monotonic()
             await (senders.closed(self._feed, requests) if rate is None else senders.open(self._feed, rate, requests))
             after = await self._sink.taken(before.spans + spans)
-            wall_s = time.monotonic() - began
+            self._left_s = time.monotonic()
+            wall_s = self._left_s - began
         if after.spans != before.spans + spans:
             raise BenchError(f"{self.row.name}: sent {spans} spans, {after.spans - before.spans} arrived")
         return Measurement(
@@ -206,6 +210,15 @@ class _Turns:
             ways_s=np.array(after.ways_ns) / 1e9,
             load=os.getloadavg()[0],
         )
+
+    def _look_at_pause(self) -> None:
+        """See to it that what is sent now counts: after a silence longer than the lateness, windows close by the clock."""
+        pause_s = 0.0 if self._left_s is None else time.monotonic() - self._left_s
+        lateness_s = Config().detection.lateness_s
+        if self.side.name == OURS and pause_s > lateness_s:
+            raise BenchError(
+                f"{self.row.name}: after {pause_s:.1f} s without spans, more than {lateness_s:.0f}, new ones are late"
+            )
 
 
 def run(row: Row, peer: Path | None, rounds: int, progress: Callable[[str], None] = lambda _: None) -> Outcome:
