@@ -35,8 +35,9 @@ class Pace:
 
     Requests are worked on as they come, for a millisecond of each turn of the loop; what comes beyond that waits in line, so
     that backends, timers and other connections have their turns too. What is forwarded takes two or three turns, so a loop that took
-    more in each would fill the journal faster than it empties it, and read back from the disk what it has just written. Who has waited for too long is asked to come back: its sender may have given up by the
-    time that it would be done, and saying so costs little.
+    more in each would fill the journal faster than it empties it, and read back from the disk what it has just written. Who has
+    waited for too long is asked to come back: its sender may have given up by the time that it would be done, and saying so costs
+    little.
 
     Args:
         turn_s: Longest that requests are worked on in one turn, seconds; one request is always worked on.
