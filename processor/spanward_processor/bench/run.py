@@ -105,7 +105,7 @@ async def measure(
         progress: Told what happens.
 
     Raises:
-        BenchError: Spans were lost, or baselines never learned.
+        BenchError: Spans were lost or would be late, or baselines never learned.
         ProcessError: A program did not start.
     """
     progress(f"{row.name}: corpus")
@@ -191,7 +191,8 @@ class _Turns:
 
     async def _send(self, requests: int, rate: float | None) -> Measurement:
         spans = requests * self._feed.spans_per_request
-        self._look_at_pause()
+        if self.side.name == OURS and self._left_s is not None:
+            check_pause(self.row.name, time.monotonic() - self._left_s)
         before = await self._sink.taken()
         async with Senders(self.side.address, CONNECTIONS, gzip=self.row.gzip) as senders, Used(self.side.pid) as used:
             began = time.monotonic()
@@ -211,14 +212,20 @@ class _Turns:
             load=os.getloadavg()[0],
         )
 
-    def _look_at_pause(self) -> None:
-        """See to it that what is sent now counts: after a silence longer than the lateness, windows close by the clock."""
-        pause_s = 0.0 if self._left_s is None else time.monotonic() - self._left_s
-        lateness_s = Config().detection.lateness_s
-        if self.side.name == OURS and pause_s > lateness_s:
-            raise BenchError(
-                f"{self.row.name}: after {pause_s:.1f} s without spans, more than {lateness_s:.0f}, new ones are late"
-            )
+
+def check_pause(row: str, pause_s: float) -> None:
+    """See to it that what is sent now counts: after a silence longer than the lateness, windows close by the clock.
+
+    Args:
+        row: What is measured.
+        pause_s: Since the newest span of ours arrived, seconds.
+
+    Raises:
+        BenchError: What is sent now would be late: forwarded, but not counted.
+    """
+    lateness_s = Config().detection.lateness_s
+    if pause_s > lateness_s:
+        raise BenchError(f"{row}: after {pause_s:.1f} s without spans, more than {lateness_s:.0f}, new ones are late")
 
 
 def run(row: Row, peer: Path | None, rounds: int, progress: Callable[[str], None] = lambda _: None) -> Outcome:

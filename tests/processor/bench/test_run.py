@@ -18,7 +18,7 @@ from requiring import require_peer
 from spanward_processor.bench.corpus import Shape
 from spanward_processor.bench.report import WIDTH, ratios, table
 from spanward_processor.bench.rows import ROWS, Row
-from spanward_processor.bench.run import Measurement, Outcome, run
+from spanward_processor.bench.run import BenchError, Measurement, Outcome, check_pause, run
 from spanward_processor.bench.sides import DIRECT, OURS, THEIRS, cached_peer, start_sink
 from spanward_processor.bench.sink import SinkClient
 from spanward_processor.bench.usage import tree
@@ -122,3 +122,11 @@ def test_list_names_every_row() -> None:
     result = CliRunner().invoke(app, ["bench", "--list"])
 
     assert [line.split()[0] for line in result.output.splitlines()] == [row.name for row in ROWS]
+
+
+def test_a_round_that_would_be_late_is_an_error() -> None:
+    """Who was silent for longer than the lateness would have spans forwarded that are not counted."""
+    check_pause("batch", 9.9)
+
+    with pytest.raises(BenchError, match=r"batch: after 10\.1 s without spans, more than 10, new ones are late"):
+        check_pause("batch", 10.1)
