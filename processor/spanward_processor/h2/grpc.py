@@ -20,6 +20,7 @@ CONTENT_TYPE: Final = "application/grpc"
 _TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNIT_S: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_KEPT_BYTES: Final = 256 << 10  # in one array of a message
 _LONGEST_MESSAGE: Final = 1024  # characters of a status message; header lists are bounded on the other side too
 
 _OF_HTTP: Final = {
@@ -57,7 +58,8 @@ class Incoming:
     """One message that arrives in pieces.
 
     Pieces are borrowed from the receive buffer until all that was read is handed on; a message that is whole by then is copied
-    once. What is not goes into one growing array, so that a peer who sends single bytes cannot make each cost an object.
+    once. What is not goes into arrays that grow, so that a peer who sends single bytes cannot make each cost an object; and into
+    another one after a while, since a large one is moved as it grows.
 
     Args:
         longest: Most bytes the message may have.
@@ -71,7 +73,7 @@ class Incoming:
         self._length = -1
         self._size = 0
         self._borrowed: list[memoryview] = []
-        self._kept: bytearray | None = None
+        self._kept: list[bytearray] = []
         self.compressed = False
 
     @property
@@ -100,10 +102,11 @@ class Incoming:
 
     def keep(self) -> None:
         """Copy what is borrowed."""
-        if self._kept is None:
-            self._kept = bytearray()
+        if not self._kept or len(self._kept[-1]) > _KEPT_BYTES:
+            self._kept.append(bytearray())
+        kept = self._kept[-1]
         for piece in self._borrowed:
-            self._kept += piece
+            kept += piece
         self._borrowed.clear()
 
     def _begin(self) -> None:
@@ -128,11 +131,8 @@ class Incoming:
             raise MessageFault(Status.UNIMPLEMENTED, "a unary call has one message, got none")
         if self._size != self._length:
             raise MessageFault(Status.INTERNAL, f"message ended after {self._size} of {self._length} bytes")
-        if self._kept is None:
-            body = b"".join(self._borrowed)
-        else:
-            self.keep()
-            body, self._kept = bytes(self._kept), None
+        body = b"".join((*self._kept, *self._borrowed))
+        self._kept.clear()
         self._borrowed.clear()
         return body
 

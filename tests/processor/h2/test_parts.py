@@ -149,6 +149,19 @@ def test_message_in_any_pieces(body: bytes, at: list[tuple[int, bool]]) -> None:
     assert message.finish() == body
 
 
+@pytest.mark.parametrize("piece", [16_384, 100_000, 300_000])
+def test_a_large_message_in_pieces(piece: int) -> None:
+    """What is kept in several arrays is one message in the end, the last bytes still borrowed."""
+    body = bytes(range(251)) * 4_000
+    sent = bytes(1) + len(body).to_bytes(4, "big") + body
+    message = Incoming(len(body))
+    for start in range(0, len(sent), piece):
+        message.keep()
+        message.feed(memoryview(sent)[start : start + piece])
+
+    assert message.finish() == body
+
+
 def test_flag_that_is_neither() -> None:
     """The compressed flag is 0 or 1."""
     with pytest.raises(MessageFault, match="compressed flag must be 0 or 1, got 2"):
