@@ -5,6 +5,7 @@ pages are the file's own, so the system may have them back: whoever touches one 
 """
 
 import ctypes
+import math
 import mmap
 import re
 import sys
@@ -22,6 +23,10 @@ _MMAP_THRESHOLD: Final = -3
 _ARENA_MAX: Final = -8
 
 _LARGE_BYTES: Final = 1 << 20  # arrays from this size on are mapped, and so go back to the system when they are freed
+_LARGEST_BYTES: Final = 1 << 23  # ... however large requests are
+_GROWTH: Final = 1.25  # times its size, that a request takes while it is read
+_COPIES: Final = 4  # of one, at once
+_MANY: Final = 32  # requests, until they are not taken for exceptions
 _ARENAS: Final = 2
 
 
@@ -68,22 +73,46 @@ def mappings(smaps: str) -> Iterator[Mapping]:
             )
 
 
-def bound_allocator() -> None:
-    """Make freed arrays go back to the system instead of lying between what lives on.
+class Allocator:
+    """The C library's, of which a process has one: from which size on what is freed goes back to the system.
 
-    Left alone, the C library raises its bound for mapping memory whenever a large array is freed, until all but the largest
-    arrays of a closed window lie in heaps, one heap for every few threads.
+    Left alone, it raises that bound whenever a large array is freed, until all but the largest arrays of a closed window lie in
+    heaps, one heap for every few threads, between what lives on. Bounded, it takes memory from the system anew for every copy of
+    a large request, page by page, which is half the work of such a request; so where many come, the bound is raised above them.
     """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not every C library has it
-    if mallopt is not None:
-        for option, value in (
-            (_MMAP_THRESHOLD, _LARGE_BYTES),
-            (_TRIM_THRESHOLD, _LARGE_BYTES),
-            (_ARENA_MAX, _ARENAS),
-        ):
-            mallopt(option, value)
+
+    def __init__(self) -> None:
+        self._bound = 0  # bytes; 0 while nobody has bounded it
+        self._larger = 0  # requests beyond it
+
+    def bound(self) -> None:
+        """Make freed arrays go back to the system instead of lying between what lives on."""
+        self._set(_LARGE_BYTES, _LARGE_BYTES)
+        _mallopt(_ARENA_MAX, _ARENAS)
+
+    def expect(self, size: int) -> None:
+        """Note that a request of so many bytes came; keep room for such ones once many have, where the allocator was bounded."""
+        if not 0 < self._bound < size * _GROWTH <= _LARGEST_BYTES:
+            return
+        self._larger += 1
+        if self._larger >= _MANY:
+            self._larger = 0
+            bound = 1 << math.ceil(math.log2(size * _GROWTH))
+            self._set(bound, _COPIES * bound)
+
+    def _set(self, bound: int, spare: int) -> None:
+        self._bound = bound
+        _mallopt(_MMAP_THRESHOLD, bound)
+        _mallopt(_TRIM_THRESHOLD, spare)
+
+
+def _mallopt(option: int, value: int) -> None:
+    """Set an option of the C library's allocator, where it has one."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(option, value)
+
+
+ALLOCATOR: Final = Allocator()
 
 
 def give_back() -> int:

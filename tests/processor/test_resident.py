@@ -44,9 +44,9 @@ print(before - after, given, *values)
 
 FREED_ARRAYS: Final = """
 import numpy as np
-from spanward_processor.resident import bound_allocator
+from spanward_processor.resident import ALLOCATOR
 if sys.argv[1] == "bounded":
-    bound_allocator()
+    ALLOCATOR.bound()
 np.ones(1 << 21)  # a large array is freed: the C library now keeps such sizes in its heap
 before, kept = resident("RssAnon"), []
 large = []
@@ -55,6 +55,35 @@ for _ in range(40):
     kept.append(np.ones(1 << 10))  # small ones that live on lie between the large ones
 del large
 print(resident("RssAnon") - before)
+"""
+
+LARGE_REQUESTS: Final = """
+import resource
+from spanward_processor.resident import ALLOCATOR
+ALLOCATOR.bound()
+size = 2_300_000
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        copies = [bytearray(size), bytearray(size)]
+        del copies
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+first = faults()
+for came in sys.argv[1:]:
+    for _ in range(int(came)):
+        ALLOCATOR.expect(size if came != "1000" else 64_000_000)
+    print(faults())
+print(first)
+"""
+
+UNBOUNDED: Final = """
+import ctypes
+from spanward_processor import resident
+set_options = []
+resident._mallopt = lambda *option: set_options.append(option)
+for _ in range(100):
+    resident.ALLOCATOR.expect(2_300_000)
+print(len(set_options))
 """
 
 SMAPS: Final = """\
@@ -107,3 +136,18 @@ def test_freed_arrays_go_back() -> None:
     assert bounded < 10 * MB
     if unbounded <= 10 * bounded:
         pytest.skip("the C library gave the arrays back by itself this time, so the bound could not show what it does")
+
+
+def test_where_many_large_requests_come_room_for_them_is_kept() -> None:
+    """Their copies are not taken from the system anew each time; a few, or ones beyond all bounds, change nothing."""
+    after_few, after_huge, after_many, first = run(LARGE_REQUESTS, "8", "1000", "24")
+
+    assert min(first, after_few, after_huge) > 50_000  # two copies of 561 pages, a hundred times
+    assert after_many < first / 20
+
+
+def test_an_allocator_that_nobody_bounded_is_left_alone() -> None:
+    """Where the processor is part of another program, that program's memory is its own."""
+    (unbounded,) = run(UNBOUNDED)
+
+    assert unbounded == 0

@@ -21,6 +21,7 @@ from spanward_processor.pipeline import Pipeline, Processed
 from spanward_processor.receive.admission import Admission, BusyError
 from spanward_processor.receive.joining import Joiner
 from spanward_processor.receive.pace import Pace
+from spanward_processor.resident import ALLOCATOR
 from spanward_processor.signals import Signal
 
 _JOINED_BYTES: Final = 320 << 10  # below it, some six hundred spans, requests that come together are taken as one
@@ -169,6 +170,7 @@ class Intake:
     async def _judge(self, payload: bytes) -> Processed:
         if len(payload) <= _INLINE_BYTES:
             return self.pipeline.process(payload)
+        ALLOCATOR.expect(len(payload))
         return await asyncio.get_running_loop().run_in_executor(self.workers, self.pipeline.process, payload)
 
     async def _deliver(

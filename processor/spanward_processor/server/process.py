@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spanward_processor.configuration.config import Config, ConfigError, load
-from spanward_processor.resident import bound_allocator, give_back
+from spanward_processor.resident import ALLOCATOR, give_back
 from spanward_processor.server.processor import Processor
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ async def serve(config: Config, announce: Callable[[str], None], file: Path | No
     Raises:
         PortTakenError: A port is in use.
     """
-    bound_allocator()
+    ALLOCATOR.bound()
     loop = asyncio.get_running_loop()
     stop, asked = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
