@@ -13,7 +13,16 @@ from spanward_processor.columns import SpanBatch
 from spanward_processor.findings import Series
 from spanward_processor.kept import Arrays, copies, of_texts, part, to_texts, under
 from spanward_processor.kernels.jit import Codes, Flags, Ints
-from spanward_processor.kernels.tables import EVICTED, KEYS, LIVE, OVERFLOWED, KeySpace, assign_keys, find_keys_again
+from spanward_processor.kernels.tables import (
+    EVICTED,
+    FEATURE_BITS,
+    KEYS,
+    LIVE,
+    OVERFLOWED,
+    KeySpace,
+    assign_keys,
+    find_keys_again,
+)
 from spanward_processor.roles import RoleTable
 from spanward_processor.texts import Texts, unknown_text
 
@@ -23,6 +32,8 @@ IDLE_ROUNDS: Final = 24
 _FEWEST_PLACES: Final = 256
 _CROWDED: Final = 0.9  # share of the keys there may be, from which on some make room
 _ROOMY: Final = 0.75  # ... and to which they do
+_MIX: Final = np.array([1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+"""Odd factors by which the parts of a name are made one number: codes are keyed hashes, so nobody can choose two that collide."""
 _OVERFLOW: Final = Series(service="", model="(more models than limits.keys allows)", version="")
 
 
@@ -54,6 +65,7 @@ class KeyDirectory:
             counts=np.array([1, 0, 1], np.int64),  # key 0 is the overflow series
         )
         self._named = 1  # keys whose parts have texts
+        self._subjects = np.zeros(0, np.int64)  # see `by_subject`
         self._part_texts = texts.lasting  # of all keys: most keys share theirs with others
 
     def held(self) -> Callable[[], Arrays]:
@@ -70,7 +82,7 @@ class KeyDirectory:
         self._space = KeySpace(**{name: arrays[name] for name in KeySpace._fields})
         self._part_texts.clear()
         self._part_texts.update(to_texts(part("names", arrays)))
-        self._named = len(self)
+        self._named, self._subjects = len(self), np.zeros(0, np.int64)
 
     def assign(self, batch: SpanBatch) -> Ints:
         """Return (1 + s, n) int64 keys of a batch whose texts were learned; names of new keys are noted."""
@@ -249,10 +261,28 @@ class KeyDirectory:
         parts, parents = self._space.parts[: gone.size], self._space.parents[: gone.size]
         return np.flatnonzero((parents == parent) & (parts[:, 0] == parts[key, 0]) & ~gone)
 
+    def by_subject(self, streams: Ints) -> Ints:
+        """Return (s,) int64 streams, each as that of the first version of its service, model and slice that ever had a key."""
+        keys = len(self)
+        if self._subjects.size < keys:
+            self._subjects = _firsts(self._space.parts[:keys], self._space.parents[:keys])
+        by_subject: Ints = self._subjects[streams >> FEATURE_BITS] << FEATURE_BITS | streams & ((1 << FEATURE_BITS) - 1)
+        return by_subject
+
     @property
     def overflowed(self) -> int:
         """Rows, and slices of rows, that found no key of their own."""
         return int(self._space.counts[OVERFLOWED])
+
+
+def _firsts(parts: Codes, parents: NDArray[np.int32]) -> Ints:
+    """Return (k,) int64 the first key of the same service, model and slice as each."""
+    whole = parents < 0
+    series = np.where(whole, np.arange(parents.size), parents)
+    slices = np.where(whole[:, None], 0, parts[:, ::2] + np.array([1, 0], np.uint64))  # attributes count from nought
+    named = np.concatenate((parts[series, :2], slices), axis=1)
+    _, first, back = np.unique((named * _MIX).sum(axis=1, dtype=np.uint64), return_index=True, return_inverse=True)
+    return np.asarray(first[back])
 
 
 def among(gone: Flags, keys: NDArray[Any]) -> Flags:

@@ -200,6 +200,38 @@ def test_what_is_spoken_of_stays() -> None:
     assert gone == [3, 4, 5, 6]
 
 
+def test_versions_of_a_model_are_one_subject_and_so_are_their_slices() -> None:
+    """A stream's subject is that of the first version; another model, service or slice is another."""
+    directory = Directory()
+    keys = directory.assign(
+        span(channel="web"),
+        span(channel="email"),
+        span(channel="web", version="2"),
+        span("other", channel="web"),
+    )
+    streams = keys.ravel() << 4 | 8
+
+    subjects = directory.keys.by_subject(streams).reshape(keys.shape)
+
+    assert subjects[0, 2] == streams.reshape(keys.shape)[0, 0]
+    assert subjects[1, 2] == streams.reshape(keys.shape)[1, 0]
+    assert np.unique(subjects).size == np.unique(streams).size - 2
+    assert (subjects & 15 == 8).all()
+
+
+def test_subjects_follow_the_keys_that_come() -> None:
+    """One more version is known at once, and after a restart it is what it was."""
+    before, after = Directory(), Directory()
+    (first,) = before.assign(span())[0].tolist()
+    assert before.keys.by_subject(np.array([first << 4])).tolist() == [first << 4]
+    (second,) = before.assign(span(version="2"))[0].tolist()
+    after.keys.by_subject(np.array([0]))
+    after.keys.restore(before.keys.arrays())
+
+    for directory in (before, after):
+        assert directory.keys.by_subject(np.array([second << 4])).tolist() == [first << 4]
+
+
 def test_eviction_survives_a_restart() -> None:
     """A directory that takes back what another kept knows who is gone, and since when others were not seen."""
     directory, other = Directory(most_keys=4), Directory(most_keys=4)

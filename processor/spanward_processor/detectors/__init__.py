@@ -50,7 +50,8 @@ def panel(learning: Learning, decay: float, *, fitted: bool = True) -> tuple[Det
         decay: Factor per window by which older windows count less.
         fitted: Whether those of `FITTED` are asked too.
     """
-    baseline, drift = Baseline(learning, decay), Drift(learning, decay)
+    baseline = Baseline(learning, decay)
+    drift = Drift(learning, decay, baseline.calendar)
     readers: dict[Callable[[Learning, float], Detector], Detector] = {
         Baseline: baseline,
         Change: Change(learning, decay, baseline),

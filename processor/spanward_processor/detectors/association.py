@@ -52,6 +52,7 @@ class Association:
     """
 
     name: ClassVar[str] = "association"
+    joint: ClassVar[bool] = True
 
     def __init__(self, learning: Learning, decay: float) -> None:
         self.learning = learning

@@ -155,6 +155,34 @@ class Anchored(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """A detector that remembers what streams turned to, and when; one that has no `turn` does not."""
+
+    def turn(self, turned: Ints, spoken_of: Ints, window: Window, directory: KeyDirectory) -> None:
+        """Note what findings say of single features in the window just tested; asked before `learn`.
+
+        Args:
+            turned: (s,) int64 streams of which a finding began to speak, or ended since they turned back.
+            spoken_of: (s,) int64 streams of which open findings speak.
+            window: As given to `test`.
+            directory: Names of the keys.
+        """
+        ...
+
+    def turning(self, window: Window) -> Ints:
+        """Return (s,) int64 the series that turned not long before the window just tested, as they have at this time before."""
+        ...
+
+
+@runtime_checkable
+class Joint(Protocol):
+    """A detector that reads several features at once: where one of them turns as it has before, it would find them unlike before."""
+
+    joint: ClassVar[bool]
+    """True."""
+
+
 def aspect_name(aspect: Aspect) -> str:
     """Return an aspect's name in findings."""
     return aspect.name.lower()

@@ -13,7 +13,7 @@ from spanward_processor.detectors.wording import account_of
 from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, Aspect, Rows, Shape
 from spanward_processor.held import held_among
-from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
+from spanward_processor.kept import Arrays, Kept, copies, gathered, part, scattered, under
 from spanward_processor.kernels.cells import Packed, learn_cells, sift_cells
 from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
@@ -21,7 +21,9 @@ from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.rowmodel import RowModel
 from spanward_processor.surprise import Surprise
+from spanward_processor.usual.calendar import Calendar
 from spanward_processor.usual.slots import Slots
+from spanward_processor.usual.turns import Turns
 from spanward_processor.windows.cells import Cells, room_for, starts_of, trim, unpacked, without
 from spanward_processor.windows.window import Window
 
@@ -33,6 +35,7 @@ _SHAPES: Final = np.array(
     [0 if feature.aspect is Aspect.CLIENT else _KERNEL_SHAPES[feature.shape] for feature in FEATURES], np.int64
 )
 _TESTED: Final = _SHAPES > 0
+_FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
 
 
 class Baseline:
@@ -43,6 +46,9 @@ class Baseline:
     takes. A window's deviance from it is judged by the scatter of earlier windows' deviances (`evidence.Dispersion`), so bursts
     that are usual are not surprising. Of the rate only the mean is learned: traffic swells and ebbs, and one window of it says
     little; `change.py` judges it.
+
+    At times at which a finding began or ended to speak of a stream in earlier weeks it is compared with what it turned to then, where
+    it is nearer to that (`usual/turns.py`).
 
     Args:
         learning: What "ready" takes.
@@ -66,7 +72,9 @@ class Baseline:
         self._rows: Singles = np.zeros(0, np.float32)  # decayed rows, by slot
         self._learned_s = np.zeros(0)  # event time at which a stream was learned last, by slot; 0 before the first time
         self._dispersion = Dispersion(decay)  # by slot
+        self._turns = Turns(_SHAPES)
         self._usual = room_for(0)
+        self._beside = room_for(0)  # what the window just tested is compared with
         self._waiting = room_for(0)
         self._tested = room_for(0)
         self._rates = np.zeros(0)  # decayed rows, by key
@@ -79,9 +87,12 @@ class Baseline:
 
     # --- keep --------------------------------------------------------------------------------------------------------
 
+    def _parts(self) -> dict[str, Kept]:
+        return {"slots": self._slots, "dispersion": self._dispersion, "turns": self._turns}
+
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        parts = gathered({"slots": self._slots, "dispersion": self._dispersion})
+        parts = gathered(self._parts())
         usual, waiting = under("usual", self._usual._asdict()), under("waiting", self._waiting._asdict())
         own: Arrays = {
             "windows": self._windows,
@@ -94,26 +105,31 @@ class Baseline:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
-        scattered({"slots": self._slots, "dispersion": self._dispersion}, arrays)
+        scattered(self._parts(), arrays)
         self._usual, self._waiting = Packed(**part("usual", arrays)), Packed(**part("waiting", arrays))
         self._windows, self._rows, self._learned_s = arrays["windows"], arrays["rows"], arrays["learned_s"]
         self._rates, self._rate_windows = arrays["rates"], arrays["rate_windows"]
         self._model = self._model_now()
+
+    @property
+    def calendar(self) -> Calendar:
+        """What streams turned to at this time before, for detectors that compare with something else."""
+        return self._turns.calendar
 
     # --- test --------------------------------------------------------------------------------------------------------
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge a window; see `Detector.test`."""
         keys = len(directory)  # once: requests on their way add keys meanwhile
-        self._answer = answer = self._answer_of(window, keys)
+        self._answer = answer = self._answer_of(window, keys, directory)
         self._judged = ready = self._ready(answer)
         streams = answer.streams[ready]
         p = self._dispersion.p_values(answer.slots[ready], answer.deviance[ready], answer.freedom[ready])
         order = np.argsort(streams)
         return Surprise(streams[order], p[order])
 
-    def _answer_of(self, window: Window, keys: int) -> "_Answer":
-        starts, answers = self._test_distributions(window)
+    def _answer_of(self, window: Window, keys: int, directory: KeyDirectory) -> "_Answer":
+        starts, answers = self._test_distributions(window, directory)
         streams = self._tested.streams[starts[:-1]].astype(np.int64)
         slots = self._slots.admit(streams)
         size = len(self._slots)
@@ -128,7 +144,7 @@ class Baseline:
         """Return which streams are judged: enough windows of their own, and enough rows."""
         return (self._windows[answer.slots] >= self.learning.windows) & (self._rows[answer.slots] >= self.learning.rows)
 
-    def _test_distributions(self, window: Window) -> tuple[Ints, Floats]:
+    def _test_distributions(self, window: Window, directory: KeyDirectory) -> tuple[Ints, Floats]:
         """Return where the tested streams begin, and their `deviances`."""
         cells, waiting = window.cells, self._waiting
         room = len(cells) + waiting.streams.size
@@ -137,7 +153,8 @@ class Baseline:
         self._waiting, self._tested = trim(too_few, int(sizes[1])), trim(enough, int(sizes[0]))
         starts = starts_of(self._tested, int(sizes[2]))
         answers = np.zeros((4, starts.size - 1))
-        deviances(_SHAPES, starts, self._tested, self._usual, np.empty((2, GROUPS)), answers)
+        self._beside = self._turns.beside(self._tested, starts, self._usual, window, directory)
+        deviances(_SHAPES, starts, self._tested, self._beside, np.empty((2, GROUPS)), answers)
         return starts, answers
 
     def _count(self, window: Window, keys: int) -> Ints:
@@ -165,13 +182,13 @@ class Baseline:
         """
         answer, ready = self._answer, np.flatnonzero(self._judged)
         streams = answer.streams[ready]
-        usual = self._usual.streams
+        usual = self._beside.streams
         narrow = streams.astype(np.int32)
         ends = (np.searchsorted(usual, narrow), np.searchsorted(usual, narrow, "right"))
         ranges = np.stack((answer.starts[ready], answer.starts[ready + 1], *ends), axis=1)
         keys = answer.rates[self._is_ready(answer.rates)]
         counted, expected, rows = self._counted[keys], self._mean_rows(keys), self._rates[keys]
-        return Compared(streams, ranges, self._tested, self._usual, keys, counted, expected, rows)
+        return Compared(streams, ranges, self._tested, self._beside, keys, counted, expected, rows)
 
     def _is_ready(self, keys: Ints) -> Flags:
         """Return which keys' rates are learned."""
@@ -187,13 +204,23 @@ class Baseline:
         self._dispersion.learn(slots, answer.deviance[free], answer.freedom[free])
         self._windows[slots] += 1
         self._learn_distributions(answer, free, window)
+        self._turns.learn(self._tested, answer.starts, window)
         keys = answer.rates[~held_among(held, answer.rates << FEATURE_BITS)]
         self._rates[keys] = self._decay * self._rates[keys] + self._counted[keys]
         self._rate_windows[keys] += 1
         self._model = self._model_now()
 
+    def turn(self, turned: Ints, spoken_of: Ints, window: Window, directory: KeyDirectory) -> None:
+        """Note which streams turned; see `Remembering.turn`."""
+        self._turns.note(turned, spoken_of, window, directory)
+
+    def turning(self, window: Window) -> Ints:
+        """Return the series that turn as before; see `Remembering.turning`."""
+        return self._turns.turning(window)
+
     def evict(self, gone: Flags) -> None:
         """Let go of keys; see `Detector.evict`."""
+        self._turns.evict(gone)
         slots = self._slots.evict(gone)
         for by_slot in (self._windows, self._rows, self._learned_s):
             cleared(by_slot, slots)
@@ -210,7 +237,7 @@ class Baseline:
         usual = room_for(self._usual.streams.size + self._tested.streams.size)
         rows = np.empty(free.size)
         size = learn_cells(self._usual, self._tested, answer.starts, free, fades, _NEGLIGIBLE, usual, rows)
-        self._usual = trim(usual, size)
+        self._usual = self._beside = trim(usual, size)
         self._rows[answer.slots[free]] = rows[free]
 
     def _fades(self, answer: "_Answer", window: Window) -> Floats:
@@ -249,7 +276,7 @@ class Baseline:
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:
         """Put a stream's deviation into words; see `Detector.explain`."""
-        rate = stream & ((1 << FEATURE_BITS) - 1) == Aspect.RATE
+        rate = stream & _FEATURE_MASK == Aspect.RATE
         cells = window.cells.stream(stream) if rate else unpacked(self._tested, stream)
         return self.account(stream, cells, window.seconds, directory, text)
 
@@ -272,7 +299,7 @@ class Baseline:
             text: Code to text.
             rate: For a rate, rows per second that are usual at this time; None where only the mean is known.
         """
-        key, feature = stream >> FEATURE_BITS, FEATURES[stream & ((1 << FEATURE_BITS) - 1)]
+        key, feature = stream >> FEATURE_BITS, FEATURES[stream & _FEATURE_MASK]
         if feature.aspect is not Aspect.RATE:
             return account_of(feature, directory[key], stream, cells, self.usual(stream), (0.0, 0.0), text)
         usual = float(self._mean_rows(np.array([key]))[0]) / self._window_s if rate is None else rate

@@ -13,13 +13,16 @@ from spanward_processor.detectors.wording import account_of
 from spanward_processor.features import FEATURES, Shape
 from spanward_processor.kept import Arrays, Kept, gathered, scattered
 from spanward_processor.kernels.binning import SCALE, UNIT_BINS
+from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.surprise import Surprise
 from spanward_processor.usual.bags import Gathered, shares_side_by_side
+from spanward_processor.usual.calendar import WEEK_S
 from spanward_processor.usual.lessons import Lesson, Lessons
 from spanward_processor.usual.strays import Strays, Verdict
+from spanward_processor.usual.turns import COMES_AGAIN
 from spanward_processor.windows.cells import unpacked
 from spanward_processor.windows.window import Window
 
@@ -87,24 +90,32 @@ class BaselineGuard:
         """Take back what was kept; see `Kept`."""
         scattered(self._parts(), arrays)
 
-    def test(self, window: Window, directory: KeyDirectory) -> Surprise:  # noqa: ARG002 - windows that were learned are judged
+    def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge the bag that is full; see `Detector.test`."""
         self._lesson = lesson = self._lessons.take(directory.parents())
-        self._verdict = self._verdict_on(lesson) if lesson.streams.size else Verdict.nothing()
+        self._verdict = (
+            self._verdict_on(lesson, window.start_ns, directory) if lesson.streams.size else Verdict.nothing()
+        )
         self._lessons.object_to(lesson.streams[self._verdict.beyond > 0])
         return self._strays.surprise(lesson, self._verdict, self.learning)
 
-    def _verdict_on(self, lesson: Lesson) -> Verdict:
+    def _verdict_on(self, lesson: Lesson, time_ns: int, directory: KeyDirectory) -> Verdict:
         self._strays.admit(lesson)
         streams, slots, natural = lesson.streams, lesson.slots, self._strays.natural
-        usual = Gathered(self._lessons.anchor.cells, streams)
-        shift, error = _shifts(Gathered(lesson.cells, streams), usual, streams)
         features = streams & _FEATURE_MASK
         tolerance = natural.tolerance(slots, _FIRST_DAY[features], _LATER[features])
+
+        def beyond_from(chosen: Flags, usual: Packed) -> Floats:
+            return _beyond(*_shifts(lesson.cells, usual, streams[chosen]), tolerance[chosen])
+
+        shift, error = _shifts(lesson.cells, self._lessons.anchor.cells, streams)
+        beyond = _beyond(shift, error, tolerance)
+        asked = COMES_AGAIN[WEEK_S][features] & (beyond > 0)
         return Verdict(
             shift,
             scatter=(natural.step(slots, shift) / error) ** 2 / 2,
-            beyond=(np.maximum(np.abs(shift) - tolerance, 0.0) / error) ** 2,
+            beyond=beyond,
+            again=self._lessons.again(lesson, time_ns, directory, asked, beyond_from),
         )
 
     def learn(self, window: Window, held: Flags) -> None:
@@ -136,8 +147,15 @@ class BaselineGuard:
         return replace(account, reason=reason)
 
 
-def _shifts(now: Gathered, usual: Gathered, streams: Ints) -> tuple[Floats, Floats]:
-    """Return (s,) float64 how far streams are from their anchors, and the error of that if rows were independent."""
+def _beyond(shift: Floats, error: Floats, tolerance: Floats) -> Floats:
+    """Return (s,) float64 how far shifts are beyond what is tolerated, squared, in errors."""
+    beyond: Floats = (np.maximum(np.abs(shift) - tolerance, 0.0) / error) ** 2
+    return beyond
+
+
+def _shifts(cells: Packed, before: Packed, streams: Ints) -> tuple[Floats, Floats]:
+    """Return (s,) float64 how far streams are from what they were, and the error of that if rows were independent."""
+    now, usual = Gathered(cells, streams), Gathered(before, streams)
     features = streams & _FEATURE_MASK
     shapes, unknown = _SHAPES[features], usual.rows <= 0
     shift, error = np.zeros(streams.size), np.ones(streams.size)

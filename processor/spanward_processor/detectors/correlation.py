@@ -62,6 +62,7 @@ class Correlation:
     """
 
     name: ClassVar[str] = "correlation"
+    joint: ClassVar[bool] = True
 
     def __init__(self, learning: Learning, decay: float) -> None:
         self.learning = learning

@@ -20,6 +20,7 @@ from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.surprise import Surprise
 from spanward_processor.usual.bags import Gathered, shares_side_by_side
+from spanward_processor.usual.calendar import Calendar
 from spanward_processor.usual.distances import gaining_run, jensen_shannon, population_stability, wasserstein
 from spanward_processor.usual.lessons import Lesson, Lessons
 from spanward_processor.usual.strays import Strays, Verdict
@@ -54,6 +55,7 @@ class Drift:
     Args:
         learning: What "ready" takes.
         decay: Factor per window by which older windows count less, in baselines; an anchor has its own.
+        calendar: What streams turned to at the same time of earlier weeks, if somebody notes it.
 
     Source:
         Agresti, "Categorical Data Analysis", 3rd ed., 2013, section 1.5.5 (G); McCullagh and Nelder, "Generalized Linear
@@ -66,9 +68,9 @@ class Drift:
 
     name: ClassVar[str] = "drift"
 
-    def __init__(self, learning: Learning, decay: float) -> None:  # noqa: ARG002 - every detector is made alike
+    def __init__(self, learning: Learning, decay: float, calendar: Calendar | None = None) -> None:  # noqa: ARG002 - every detector is made alike
         self.learning = learning
-        self.lessons = Lessons()
+        self.lessons = Lessons(calendar)
         self._strays = Strays()
         self._yesterday = Yesterday(_SHAPES > 0)
         self._lesson, self._verdict = Lesson.nothing(), Verdict.nothing()
@@ -96,22 +98,32 @@ class Drift:
         self._lesson = lesson = taken.where(self._judged) if taken.streams.size else taken
         keys = lesson.streams >> FEATURE_BITS
         self._of_series = parents[keys] == keys
-        self._verdict = self._verdict_on(lesson, window.start_ns) if lesson.streams.size else Verdict.nothing()
+        self._verdict = (
+            self._verdict_on(lesson, window.start_ns, directory) if lesson.streams.size else Verdict.nothing()
+        )
         self.lessons.object_to(lesson.streams[self._verdict.beyond > 0])
         return self._strays.surprise(lesson, self._verdict, self.learning)
 
-    def _verdict_on(self, lesson: Lesson, time_ns: int) -> Verdict:
+    def _verdict_on(self, lesson: Lesson, time_ns: int, directory: KeyDirectory) -> Verdict:
         self._strays.admit(lesson)
         natural, anchor = self._strays.natural, self.lessons.anchor.cells
-        deviance, freedom, rows = _compared(lesson.cells, lesson.starts, anchor)
-        shift = np.sqrt(np.maximum(deviance - freedom, 0.0) / np.maximum(rows, 1.0))
         every = np.ones(lesson.slots.size)
         tolerance = natural.tolerance(lesson.slots, _FIRST_DAY * every, _LATER * every)
+
+        def beyond_from(chosen: Flags, usual: Packed) -> Floats:
+            of = lesson.where(chosen)
+            beyond = _beyond(*_compared(of.cells, of.starts, usual), tolerance[chosen])
+            beyond[~_is_noticed(of.cells, usual, of.streams)] = 0.0
+            return beyond
+
+        deviance, freedom, rows = _compared(lesson.cells, lesson.starts, anchor)
+        shift = np.sqrt(np.maximum(deviance - freedom, 0.0) / np.maximum(rows, 1.0))
         beyond = _beyond(deviance, freedom, rows, tolerance)
         beyond[~_is_noticed(lesson.cells, anchor, lesson.streams)] = 0.0
         beyond = np.minimum(beyond, self._beyond_yesterday(lesson, time_ns))
         step = natural.step(lesson.slots, shift) * np.sqrt(rows)
-        return Verdict(shift, scatter=step**2 / 2, beyond=beyond)
+        again = self.lessons.again(lesson, time_ns, directory, beyond > 0, beyond_from)
+        return Verdict(shift, scatter=step**2 / 2, beyond=beyond, again=again)
 
     def _beyond_yesterday(self, lesson: Lesson, time_ns: int) -> Floats:
         """Return (s,) float64 how far beyond what is tolerated series are from yesterday; infinity where it is unknown."""

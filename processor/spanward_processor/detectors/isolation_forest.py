@@ -39,6 +39,7 @@ class IsolationForest(FittedRows):
     """
 
     name: ClassVar[str] = "isolation_forest"
+    joint: ClassVar[bool] = True
 
     def __init__(self, learning: Learning, decay: float) -> None:
         super().__init__(learning, decay)

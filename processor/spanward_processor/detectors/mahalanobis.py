@@ -67,6 +67,7 @@ class Mahalanobis:
     """
 
     name: ClassVar[str] = "mahalanobis"
+    joint: ClassVar[bool] = True
 
     def __init__(self, learning: Learning, decay: float) -> None:
         self.learning = learning

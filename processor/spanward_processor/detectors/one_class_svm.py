@@ -38,6 +38,7 @@ class OneClassSVM(FittedRows):
     """
 
     name: ClassVar[str] = "one_class_svm"
+    joint: ClassVar[bool] = True
 
     def __init__(self, learning: Learning, decay: float) -> None:
         super().__init__(learning, decay)

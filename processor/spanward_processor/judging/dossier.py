@@ -1,6 +1,6 @@
 """What all detectors hold against each stream, window after window."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
@@ -8,6 +8,8 @@ import numpy as np
 from spanward_processor.evidence import Evidence, together
 from spanward_processor.kept import Kept
 from spanward_processor.kernels.jit import Flags, Floats, Ints
+from spanward_processor.kernels.tables import FEATURE_BITS
+from spanward_processor.keys import among
 from spanward_processor.surprise import Surprise
 from spanward_processor.usual.slots import ABSENT, Slots
 
@@ -129,6 +131,12 @@ class Dossier:
         slots = self._slots.evict(gone)
         for evidence in self._evidence:
             evidence.clear(slots)
+
+    def acquit_keys(self, number: int, keys: Flags, spared: Collection[int]) -> None:
+        """Let a detector hold nothing against the streams of keys, (k,) bool, but for those spared, until it tests them again."""
+        streams = self._slots.streams
+        chosen = among(keys, streams >> FEATURE_BITS) & ~np.isin(streams, list(spared))
+        self._evidence[number].acquit(np.flatnonzero(chosen))
 
     def acquit(self, number: int, streams: Ints) -> None:
         """Let a detector hold nothing against streams, those among them that are under test, until it tests them again."""

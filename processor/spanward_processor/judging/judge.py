@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.attribution.contributions import Contributions
 from spanward_processor.configuration.settings import LearnedAfter
-from spanward_processor.detectors.base import Accumulator, Detector, Herald
+from spanward_processor.detectors.base import Accumulator, Detector, Herald, Joint, Remembering
 from spanward_processor.evidence import log10_threshold
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding, State, as_plain, beside, from_plain, joined, max_severity
@@ -70,6 +70,7 @@ class Judge:
         self._contributions = contributions
         self._detectors = tuple(detectors)
         self._accumulators = tuple(one for one in self._detectors if isinstance(one, Accumulator))
+        self._remembering = tuple(one for one in self._detectors if isinstance(one, Remembering))
         self._heralds = tuple(detector for detector in self._detectors if isinstance(detector, Herald))
         self.spent = Spent(detector.name for detector in self._detectors)
         self._dossier = Dossier([detector.name for detector in self._detectors])
@@ -81,6 +82,7 @@ class Judge:
         self._window_s = window_s
         self.false_alarms_per_day = false_alarms_per_day
         self._open: dict[Claim, Lasting] = {}
+        self._spoken_of: set[int] = set()  # streams of single features that open findings speak of
         self._alone: dict[Claim, int] = {}  # windows in which a claim about whole rows or pairs was not explained
 
     def arrays(self) -> Arrays:
@@ -116,6 +118,7 @@ class Judge:
             )
             for claim, finding, name, stream, streams, carriers, told_ns, learned in to_json(arrays["open"])
         }
+        self._spoken_of = self._streams_spoken_of()
 
     def _parts(self) -> dict[str, Kept]:
         detectors: dict[str, Kept] = {f"detectors.{detector.name}": detector for detector in self._detectors}
@@ -150,9 +153,11 @@ class Judge:
         tested = self._dossier.admit(surprises)
         threshold = self._threshold()
         self._dossier.add(surprises, threshold)
+        self._excuse_turning(window)
         self._presence.see(window, self._directory)
         changes = [*self._update(window, threshold), *self._open_new(tested, window, threshold)]
         changes += [news for herald in self._heralds for news in herald.news(window, self._directory)]
+        self._note_turns(window)
         held = self._holding.of(self._open, threshold, window.end_ns)
         for detector in self._detectors:
             began_s = time.perf_counter()
@@ -167,6 +172,32 @@ class Judge:
         surprise = detector.test(window, self._directory)
         self.spent.add(detector.name, "windows", time.perf_counter() - began_s)
         return surprise
+
+    def _note_turns(self, window: Window) -> None:
+        """Tell who remembers it of which streams findings began or ended to speak."""
+        before, self._spoken_of = self._spoken_of, self._streams_spoken_of()
+        turned, spoken_of = (np.array(sorted(some), np.int64) for some in (before ^ self._spoken_of, self._spoken_of))
+        for one in self._remembering:
+            one.turn(turned, spoken_of, window, self._directory)
+
+    def _excuse_turning(self, window: Window) -> None:
+        """Let who reads several features at once hold nothing new against series in which one of them turns as it has before."""
+        series = np.concatenate([np.empty(0, np.int64), *(one.turning(window) for one in self._remembering)])
+        if series.size:
+            keys = np.isin(self._directory.parents(), series)
+            spoken_of = {stream for lasting in self._open.values() for stream in lasting.streams}
+            for number, detector in enumerate(self._detectors):
+                if isinstance(detector, Joint):
+                    self._dossier.acquit_keys(number, keys, spoken_of)
+
+    def _streams_spoken_of(self) -> set[int]:
+        """Return the streams of single features, but for the rate, that open findings speak of."""
+        return {
+            stream
+            for (_, feature), lasting in self._open.items()
+            if Aspect.RATE < feature < len(FEATURES)
+            for stream in lasting.streams
+        }
 
     def _threshold(self) -> float:
         return log10_threshold(self.tested, self._window_s, self.false_alarms_per_day)
@@ -287,6 +318,8 @@ class Judge:
         """End a finding, with a sentence that says why where its streams are not as usual."""
         lasting = self._open.pop(claim)
         told, ended = lasting.finding, ended or (_WAS_LEARNED if lasting.learned else "")
+        if ended:  # they did not turn back
+            self._spoken_of -= lasting.streams
         self._dossier.forget(streams)
         self._dossier.forget(_of_rows(claim[0]))
         if ended:  # else things are as they were before

@@ -144,6 +144,10 @@ class Traffic:
         self._second += self._window_s
         return START_NS + (seconds * SECOND_NS).astype(np.int64)
 
+    def skip(self, seconds: float) -> None:
+        """Let time pass in which nobody looks."""
+        self._second += seconds
+
     def windows(self, behaviour: Behaviour, count: int, model: int | None = None) -> Iterator[Window]:
         """Yield the next windows, each counted from rows."""
         for _ in range(count):

@@ -24,6 +24,7 @@ SECOND_NS: Final = 1_000_000_000
 START_NS: Final = 1_704_067_200 * SECOND_NS  # a Monday, midnight UTC
 DAY_S: Final = 86_400.0
 WEEK_S: Final = 7 * DAY_S
+_SATURDAY_H: Final = 5 * 24.0
 
 _NOISE: Final = 0.1  # of the rate, standard deviation of its logarithm
 _NOISE_MEMORY_S: Final = 300.0
@@ -73,6 +74,7 @@ class Application:
         tokens: (t, 2) float64 context and generated tokens of calls to draw from, by context; none where it is no LLM.
         cycle: How far the rate swings over the day.
         swing: How far values swing with it: inputs, durations as the load goes, and how much night and day differ in decisions.
+        weekend: Share of decisions that are the last one at weekends, when durations are shorter by twice that share.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Application:
     tokens: Floats | None = None
     cycle: float = 0.5
     swing: float = 0.0
+    weekend: float = 0.0
 
 
 def classifier(rate_per_s: float = 8.0) -> Application:
@@ -215,6 +218,7 @@ class World:
         tail = self._rng.random(lengths.size) < _TAIL
         seconds[tail] *= 1 + self._rng.pareto(_TAIL_INDEX, int(tail.sum()))
         seconds *= 1 + self._application.swing * math.sin(2 * math.pi * (second / DAY_S - 0.25))
+        seconds *= 1 - 2 * self._application.weekend * _weekend(second)
         if self._incident:
             seconds[wrong] *= self._incident.slower
         return np.minimum(seconds, 600.0)
@@ -229,6 +233,10 @@ class World:
             for one in np.unique(channel[chosen]).tolist():
                 here = chosen & (channel == one)
                 decisions[here] = np.searchsorted(mood[one], luck[here])
+        if self._application.weekend:
+            decisions[self._rng.random(channel.size) < self._application.weekend * _weekend(second)] = (
+                self._application.decisions - 1
+            )
         if self._incident:
             decisions[wrong & (self._rng.random(channel.size) < self._incident.moved)] = self._application.decisions - 1
         return decisions
@@ -239,6 +247,12 @@ class World:
             values[self._rng.random(len(calls)) < _MISSING] = -1
         calls.score[self._rng.random(len(calls)) < _MISSING] = np.nan
         return calls
+
+
+def _weekend(second: float) -> float:
+    """Return how far it is weekend: from the first hour of Saturday, 1; from the first hour of Monday, 0; the first week begins at once."""
+    hours = second % WEEK_S / 3_600
+    return min(max(hours - _SATURDAY_H, 0.0), 1.0) + (max(1.0 - hours, 0.0) if second >= WEEK_S else 0.0)
 
 
 def _tastes(application: Application, rng: np.random.Generator) -> Floats:

@@ -12,7 +12,7 @@ from spanward_processor.kept import Arrays, copies, gathered, part, scattered, u
 from spanward_processor.kernels.cells import Packed, learn_cells
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.usual.slots import ABSENT, Slots
-from spanward_processor.windows.cells import Cells, room_for, trim, without
+from spanward_processor.windows.cells import Cells, room_for, some_of, trim, without
 
 FIRST_BAGS: Final = 3  # bags that an anchor is made of, all alike
 HALF_LIFE_S: Final = 7 * 86_400.0  # event time after which half of an anchor would be of newer bags
@@ -118,8 +118,7 @@ class Anchor:
         slots = self.slots.find(streams)
         slots = slots[slots != ABSENT]
         self.bags[slots], self._rows[slots] = 0, 0.0
-        kept = ~np.isin(self.cells.streams, streams)
-        self.cells = Packed(self.cells.streams[kept], self.cells.bins[kept], self.cells.counts[kept])
+        self.cells = some_of(self.cells, ~np.isin(self.cells.streams, streams))
 
     def rows(self, slots: Ints) -> Floats:
         """Return (s,) float64 rows that the anchors of slots were first made of."""

@@ -90,6 +90,10 @@ class Gathered:
         """Return (s,) float64 each stream's sum of a value per cell, by count."""
         return np.bincount(self.owners, self.counts * values, self.streams).astype(np.float64)
 
+    def packed(self, streams: Ints) -> Packed:
+        """Return the cells, as those of (s,) streams."""
+        return Packed(streams.astype(np.int32)[self.owners], self.bins, self.counts.astype(np.float32))
+
     def shares(self) -> Floats:
         """Return (c,) float64 each cell's share of its stream's rows."""
         return self.counts / self.rows[self.owners]

@@ -1,6 +1,6 @@
 """What the baselines are taught, bag by bag, beside an anchor of it: kept once for all detectors that judge five minutes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -13,10 +13,11 @@ from spanward_processor.kept import Arrays, copies, gathered, scattered
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
-from spanward_processor.keys import among
+from spanward_processor.keys import KeyDirectory, among
 from spanward_processor.usual.anchor import FIRST_BAGS, Anchor
 from spanward_processor.usual.bags import Bag
-from spanward_processor.windows.cells import room_for
+from spanward_processor.usual.calendar import Calendar, twice
+from spanward_processor.windows.cells import room_for, some_of
 from spanward_processor.windows.window import Window
 
 BAG_WINDOWS: Final = 30  # five minutes of the default windows
@@ -58,8 +59,7 @@ class Lesson:
     def where(self, chosen: Flags) -> "Lesson":
         """Return the lesson of the chosen (s,) bool streams."""
         sizes = np.diff(self.starts)
-        of = np.repeat(chosen, sizes)
-        cells = Packed(self.cells.streams[of], self.cells.bins[of], self.cells.counts[of])
+        cells = some_of(self.cells, np.repeat(chosen, sizes))
         starts = np.concatenate(([0], np.cumsum(sizes[chosen])))
         return Lesson(
             cells,
@@ -79,9 +79,13 @@ class Lessons:
     what it tolerates: else it could not see them come back. What one detector objects to, the anchor does not follow.
 
     In every window each detector calls `take`, then each calls `learn`; whoever is first does it for all.
+
+    Args:
+        calendar: What streams turned to at the same time of earlier weeks, if somebody notes it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calendar: Calendar | None = None) -> None:
+        self._calendar = calendar or Calendar()
         self._bag = Bag(_WANTED)
         self.anchor = Anchor()
         self._outside: Ints = np.empty(0, np.int64)  # streams that were objected to, ascending
@@ -122,6 +126,41 @@ class Lessons:
         weights = self.anchor.influence.weights(parents)[streams >> FEATURE_BITS]
         anchored = self.anchor.bags[slots] >= FIRST_BAGS
         return Lesson(cells, starts, streams, slots, weights, anchored, self.anchor.rows(slots))
+
+    def again(
+        self,
+        lesson: Lesson,
+        time_ns: int,
+        directory: KeyDirectory,
+        asked: Flags,
+        beyond: Callable[[Flags, Packed], Floats],
+    ) -> Floats:
+        """Return how far streams are beyond what is tolerated, compared with what they turned to by this time of earlier weeks.
+
+        Args:
+            lesson: The lesson, or a part of it.
+            time_ns: Event time.
+            directory: Names of the keys.
+            asked: (s,) bool which streams are asked about.
+            beyond: Gives (c,) float64 how far the chosen, (s,) bool, are beyond, given what they are compared with.
+
+        Returns:
+            (s,) float64, infinity where nobody asks, or a stream has not turned in two weeks.
+        """
+        never = np.full(asked.size, np.inf)
+        cycles = self._calendar.since(time_ns / 1e9) if asked.any() else ()
+        if len(cycles) < 2:
+            return never
+        subjects = directory.by_subject(lesson.streams)
+        by_week: list[Floats] = []
+        for cycle in cycles:
+            least = never.copy()
+            for shape in (page.shape(subjects) for page in cycle):
+                chosen = asked & (shape.rows > 0)
+                if chosen.any():
+                    least[chosen] = np.minimum(least[chosen], beyond(chosen, shape.packed(lesson.streams)))
+            by_week.append(least)
+        return twice(by_week)
 
     def begin_anew(self, streams: Ints) -> None:
         """Give streams, (s,) int64, new anchors, made of the next bags."""

@@ -31,16 +31,28 @@ class Verdict:
         shift: (s,) float64 from the anchor.
         scatter: (s,) float64 squared distance from the lesson before, in errors, of one degree of freedom.
         beyond: (s,) float64 squared distance beyond what is tolerated, in errors.
+        again: (s,) float64 the same from what streams turned to by this time of earlier weeks; infinity where they did not.
     """
 
     shift: Floats
     scatter: Floats
     beyond: Floats
+    again: Floats
 
     @classmethod
     def nothing(cls) -> "Verdict":
         """Return the verdict on nothing."""
-        return cls(np.empty(0), np.empty(0), np.empty(0))
+        return cls(np.empty(0), np.empty(0), np.empty(0), np.empty(0))
+
+    @property
+    def objected(self) -> Flags:
+        """(s,) bool which streams are beyond what is tolerated, and are not what they are each week."""
+        return np.asarray(self.least > 0)
+
+    @property
+    def least(self) -> Floats:
+        """(s,) float64 squared distance beyond what is tolerated or comes each week, in errors."""
+        return np.minimum(self.beyond, self.again)
 
 
 class Strays:
@@ -77,7 +89,7 @@ class Strays:
         ready = lesson.anchored & (lesson.rows >= learning.rows)
         slots = lesson.slots[ready]
         return Surprise(
-            lesson.streams[ready], self._dispersion.p_values(slots, verdict.beyond[ready], np.ones(slots.size))
+            lesson.streams[ready], self._dispersion.p_values(slots, verdict.least[ready], np.ones(slots.size))
         )
 
     def caution(self, lesson: Lesson, stream: int) -> str:
@@ -98,6 +110,6 @@ class Strays:
         """
         within = free & (verdict.beyond == 0)
         once = _ONCE[lesson.streams & _FEATURE_MASK]
-        self.natural.rhythm.note(lesson.slots, verdict.shift, verdict.beyond > 0, once, time_ns / 1e9)
+        self.natural.rhythm.note(lesson.slots, verdict.shift, verdict.objected, once, time_ns / 1e9)
         self._dispersion.learn(lesson.slots[within], verdict.scatter[within], np.ones(int(within.sum())))
         self.natural.learn(lesson.slots[within], verdict.shift[within], time_ns)

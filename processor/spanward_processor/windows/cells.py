@@ -114,10 +114,14 @@ def packed(cells: Cells) -> Packed:
     return Packed(cells.streams.astype(np.int32), cells.bins.copy(), cells.counts.astype(np.float32))
 
 
+def some_of(cells: Packed, chosen: Flags) -> Packed:
+    """Return the chosen cells, (c,) bool."""
+    return Packed(cells.streams[chosen], cells.bins[chosen], cells.counts[chosen])
+
+
 def without(cells: Packed, gone: Flags) -> Packed:
     """Return the cells of all but some keys, (k,) bool."""
-    kept = ~among(gone, cells.streams >> FEATURE_BITS)
-    return Packed(cells.streams[kept], cells.bins[kept], cells.counts[kept])
+    return some_of(cells, ~among(gone, cells.streams >> FEATURE_BITS))
 
 
 def unpacked(cells: Packed, stream: int) -> Cells:

@@ -99,6 +99,31 @@ class Anchoring(Scripted):
         self.begun.append(streams.tolist())
 
 
+class Remembering(Anchoring):
+    """One that also notes which streams turned, and says which series turn again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turned: list[list[int]] = []
+        self.spoken_of: list[int] = []
+        self.again: list[int] = []
+
+    def turn(self, turned: Ints, spoken_of: Ints, window: Window, directory: KeyDirectory) -> None:
+        """Note them."""
+        self.turned += [turned.tolist()] if turned.size else []
+        self.spoken_of = spoken_of.tolist()
+
+    def turning(self, window: Window) -> Ints:
+        """Return the script."""
+        return np.array(self.again, np.int64)
+
+
+class Reading(Accumulating):
+    """One that accumulates, and reads several features at once."""
+
+    joint: ClassVar[bool] = True
+
+
 class Court:
     """A judge over one scripted detector, another that accumulates where asked for, and their clock."""
 
@@ -108,13 +133,14 @@ class Court:
         budget: float = 1.0,
         judged: Sequence[str] = CHANNELS,
         two: bool = False,
+        joint: bool = False,
         models: int = 1,
         learned_after_s: float | None = None,
     ) -> None:
         self.traffic = Traffic(SEED, models=models)
-        self.detector, self.other = Anchoring(), Accumulating()
+        self.detector, self.other = Remembering(), Reading() if joint else Accumulating()
         self.judge = Judge(
-            (self.detector, self.other) if two else (self.detector,),
+            (self.detector, self.other) if two or joint else (self.detector,),
             self.traffic.directory,
             self.traffic.text,
             window_s=10.0,
@@ -328,6 +354,72 @@ def test_how_long_findings_hold_can_be_changed_while_one_is_open() -> None:
     court.hear(WILD)
 
     assert court.detector.held == []
+
+
+def test_streams_turn_when_a_finding_begins_to_speak_of_them_and_when_it_ends() -> None:
+    """Who remembers turns is told of each stream once as it turns, and once as it turns back."""
+    court = Court()
+    web, email = (slice_stream(court.traffic, channel) for channel in ("web", "email"))
+
+    court.hear({LATENCY: CALM, web: WILD, email: CALM}, 3)
+    assert court.detector.turned == [[web]]
+    court.hear({LATENCY: CALM, web: WILD, email: WILD}, 3)
+    assert court.detector.turned == [[web], [email]]
+    assert court.detector.spoken_of == sorted((web, email))
+    court.hear({LATENCY: CALM, web: CALM, email: CALM}, 5)
+
+    assert court.detector.turned == [[web], [email], sorted((web, email))]
+    assert court.detector.spoken_of == []
+
+
+def test_what_was_learned_does_not_turn_back() -> None:
+    """Where a finding ends since what it speaks of is usual now, its streams are where they were."""
+    court = Court(learned_after_s=60.0)
+    court.hear(WILD, 10)
+    changes = court.hear(CALM, 5)
+
+    assert "was learned" in changes[-1].reason
+    assert court.detector.turned == [[LATENCY]]
+
+
+def test_a_restart_is_no_turn() -> None:
+    """Streams of a finding that was open before turn only as it ends."""
+    before, after = Court(), Court()
+    before.hear(WILD, 3)
+    after.judge.restore(before.judge.arrays())
+    after.pass_s(30)
+
+    after.hear(WILD, 3)
+    assert after.detector.turned == []
+    after.hear(CALM, 5)
+    assert after.detector.turned == [[LATENCY]]
+
+
+def test_where_a_series_turns_again_who_reads_several_features_holds_nothing_against_it() -> None:
+    """What goes with the features of a weekend is no finding of its own; other detectors judge on, and later this one does too."""
+    excused, other = Court(joint=True), Court(two=True)
+    for court in (excused, other):
+        court.detector.again = [SERIES]
+        court.other.p = {LATENCY: 9.0}
+    assert excused.hear(CALM, 5) == []
+    assert states(other.hear(CALM, 5))[:1] == [State.OPENED]
+
+    excused.detector.again = []
+
+    assert states(excused.hear(CALM, 5))[:1] == [State.OPENED]
+
+
+def test_a_finding_that_was_open_lasts_while_its_series_turns_again() -> None:
+    """What was told before the weekend is not over because of it."""
+    court = Court(joint=True)
+    court.other.p = {LATENCY: 9.0}
+    opened = court.hear(CALM, 5)
+    court.detector.again = [SERIES]
+
+    lasting = court.hear(CALM, 12)
+
+    assert states(opened)[:1] == [State.OPENED]
+    assert set(states(lasting)) == {State.UPDATED}
 
 
 def test_what_is_beside_a_finding_goes_on_being_learned() -> None:

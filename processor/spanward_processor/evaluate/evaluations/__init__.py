@@ -17,6 +17,7 @@ from spanward_processor.evaluate.evaluations import (
     poisoned_channel,
     root_cause,
     slo_alerts,
+    weekends,
 )
 
 EVALUATIONS: Final[tuple[Evaluation, ...]] = (
@@ -33,5 +34,6 @@ EVALUATIONS: Final[tuple[Evaluation, ...]] = (
     poisoned_channel.EVALUATION,
     root_cause.EVALUATION,
     slo_alerts.EVALUATION,
+    weekends.EVALUATION,
 )
 """Every evaluation, in the order in which they are run; a test compares this tuple with the folder."""
