@@ -10,7 +10,8 @@ import pytest
 
 from spanward_processor.configuration.settings import LearnedAfter, Learning
 from spanward_processor.detectors import DETECTORS, Baseline, panel
-from spanward_processor.detectors.base import Account
+from spanward_processor.detectors.base import Account, Joint
+from spanward_processor.detectors.base import Remembering as RememberingDetector
 from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import TOGETHER_WINDOWS, Finding, Severity, State
 from spanward_processor.judging.judge import Judge
@@ -665,3 +666,12 @@ def test_what_was_under_alarm_does_not_become_usual() -> None:
 def test_the_baseline_is_asked_first() -> None:
     """The registry's order is the order of findings within a window."""
     assert DETECTORS[0] is Baseline
+
+
+def test_who_reads_several_features_at_once_says_so() -> None:
+    """Those detectors would find the features of a weekend unlike each other; one alone remembers when streams turn."""
+    asked = panel(Learning(), 0.99)
+    joint = {"association", "correlation", "mahalanobis", "isolation_forest", "one_class_svm"}
+
+    assert {one.name for one in asked if isinstance(one, Joint)} == joint & {one.name for one in asked}
+    assert [one.name for one in asked if isinstance(one, RememberingDetector)] == ["baseline"]
