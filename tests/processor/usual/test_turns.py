@@ -116,15 +116,13 @@ def test_a_weekend_that_is_another_one_is_news(service: Service) -> None:
     assert against["change"] > SURELY, against
 
 
-def test_a_turn_is_known_after_a_restart(service: Service) -> None:
-    """The calendar is kept with all else that the baseline keeps; which series turn again is found anew."""
-    before, after = copy.deepcopy(service), copy.deepcopy(service)
-    after.baseline.calendar.restore(Calendar().arrays())
-    after.baseline.restore(before.baseline.arrays())
+def test_the_calendar_is_kept_with_the_baseline(service: Service) -> None:
+    """A restart forgets no turn: two on each of two weekends."""
+    after = Baseline(Learning(), DECAY)
+    after.restore(service.baseline.arrays())
 
-    against = after.week(WEEKEND)
-
-    assert max(against.values()) < SURELY_NOT + 0.7, against
+    assert after.arrays()["turns.hours"].tolist() == service.baseline.arrays()["turns.hours"].tolist()
+    assert after.arrays()["turns.hours"].size == 4
 
 
 def test_who_turns_again_is_told_for_two_hours(service: Service) -> None:
