@@ -58,7 +58,8 @@ print(resident("RssAnon") - before)
 """
 
 LARGE_REQUESTS: Final = """
-import resource
+import ctypes, resource
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: one huge page is one fault
 from spanward_processor.resident import ALLOCATOR
 ALLOCATOR.bound()
 size = 2_300_000
