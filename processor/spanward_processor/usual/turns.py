@@ -40,7 +40,7 @@ class Turns:
         self.calendar = Calendar()
         self._shapes = shapes
         self._subjects = np.empty(0, np.int64)  # of each stream just tested, while anything is noted of any
-        self._spoken_of = np.empty(0, np.int64)  # streams that turned, and were told: told again in every window
+        self._spoken_of = np.empty(0, np.int64)  # streams of which open findings speak
         self._again_s: dict[int, float] = {}  # event time at which a series turned again; begins anew after a restart
 
     def arrays(self) -> Arrays:
@@ -66,6 +66,7 @@ class Turns:
             window: The window.
             directory: Names of the keys.
         """
+        self._subjects = self._subjects[:0]  # the window before may not have been learned
         time_s = window.end_ns / 1e9
         cycles = {period_s: self.calendar.turns(time_s, period_s) for period_s in COMES_AGAIN}
         pages = [cycle for each in cycles.values() for cycle in each]
@@ -102,4 +103,3 @@ class Turns:
         if self._subjects.size:
             subjects = np.repeat(self._subjects, np.diff(starts))
             self.calendar.write(tested, subjects, window.end_ns / 1e9, window.seconds)
-            self._subjects = self._subjects[:0]

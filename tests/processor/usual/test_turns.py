@@ -125,6 +125,20 @@ def test_the_calendar_is_kept_with_the_baseline(service: Service) -> None:
     assert after.arrays()["turns.hours"].size == 4
 
 
+def test_a_window_that_was_not_learned_leaves_nothing_behind(service: Service) -> None:
+    """What was noted of it is not taken for the next one, which may have other streams."""
+    tested = copy.deepcopy(service)
+    tested.learned([WEEKDAY] * BEFORE)
+    for skipped, behaviour in ((0.0, WEEKDAY), (3.4 * DAY_S, replace(WEEKDAY, rate_per_s=0.5))):
+        tested.traffic.skip(skipped)
+        (window,) = tested.traffic.windows(behaviour, 1)
+        tested.baseline.test(window, tested.traffic.directory)
+
+    tested.baseline.learn(window, FREE)
+
+    assert tested.baseline.arrays()["turns.hours"].size == 4
+
+
 def test_who_turns_again_is_told_for_two_hours(service: Service) -> None:
     """Whole rows and pairs of features of that series may be unlike before; of a week in which nothing turns nobody is told."""
     again, quiet = copy.deepcopy(service), copy.deepcopy(service)
