@@ -71,7 +71,7 @@ def test_collector_passes_every_span_on() -> None:
 
 def test_ended_early_it_leaves_nothing_running() -> None:
     """SIGTERM in the middle of a measurement ends the processes it started."""
-    command = [sys.executable, "-m", "spanward_processor", "bench", "batch", "--rounds", "1000"]
+    command = [sys.executable, "-m", "spanward_processor", "bench", "series-100", "--rounds", "1000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as bench:
         assert bench.stderr
         assert any("learns" in line for line in bench.stderr)

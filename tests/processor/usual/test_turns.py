@@ -43,26 +43,32 @@ class Service:
         self.streams = np.concatenate([keys << FEATURE_BITS | one for one in (Aspect.LATENCY, Aspect.DECISION)])
 
     def week(self, weekend: Behaviour) -> dict[str, float]:
-        """Let a week pass, from Friday evening on, in which it is noted that streams turn; all is learned.
+        """Let a week pass, from Friday evening on; return what each detector held at most against a stream, see `turn`."""
+        away, back = self.turn(WEEKDAY, weekend, 2 * DAY_S), self.turn(weekend, WEEKDAY, 5 * DAY_S)
+        return {name: max(most, back[name]) for name, most in away.items()}
+
+    def turn(self, before: Behaviour, after: Behaviour, away_s: float) -> dict[str, float]:
+        """Let the service turn, which is noted; all is learned.
 
         Args:
-            weekend: What the service does at the weekend.
+            before: What it did.
+            after: What it does then.
+            away_s: Seconds to the next turn, of which only the hours around each are seen.
 
         Returns:
             By detector, how much it holds at most against a stream that turns, in powers of ten: of the evidence that it
             accumulates, else of its p-values.
         """
         against = dict.fromkeys((one.name for one in self.detectors), 0.0)
-        for before, after, away_s in ((WEEKDAY, weekend, 2 * DAY_S), (weekend, WEEKDAY, 5 * DAY_S)):
-            for number, behaviour in enumerate([before] * BEFORE + [after] * AFTER):
-                (window,) = self.traffic.windows(behaviour, 1)
-                for name, most in self._test(window).items():
-                    against[name] = max(against[name], most)
-                if number == BEFORE:
-                    self.baseline.turn(self.streams, NOBODY, window, self.traffic.directory)
-                for one in self.detectors:
-                    one.learn(window, FREE)
-            self.traffic.skip(away_s - (BEFORE + AFTER) * WINDOW_S)
+        for number, behaviour in enumerate([before] * BEFORE + [after] * AFTER):
+            (window,) = self.traffic.windows(behaviour, 1)
+            for name, most in self._test(window).items():
+                against[name] = max(against[name], most)
+            if number == BEFORE:
+                self.baseline.turn(self.streams, NOBODY, window, self.traffic.directory)
+            for one in self.detectors:
+                one.learn(window, FREE)
+        self.traffic.skip(away_s - (BEFORE + AFTER) * WINDOW_S)
         return against
 
     def learned(self, behaviours: Sequence[Behaviour]) -> Window:
@@ -104,14 +110,14 @@ def test_without_a_calendar_it_is_news_again(service: Service) -> None:
     forgetful = copy.deepcopy(service)
     forgetful.baseline.calendar.restore(Calendar().arrays())
 
-    against = forgetful.week(WEEKEND)
+    against = forgetful.turn(WEEKDAY, WEEKEND, DAY_S)
 
     assert min(against.values()) > SURELY, against
 
 
 def test_a_weekend_that_is_another_one_is_news(service: Service) -> None:
     """An incident at the time of a turn is compared with what comes at that time, and is unlike it."""
-    against = copy.deepcopy(service).week(replace(WEEKDAY, slower=1.7, flipped=0.8))
+    against = copy.deepcopy(service).turn(WEEKDAY, replace(WEEKDAY, slower=1.7, flipped=0.8), DAY_S)
 
     assert against["change"] > SURELY, against
 
