@@ -13,7 +13,7 @@ def evaluate(
     names: Annotated[list[str] | None, typer.Argument(help="Evaluations to run; all when none is named.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each; its own number when absent.")] = None,
     days: Annotated[
-        float | None, typer.Option(min=0.01, help="Simulated days of false_alarms, per seed; 14 when absent.")
+        float | None, typer.Option(min=0.01, help="Simulated days of what takes days; its own number when absent.")
     ] = None,
     short: Annotated[bool, typer.Option("--short", help="A first look: two seeds, less of everything.")] = False,
     show_names: Annotated[bool, typer.Option("--list", help="Show the evaluations and stop.")] = False,

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from findings import FINDING
 from spanward_processor.evaluate.base import Effort
 from spanward_processor.evaluate.evaluations import weekends
 from spanward_processor.evaluate.evaluations.weekends import LEARNED_S, RATE_PER_S, WEEKEND, measure
-from spanward_processor.findings import Finding, Series, Severity, State
+from spanward_processor.findings import Finding
 from spanward_processor.testing.worlds import DAY_S, SECOND_NS, START_NS, WEEK_S, World, classifier
 
 SEED = 1
@@ -18,26 +19,7 @@ STEP_S = 600.0
 
 def finding(day: float) -> Finding:
     """Return a finding that opened on a day."""
-    opened_ns = START_NS + round(day * DAY_S * SECOND_NS)
-    return Finding(
-        id="0" * 32,
-        kind="quality",
-        state=State.OPENED,
-        severity=Severity.WARNING,
-        series=Series("simulated", "classifier", "1.0"),
-        detector="change",
-        aspect="decision",
-        opened_ns=opened_ns,
-        updated_ns=opened_ns,
-        window_ns=60 * SECOND_NS,
-        observed="",
-        baseline="",
-        log10_e=7.0,
-        p=0.0,
-        n=1,
-        budget_per_day=1.0,
-        reason="Decision mix shifted.",
-    )
+    return replace(FINDING, opened_ns=START_NS + round(day * DAY_S * SECOND_NS))
 
 
 def test_less_than_two_weekends_are_not_judged(tmp_path: Path) -> None:
