@@ -1,7 +1,6 @@
 """What all detectors hold against each stream, window after window."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
 
 import numpy as np
 
@@ -12,8 +11,6 @@ from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import among
 from spanward_processor.surprise import Surprise
 from spanward_processor.usual.slots import ABSENT, Slots
-
-_CALM_WINDOWS: Final = 3  # as-usual windows in a row after which a stream is as usual again
 
 
 class Dossier:
@@ -108,10 +105,10 @@ class Dossier:
         evidence = self._evidence[number]
         return bool(evidence.tested(slot)[0] and not evidence.calm_windows(slot)[0])
 
-    def is_calm(self, streams: Ints) -> bool:
-        """Return whether streams under test have been as usual for some windows, for every detector."""
+    def is_calm(self, streams: Ints, windows: int) -> bool:
+        """Return whether streams under test have been as usual for so many windows in a row, for every detector."""
         slots = self._slots.find(streams)
-        return all((evidence.calm_windows(slots) >= _CALM_WINDOWS).all() for evidence in self._evidence)
+        return all((evidence.calm_windows(slots) >= windows).all() for evidence in self._evidence)
 
     def suspicious(self, threshold: float) -> Ints:
         """Return (s,) the streams that nobody is to learn from for now, since one detector objects."""

@@ -24,7 +24,10 @@ Claim = tuple[int, int]
 
 @dataclass(slots=True)
 class Lasting:
-    """An open finding, the detector that speaks for it, the stream it speaks of, when it was last told, and whether it is learned."""
+    """An open finding, the detector that speaks for it, the stream it speaks of, and when it was last told.
+
+    Whether it is learned, and how often it has come back.
+    """
 
     finding: Finding
     number: int
@@ -33,6 +36,7 @@ class Lasting:
     carriers: Carriers
     told_ns: int
     learned: bool = False
+    returns: int = 0
 
 
 class Holding:

@@ -19,6 +19,7 @@ from spanward_processor.judging.dossier import Dossier
 from spanward_processor.judging.holding import Claim, Holding, Lasting, stream_of
 from spanward_processor.judging.presence import Presence
 from spanward_processor.judging.recurring import Recurring, likewise
+from spanward_processor.judging.returning import Returning, back, calm_windows
 from spanward_processor.judging.telling import Carriers, Telling
 from spanward_processor.kept import Arrays, Kept, from_json, gathered, scattered, to_json
 from spanward_processor.kernels.jit import Flags, Floats, Ints
@@ -77,6 +78,7 @@ class Judge:
         self._telling = Telling(self._detectors, self._dossier, directory, text, contributions, why)
         self._presence = Presence()
         self._recurring = Recurring()
+        self._returning = Returning()
         self._holding = Holding(self._detectors, self._dossier, directory, learned_after)
         self._directory = directory
         self._window_s = window_s
@@ -97,6 +99,7 @@ class Judge:
                 one.carriers,
                 one.told_ns,
                 one.learned,
+                one.returns,
             )
             for claim, one in self._open.items()
         ]
@@ -115,14 +118,16 @@ class Judge:
                 tuple((cell[0], cell[1]) for cell in carriers),
                 told_ns,
                 learned,
+                returns,
             )
-            for claim, finding, name, stream, streams, carriers, told_ns, learned in to_json(arrays["open"])
+            for claim, finding, name, stream, streams, carriers, told_ns, learned, returns in to_json(arrays["open"])
         }
         self._spoken_of = self._streams_spoken_of()
 
     def _parts(self) -> dict[str, Kept]:
         detectors: dict[str, Kept] = {f"detectors.{detector.name}": detector for detector in self._detectors}
-        return self._dossier.parts() | {"presence": self._presence, "recurring": self._recurring} | detectors
+        remembered: dict[str, Kept] = {"recurring": self._recurring, "returning": self._returning}
+        return self._dossier.parts() | {"presence": self._presence} | remembered | detectors
 
     def adopt(self, false_alarms_per_day: float, learned_after: LearnedAfter) -> None:
         """Judge by another budget, and hold what findings speak of for another time, from the next window on."""
@@ -242,7 +247,8 @@ class Judge:
         """Return an open finding as it is told: with what else its incident shows, and whether it is usual at this time."""
         lasting = self._open[claim]
         finding, learned = lasting.finding, _LEARNED if lasting.learned else ""
-        more = likewise(finding.recurrences) + beside(finding, self._of_series(claim[0])) + learned
+        again = likewise(finding.recurrences) + back(lasting.returns)
+        more = again + beside(finding, self._of_series(claim[0])) + learned
         return replace(finding, reason=finding.reason + more)
 
     def _says_more(self, claim: Claim) -> bool:
@@ -278,7 +284,10 @@ class Judge:
         finding, carriers = self._state(number, stream, window, threshold, window.end_ns)
         recurrences = self._recurring.note(self._directory[claim[0]], claim[1], window.end_ns)
         finding = replace(joined(finding, self._of_series(claim[0])), recurrences=recurrences)
-        self._open[claim] = Lasting(finding, number, stream, set(streams), carriers, window.end_ns)
+        returns = self._returning.returns(claim, window.end_ns)
+        self._open[claim] = Lasting(
+            finding, number, stream, set(streams), carriers, told_ns=window.end_ns, returns=returns
+        )
 
     def _strength(self, streams: Sequence[int]) -> Floats:
         return self._dossier.log10_e(np.array(streams, np.int64))
@@ -293,7 +302,7 @@ class Judge:
     def _update(self, window: Window, threshold: float) -> Iterator[Finding]:
         for claim, lasting in list(self._open.items()):
             streams = np.array(sorted(lasting.streams), np.int64)
-            calm = self._dossier.is_calm(streams)
+            calm = self._dossier.is_calm(streams, calm_windows(lasting.returns))
             ended = "" if calm else self._ended(claim, lasting)
             if calm or ended:
                 yield self._resolve(claim, streams, window, ended)
@@ -317,6 +326,7 @@ class Judge:
     def _resolve(self, claim: Claim, streams: Ints, window: Window, ended: str) -> Finding:
         """End a finding, with a sentence that says why where its streams are not as usual."""
         lasting = self._open.pop(claim)
+        self._returning.note(claim, lasting.returns, window.end_ns)
         told, ended = lasting.finding, ended or (_WAS_LEARNED if lasting.learned else "")
         if ended:  # they did not turn back
             self._spoken_of -= lasting.streams

@@ -178,6 +178,25 @@ def test_one_wild_window_raises_no_finding() -> None:
     assert court.hear(CALM, 20) + court.hear(WILD) + court.hear(CALM, 20) == []
 
 
+def test_what_comes_back_soon_ends_later() -> None:
+    """A stream that is on the border opens few findings: each return within the hour takes twice as long to end, and says so."""
+    court = Court()
+    told: list[Finding] = []
+    lengths: list[int] = []
+    for _ in range(3):
+        told += court.hear(WILD, 2)
+        calm = 0
+        while State.RESOLVED not in states(court.hear(CALM)):
+            calm += 1
+        lengths.append(calm + 1)
+    court.pass_s(3_700)
+    told += court.hear(WILD, 2)
+
+    assert lengths == [3, 6, 12]
+    assert ["came back" in one.reason for one in told] == [False, True, True, False]
+    assert "It came back 2 times" in told[2].reason
+
+
 def test_a_finding_opens_once_is_updated_and_resolved() -> None:
     """A change that lasts is one finding: opened, told again at most once a minute, resolved after calm windows."""
     court = Court()
