@@ -92,7 +92,8 @@ def annotate(batch: SpanBatch, templates: Templates, chosen: Ints, p: Floats) ->
         chosen: (n,) int64 template of each row, -1 for none.
         p: (n,) float64 p-value of each row; the score written is -log10 of it.
     """
-    scores = -np.log10(np.maximum(p, np.finfo(np.float64).tiny)) + 0.0
+    scores, annotated = np.zeros(len(batch)), np.flatnonzero(chosen >= 0)
+    scores[annotated] = -np.log10(np.maximum(p[annotated], np.finfo(np.float64).tiny)) + 0.0
     notes = Notes(templates.notes, templates.starts, templates.score_at, chosen, scores)
     frames = batch.frames
     growth = np.zeros((sum(rows.shape[0] for rows in frames), 2), np.int64)

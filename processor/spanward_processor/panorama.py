@@ -4,7 +4,8 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -120,7 +121,7 @@ class Panorama:
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
         with self._lock:
-            points = [astuple(point) for seen in self._seen.values() for point in seen.history]
+            points = [_numbers(point) for seen in self._seen.values() for point in seen.history]
             shown = [(key, len(seen.history), seen.decisions) for key, seen in self._seen.items()]
             told = [(number, as_plain(finding)) for number, finding in self._transitions]
             counts = [(*kind, count) for kind, count in self._counts.items()]
@@ -247,6 +248,11 @@ class Panorama:
         """Return how many findings were opened, by kind, severity and detector."""
         with self._lock:
             return dict(self._counts)
+
+
+_numbers: Final = attrgetter(
+    *(column.name for column in fields(Point))
+)  # `astuple` copies each of them: ten times the time
 
 
 def _point(t_s: float, rate_per_s: float, *values: float) -> Point:

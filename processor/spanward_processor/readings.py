@@ -1,10 +1,11 @@
 """What every metric says at the moment, read from the parts that count; nothing here is done per span."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from spanward import semconv
 from spanward_processor import metrics
@@ -24,6 +25,7 @@ from spanward_processor.slo.objective import Objective
 
 Labels = Mapping[str, str]
 Read = Callable[[], Iterable[tuple[float, Labels]]]
+Value = TypeVar("Value")
 
 _STATM: Final = Path("/proc/self/statm")  # Linux; elsewhere resident memory is not told
 _RESIDENT: Final = 1  # place of the resident pages among its numbers (proc(5))
@@ -42,6 +44,33 @@ def readings(delivery: Delivery, counts: Counts, pipeline: Pipeline) -> Mapping[
         **_deployments(pipeline.deployments),
         **_process(),
     }
+
+
+class _Together(Generic[Value]):
+    """What several metrics of a collection read: made once for all of them, and anew when one of them asks again.
+
+    Args:
+        make: Makes it.
+    """
+
+    def __init__(self, make: Callable[[], Value]) -> None:
+        self._make = make
+        self._lock = threading.Lock()  # two who collect at once may share what was made
+        self._made: list[Value] = []
+        self._asked: set[object] = set()
+
+    def reader(self) -> Callable[[], Value]:
+        """Return what one metric asks by."""
+        who = object()
+
+        def ask() -> Value:
+            with self._lock:
+                if who in self._asked or not self._made:
+                    self._made, self._asked = [self._make()], set()
+                self._asked.add(who)
+                return self._made[0]
+
+        return ask
 
 
 def _one(value: Callable[[], float]) -> Read:
@@ -117,9 +146,13 @@ def _engine(pipeline: Pipeline) -> dict[Metric, Read]:
 
 
 def _series(panorama: Panorama) -> dict[Metric, Read]:
+    together = _Together(panorama.standings)
+
     def each(read: Callable[[Standing], float | None]) -> Read:
+        standings = together.reader()
+
         def values() -> Iterable[tuple[float, Labels]]:
-            for standing in panorama.standings():
+            for standing in standings():
                 value = read(standing) if standing.history else None
                 if value is not None:
                     yield value, _names(standing)
@@ -176,9 +209,13 @@ def _goal(objective: Objective) -> dict[str, str]:
 
 
 def _deployments(deployments: Deployments) -> dict[Metric, Read]:
+    together = _Together(lambda: measure(deployments)[0])
+
     def each(read: Callable[[Measured], float | None]) -> Read:
+        measured = together.reader()
+
         def values() -> Iterable[tuple[float, Labels]]:
-            for one in measure(deployments)[0]:
+            for one in measured():
                 value = read(one)
                 if value is not None:
                     yield value, _subject(one.subject)
