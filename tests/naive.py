@@ -142,7 +142,9 @@ def exponential_bin(value: float) -> int | None:
 def _index(value: float) -> int:
     if value < 2.0**-900:  # borders of subnormal numbers are not exact; those of larger ones are
         return _index(value * 2.0**200) - 1600
-    return next(i for i in range(-9000, 8192) if i == 8191 or value <= 2.0 ** ((i + 1) / 8))
+    return next(
+        i for i in range(-9000, 8192) if i == 8191 or value <= math.ldexp(2.0 ** ((i + 1) % 8 / 8), (i + 1) // 8)
+    )
 
 
 def unit_bin(value: float) -> int | None:

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing, kernel
+from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing, inlined, kernel
 from spanward_processor.kernels.memory import load_u64
 from spanward_processor.kernels.spans import Facts
 from spanward_processor.kernels.tables import MISSING
@@ -19,15 +19,49 @@ _ERROR_STATUS: Final = 2
 _LATENCY, _ERROR, _INPUT_TOKENS, _SPARSITY, _SCORE, _DECISION, _REPEAT, _CLIENT = 1, 2, 3, 6, 7, 8, 9, 10
 
 
+# A double's logarithm is read off its bits: the exponent says how many doublings, and the fraction is compared with the one
+# border that may lie in its sixteenth of a doubling.
+_FRACTION_BITS: Final = 52
+_SIXTEENTH_BITS: Final = _FRACTION_BITS - 4
+_EXPONENTS: Final = 0x7FF
+_BIAS: Final = 1023
+
+_BORDERS: Final = ((2.0 ** (np.arange(SCALE) / SCALE)).view(np.int64)) & ((1 << _FRACTION_BITS) - 1)
+_ENDS: Final = np.arange(1, 17) << _SIXTEENTH_BITS
+_BELOW: Final = np.searchsorted(_BORDERS, _ENDS - (1 << _SIXTEENTH_BITS))  # borders below each sixteenth
+_WITHIN: Final = np.minimum(np.append(_BORDERS, 1 << _FRACTION_BITS)[_BELOW], _ENDS)  # the border in it, else its end
+
+
 @borrowing
 def exponential_bin(value: float) -> int:
     """Return the base-2 exponential bin of a number; bins keep the order of numbers, negative ones included."""
-    if np.isnan(value) or np.isinf(value):
-        return MISSING
+    bits = np.float64(value).view(np.int64)
+    exponent = (bits >> _FRACTION_BITS) & _EXPONENTS
+    if exponent == _EXPONENTS:
+        return MISSING  # infinite, or not a number
+    if exponent == 0:
+        return _tiny_bin(value)
+    fraction = bits & ((1 << _FRACTION_BITS) - 1)
+    sixteenth = fraction >> _SIXTEENTH_BITS
+    index = (exponent - _BIAS) * SCALE + _BELOW[sixteenth] - 1
+    if fraction > _WITHIN[sixteenth]:
+        index += 1
+    return int(index) if value > 0.0 else int(_mirrored(index))
+
+
+@borrowing
+def _tiny_bin(value: float) -> int:
+    """Return the bin of 0 or of a subnormal number, whose exponent is in its fraction."""
     if value == 0.0:
         return ZERO
     index = math.ceil(math.log2(abs(value)) * SCALE) - 1
-    return index if value > 0.0 else ZERO - 1 - (index + (1 << 20))
+    return index if value > 0.0 else _mirrored(index)
+
+
+@inlined
+def _mirrored(index: int) -> int:
+    """Return the bin of a negative number from that of its absolute value."""
+    return ZERO - 1 - (index + (1 << 20))
 
 
 @borrowing
