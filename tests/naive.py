@@ -509,3 +509,27 @@ def distance(
     apart = {i: row[i] - means[i] for i in known}
     square = sum(apart[i] * apart[j] * inverse[i][j] for i in known for j in known)
     return max(square, 0.0) / 2 + sum(surprise[i][side(apart[i] * scales[i], len(surprise[i]))] for i in known)
+
+
+def sifted_rows(
+    new: Iterable[tuple[int, Sequence[int]]],
+    old: Iterable[tuple[int, int, Sequence[int]]],
+    fewest: int,
+    longest: int,
+    unknown: int,
+) -> tuple[dict[int, list[list[int]]], list[tuple[int, int, tuple[int, ...]]]]:
+    """Return the rows of series with enough of them, and (series, age, numbers) of those that wait on; one number is too few."""
+    rows: dict[int, list[tuple[int, Sequence[int]]]] = {}
+    for key, age, numbers in old:
+        rows.setdefault(key, []).append((age + 1, numbers))
+    for key, numbers in new:
+        if sum(number != unknown for number in numbers) >= 2:
+            rows.setdefault(key, []).append((0, numbers))
+    enough = {key: [list(numbers) for _, numbers in rows[key]] for key in sorted(rows) if len(rows[key]) >= fewest}
+    waiting = [
+        (key, age, tuple(numbers))
+        for key in sorted(rows.keys() - enough.keys())
+        for age, numbers in rows[key]
+        if age < longest
+    ]
+    return enough, waiting

@@ -146,15 +146,18 @@ _TALLIES: Final = np.array(
 
 _UNTALLIED: Final = np.array([feature.shape not in _TALLIED for feature in FEATURES])
 
+_NUMBERED: Final = np.array([feature.shape is Shape.NUMBER for feature in FEATURES])
+
 COUNTED: Final = Counted(
     in_slices=np.array([feature.aspect is not Aspect.CLIENT for feature in FEATURES]),
     tally=_tally_columns(),
     logged=np.where(_UNTALLIED, np.cumsum(_UNTALLIED) - 1, -1),
+    strip=np.where(_NUMBERED, np.cumsum(_NUMBERED) - 1, -1),
     tallies=_TALLIES,
 )
 """How rows are counted. Clients are not counted for slices: who sends is a question of the whole series."""
 
-NUMBERS: Final = np.array([feature.aspect for feature in FEATURES if feature.shape is Shape.NUMBER], np.int64)
+NUMBERS: Final = np.flatnonzero(_NUMBERED)
 """The features that are numbers; a row's vector has one place for each, in this order."""
 
 MARKED: Final = np.array([Aspect.ERROR, Aspect.DECISION, Aspect.REPEAT], np.int64)
@@ -201,9 +204,7 @@ def empty_memory(hashes: int) -> Memory:
     Args:
         hashes: Hashes it holds, a power of two.
     """
-    return Memory(
-        np.zeros(hashes, np.uint64), np.zeros(hashes, np.int64), np.zeros(1, np.int64), np.empty(MOST_HASHES, np.int64)
-    )
+    return Memory(np.zeros((hashes, 2), np.uint64), np.zeros(1, np.int64), np.empty(MOST_HASHES, np.int64))
 
 
 def rows_of(batch: SpanBatch, keys: Ints, roles: RoleTable, recent: Memory) -> Rows:

@@ -92,7 +92,7 @@ class Correlation:
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:  # noqa: ARG002 - keys of series are all it needs
         """Judge a window; see `Detector.test`."""
-        groups = self._waiting.gather(window.sample.related())
+        groups = self._waiting.gather(window.sample)
         slots = self._slots.admit(groups.keys << FEATURE_BITS)
         self._moments.grow(len(self._slots))
         self._windows = grown(self._windows, len(self._slots))

@@ -104,7 +104,7 @@ class Mahalanobis:
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:  # noqa: ARG002 - keys of series are all it needs
         """Judge a window; see `Detector.test`."""
-        groups = self._waiting.gather(window.sample.related())
+        groups = self._waiting.gather(window.sample)
         streams = groups.keys << FEATURE_BITS | WHOLE_ROW
         slots = self._slots.admit(streams)
         self._grow(len(self._slots))

@@ -118,8 +118,9 @@ class Novelty:
 
     def _answer_of(self, cells: Cells) -> "_Answer":
         marks = _marks(cells)
-        at = np.minimum(np.searchsorted(self._known, marks), max(self._known.size - 1, 0))
-        new = self._known[at] != marks if self._known.size else np.ones(marks.size, bool)
+        order = np.argsort(marks)  # ascending, so that the search goes through what is known once
+        new = np.empty(marks.size, bool)
+        new[order] = ~_among(self._known, marks[order])
         starts = cells.starts()[:-1]
         streams = cells.streams[starts]
         slots = self._slots.admit(streams)
@@ -130,11 +131,9 @@ class Novelty:
         expected = rows * (self._new[slots] + 0.5) / (self._rows[slots] + 1.0)
         excess = counted * np.log(np.maximum(counted, 1.0) / expected) - (counted - expected)
         deviance = np.where(counted > expected, 2 * excess, 0.0)
-        news, marks = cells.where(new), marks[new]
-        order = np.argsort(marks)
-        return _Answer(
-            streams, slots, rows, counted, expected, deviance, news, marks[order], news.streams[order].astype(np.int32)
-        )
+        fresh = order[new[order]]
+        owners = cells.streams[fresh].astype(np.int32)
+        return _Answer(streams, slots, rows, counted, expected, deviance, cells.where(new), marks[fresh], owners)
 
     def _grow(self, slots: int) -> None:
         self._dispersion.grow(slots)
@@ -200,6 +199,15 @@ class Novelty:
             carriers=tuple((stream, cell_bin) for cell_bin in bins[:_MOST_CARRIERS]),
             client=text(bins[0]) if aspect is Aspect.CLIENT and count == 1 and bins[0] != OTHER else "",
         )
+
+
+def _among(known: Codes, marks: Codes) -> Flags:
+    """Return (m,) bool which of ascending marks are known, ascending too."""
+    if not known.size:
+        return np.zeros(marks.size, bool)
+    at = np.minimum(np.searchsorted(known, marks), known.size - 1)
+    found: Flags = known[at] == marks
+    return found
 
 
 def _watched(window: Window, directory: KeyDirectory) -> Cells:

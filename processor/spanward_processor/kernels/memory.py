@@ -67,7 +67,7 @@ def _prefetch_signature(typing_context: Any, table: Any, row: Any) -> Any:  # no
 
 
 prefetch = cast("Any", intrinsic)(_prefetch_signature)
-"""prefetch(table, row): ask for the cache line of a row of a two-dimensional array; a hint, no access, whatever the row."""
+"""prefetch(table, row): ask for the cache line in which a row of an array begins; a hint, no access, whatever the row."""
 
 _raw_copy = cast("Any", intrinsic)(_copy_signature)
 _raw_u64 = cast("Any", intrinsic)(_load_u64_signature)

@@ -10,39 +10,56 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, Codes, Ints, borrowing, signed
-from spanward_processor.kernels.memory import load_u64
+from spanward_processor.kernels.jit import Bytes, Codes, Ints, borrowing, inlined, signed
+from spanward_processor.kernels.memory import load_u64, prefetch
 from spanward_processor.kernels.siphash import mix64
 from spanward_processor.kernels.wire import LENGTH, read_length, read_tag
 
 MOST_HASHES: Final = 50  # of one fingerprint; further ones are not looked at
 _WORD: Final = 8
+_AHEAD: Final = 12  # rows; about as many as the memory answers at once
 
 
 class Memory(NamedTuple):
     """Hashes of recent inputs.
 
     Args:
-        hashes: (power of two,) uint64.
-        rows: (same,) int64 number of the newest row that had the hash.
+        newest: (power of two, 2) uint64 a hash and the number of the newest row that had it, side by side in one cache line.
         seen: (1,) int64 rows seen so far.
         found: (MOST_HASHES,) int64 scratch: the earlier row of each hash of the current one.
     """
 
-    hashes: Codes
-    rows: Ints
+    newest: Codes
     seen: Ints
     found: Ints
+
+
+@inlined
+def _mixed(word: np.uint64, key: int) -> np.uint64:
+    """Return a hash as it is remembered: of one key, so that keys do not repeat each other's inputs."""
+    return np.uint64(mix64(word ^ mix64(np.uint64(key + 1))))
+
+
+@inlined
+def _place_of(mixed: np.uint64, memory: Memory) -> int:
+    return signed(mixed & np.uint64(memory.newest.shape[0] - 1))
 
 
 @borrowing
 def _recall(word: np.uint64, key: int, memory: Memory) -> int:
     """Return the newest earlier row of the key that had the hash, -1 if none is remembered; remember the current one."""
-    mixed = mix64(word ^ mix64(np.uint64(key + 1)))
-    place = signed(mixed & np.uint64(memory.hashes.size - 1))
-    row = int(memory.rows[place]) if memory.hashes[place] == mixed else -1
-    memory.hashes[place], memory.rows[place] = mixed, memory.seen[0]
+    mixed = _mixed(word, key)
+    place = _place_of(mixed, memory)
+    row = signed(memory.newest[place, 1]) if memory.newest[place, 0] == mixed else -1
+    memory.newest[place, 0], memory.newest[place, 1] = mixed, np.uint64(memory.seen[0])
     return row if row != memory.seen[0] else -1  # a hash that a row holds twice is no repeat of an earlier row
+
+
+@inlined
+def _ask_ahead(row: int, keys: Ints, hashes: Codes, memory: Memory) -> None:
+    """Ask the memory for what a later row without a fingerprint will look at; rows lie anywhere in megabytes."""
+    if row < keys.size and keys[row] >= 0 and hashes[row] != np.uint64(0):
+        prefetch(memory.newest, _place_of(_mixed(hashes[row], keys[row]), memory))
 
 
 @borrowing
@@ -83,6 +100,7 @@ def mark_repeats(
         repeats: (n,) int64 to fill: 1 repeats, 0 does not, -1 unknown.
     """
     for row in range(keys.size):
+        _ask_ahead(row + _AHEAD, keys, hashes, memory)
         repeats[row] = -1
         if keys[row] < 0:
             continue

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spanward_processor.kernels.binning import ZERO
 from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow, Singles, borrowing, inlined
+from spanward_processor.kernels.memory import prefetch
 from spanward_processor.kernels.siphash import mix64
 from spanward_processor.kernels.tables import MISSING
 
@@ -24,6 +25,7 @@ SAMPLED: Final = 32
 UNKNOWN: Final = -(1 << 15)
 """Number of a row that says nothing about a feature."""
 
+_AHEAD: Final = 12  # rows; about as many as the memory answers at once
 _HALF: Final = -8  # zero of a count stands where one half would
 _LEAST: Final = -512
 _MOST: Final = 639
@@ -121,6 +123,14 @@ def _write_spoken(spoken: Spoken, time_ns: Ints, row: int, place: int, drawn: Dr
         drawn.measured[place, 1 + index] = spoken.numbers[spoken.roles[index], row]
 
 
+@inlined
+def _ask_ahead(keys: Ints, places: Narrow, drawn: Drawn, row: int) -> None:
+    """Ask the memory for what a later row will be compared with."""
+    if row < keys.shape[1] and keys[0, row] > 0 and places[keys[0, row]] >= 0:
+        prefetch(drawn.heads, places[keys[0, row]])
+        prefetch(drawn.worst, places[keys[0, row]])
+
+
 @borrowing
 def sample_rows(
     keys: Ints,
@@ -151,6 +161,7 @@ def sample_rows(
     """
     slices = keys.shape[0] - 1
     for row in range(keys.shape[1]):
+        _ask_ahead(keys, places, drawn, row + _AHEAD)
         if not chosen[row] or keys[0, row] <= 0:
             continue
         track = int(places[keys[0, row]])

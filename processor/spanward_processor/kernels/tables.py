@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from spanward_processor.kernels.jit import Bytes, Codes, Ints, Narrow, borrowing, inlined, signed
+from spanward_processor.kernels.memory import prefetch
 from spanward_processor.kernels.siphash import mix64
 
 MISSING: Final = -(1 << 62)  # bin of a row that says nothing about a feature
@@ -14,11 +15,18 @@ _APART: Final = np.uint64(
     0x9E3779B97F4A7C15
 )  # keeps the bins of two streams from lying side by side; an odd number near 2^64 / phi
 
+# what the parts of a key are multiplied by before they are added up, odd; its codes are keyed hashes, evenly spread already
+_FIRST: Final = np.uint64(0x9E3779B97F4A7C15)
+_SECOND: Final = np.uint64(0xBF58476D1CE4E5B9)
+_THIRD: Final = np.uint64(0x94D049BB133111EB)
+
 FEATURE_BITS: Final = 4  # a stream is `key << FEATURE_BITS | feature`
 
 KEYS: Final = 0  # counters of `KeySpace.counts`
 OVERFLOWED: Final = 1
 LIVE: Final = 2
+
+_AHEAD: Final = 8  # rows; with their slices about as many keys as the memory answers at once
 
 EVICTED: Final = 255  # in place of the rounds in which a key was not seen
 
@@ -77,14 +85,31 @@ class KeySpace(NamedTuple):
     counts: Ints
 
 
+@inlined
+def _home(places: Codes, mixed: np.uint64) -> int:
+    return signed(mixed >> np.uint64(32) & np.uint64(places.shape[0] - 1))
+
+
 @borrowing
 def _find_key(places: Codes, mixed: np.uint64) -> int:
     """Return the place of a key in the table, or of the free place where it belongs."""
     mask = places.shape[0] - 1
-    place = signed(mixed & np.uint64(mask))
+    place = _home(places, mixed)
     while places[place, 0] != np.uint64(0) and places[place, 0] != mixed:
         place = (place + 1) & mask
     return place
+
+
+@inlined
+def _mixed_series(codes: Codes, identity: Ints, row: int) -> np.uint64:
+    service, model, version = codes[identity[0], row], codes[identity[1], row], codes[identity[2], row]
+    return np.uint64(service * _FIRST + model * _SECOND + version * _THIRD) | np.uint64(1)
+
+
+@inlined
+def _mixed_slice(series: np.uint64, column: int, code: np.uint64) -> np.uint64:
+    """Return the hash of a slice, from that of its series: so nobody has to find the one to look for the other."""
+    return np.uint64(code * _FIRST + series * _SECOND + np.uint64(column + 2) * _THIRD) | np.uint64(1)
 
 
 @borrowing
@@ -101,8 +126,9 @@ def _add_key(
 
 
 @borrowing
-def _series_key(space: KeySpace, service: np.uint64, model: np.uint64, version: np.uint64, most: int) -> int:
-    mixed = mix64(service ^ mix64(model ^ mix64(version ^ np.uint64(1)))) | np.uint64(1)
+def _series_key(
+    space: KeySpace, mixed: np.uint64, service: np.uint64, model: np.uint64, version: np.uint64, most: int
+) -> int:
     place = _find_key(space.places, mixed)
     if space.places[place, 0] != np.uint64(0):
         return signed(space.places[place, 1])
@@ -113,8 +139,9 @@ def _series_key(space: KeySpace, service: np.uint64, model: np.uint64, version: 
 
 
 @borrowing
-def _slice_key(space: KeySpace, parent: int, column: int, code: np.uint64, most: int, most_slices: int) -> int:
-    mixed = mix64(code ^ mix64(np.uint64(parent) ^ mix64(np.uint64(column + 2)))) | np.uint64(1)
+def _slice_key(
+    space: KeySpace, mixed: np.uint64, parent: int, column: int, code: np.uint64, most: int, most_slices: int
+) -> int:
     place = _find_key(space.places, mixed)
     if space.places[place, 0] != np.uint64(0):
         return signed(space.places[place, 1])
@@ -123,6 +150,17 @@ def _slice_key(space: KeySpace, parent: int, column: int, code: np.uint64, most:
         return -1
     space.slices[parent] += 1
     return _add_key(space, place, mixed, np.uint64(column), np.uint64(0), code, parent)
+
+
+@inlined
+def _ask_ahead(codes: Codes, identity: Ints, slices: Ints, space: KeySpace, row: int) -> None:
+    """Ask the memory for the places in which a later row will look for its keys."""
+    if row < codes.shape[1]:
+        mixed = _mixed_series(codes, identity, row)
+        prefetch(space.places, _home(space.places, mixed))
+        for index in range(slices.size):
+            part = _mixed_slice(mixed, slices[index], codes[slices[index], row])
+            prefetch(space.places, _home(space.places, part))
 
 
 @borrowing
@@ -150,17 +188,21 @@ def assign_keys(
         keys: (1 + s, n) int64 to fill; -1 where a row has no model, or no slice.
     """
     for row in range(codes.shape[1]):
-        model = codes[identity[1], row]
+        _ask_ahead(codes, identity, slices, space, row + _AHEAD)
+        model, mixed = codes[identity[1], row], _mixed_series(codes, identity, row)
         series = -1
         if model != np.uint64(0):
-            series = _series_key(space, codes[identity[0], row], model, codes[identity[2], row], most)
+            series = _series_key(space, mixed, codes[identity[0], row], model, codes[identity[2], row], most)
         keys[0, row] = series
         if series > 0:
             space.idle[series] = 0
         for index in range(slices.size):
             code = codes[slices[index], row]
             known = series > 0 and code != np.uint64(0)
-            part = _slice_key(space, series, slices[index], code, most, most_slices) if known else -1
+            part = -1
+            if known:
+                found = _mixed_slice(mixed, slices[index], code)
+                part = _slice_key(space, found, series, slices[index], code, most, most_slices)
             keys[1 + index, row] = part
             if part > 0:
                 space.idle[part] = 0

@@ -56,7 +56,7 @@ class Newcomers:
         keys, counts = rates.keys, rates.counts
         self._windows, self._rows = grown(self._windows, parents.size), grown(self._rows, parents.size)
         learned = (self._windows >= learning.windows) & (self._rows >= learning.rows)
-        any_series = bool(learned[np.unique(parents)].any())
+        any_series = bool(learned[parents].any())
         first = (self._windows[keys] == 0) & (keys > 0)
         self._windows[keys] += 1
         self._rows[keys] += counts

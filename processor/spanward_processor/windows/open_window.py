@@ -7,17 +7,21 @@ from numpy.typing import NDArray
 
 from spanward_processor.features import COUNTED, LOGGED_FEATURES, MARKED, NUMBERS, Rows
 from spanward_processor.kept import copies
+from spanward_processor.kernels.closing import count_cells, order_cells
 from spanward_processor.kernels.counting import (
     CELLS_FULL,
     KEYS_FULL,
+    LACK,
+    LOG_FULL,
+    STRIP,
+    TRACKS,
+    Most,
     Tracks,
     add_rows,
-    count_cells,
-    order_cells,
 )
 from spanward_processor.kernels.jit import Flags, Floats
 from spanward_processor.kernels.sampling import SAMPLED, TOLD, Drawn, order_sample, sample_rows
-from spanward_processor.kernels.tables import CellTable, empty_table, rehash
+from spanward_processor.kernels.tables import MISSING, CellTable, empty_table, rehash
 from spanward_processor.windows.cells import Cells
 from spanward_processor.windows.sample import Sample
 from spanward_processor.windows.window import Window
@@ -26,6 +30,9 @@ Kind = TypeVar("Kind", bound="np.generic[Any]")
 
 _SMALLEST: Final = 1 << 8  # places of a new window's table
 _FEWEST_TRACKS: Final = 64
+_FEWEST_STRIPS: Final = 8  # keys that have them
+_STRIPS: Final = int(COUNTED.strip.max()) + 1  # of a key
+_CELLS_PER_PLACE: Final = 4  # there may be one place in strips, 4 bytes, for so many cells that a window may have
 
 
 class OpenWindow:
@@ -41,7 +48,9 @@ class OpenWindow:
             best=np.zeros((_FEWEST_TRACKS, 2), np.uint64),
             rows=np.zeros((_FEWEST_TRACKS, LOGGED_FEATURES), np.int64),
             before=np.zeros(_FEWEST_TRACKS, np.int32),
-            used=np.zeros(3, np.int64),
+            lows=np.zeros((0, _STRIPS), np.int64),
+            strips=np.zeros((0, _STRIPS * STRIP), np.int32),
+            used=np.zeros(4, np.int64),
         )
         self._drawn = Drawn(
             heads=np.zeros((_FEWEST_TRACKS, 2), np.int32),
@@ -58,12 +67,12 @@ class OpenWindow:
     def add(self, rows: Rows, p: Floats, chosen: Flags | None, most: int) -> None:
         """Count the chosen rows; all of them where none are named."""
         chosen = np.ones(len(rows), bool) if chosen is None else chosen
-        most_logged = most // LOGGED_FEATURES
+        bounds = Most(most, most // LOGGED_FEATURES, most // (_CELLS_PER_PLACE * _STRIPS * STRIP))
         missing = int(rows.keys.max(initial=-1)) + 1 - self._tracks.places.size
         if missing > 0:
             more = np.full(max(missing, self._tracks.places.size // 4), -1, np.int32)
             self._tracks = self._tracks._replace(places=np.concatenate((self._tracks.places, more)))
-        places = np.empty((rows.keys.shape[0], rows.bins.shape[0]), np.int64)
+        places = np.empty((rows.keys.shape[0] * rows.bins.shape[0], 3), np.int64)
         row = 0
         while True:
             row = add_rows(
@@ -73,8 +82,7 @@ class OpenWindow:
                 rows.traces,
                 chosen,
                 COUNTED,
-                most,
-                most_logged,
+                bounds,
                 self._tracks,
                 self._table,
                 places,
@@ -82,8 +90,8 @@ class OpenWindow:
             )
             if row == len(rows):
                 break
-            self._grow(int(self._tracks.used[2]), most_logged)
-        self._grow_sample(len(rows), most_logged)
+            self._grow(int(self._tracks.used[LACK]), bounds)
+        self._grow_sample(len(rows), bounds.logged)
         self._mark_sample(rows.keys.shape[0] - 1)
         tracked = self._tracks.places
         spoken, drawn = rows.spoken, self._drawn
@@ -102,7 +110,7 @@ class OpenWindow:
             self._drawn = drawn = drawn._replace(
                 heads=_doubled(drawn.heads, tracks), worst=_doubled(drawn.worst, tracks)
             )
-        used, tracked = int(drawn.used[0]), int(self._tracks.used[0])
+        used, tracked = int(drawn.used[0]), int(self._tracks.used[TRACKS])
         size = min(used + min(rows, SAMPLED * tracked - used), most)
         if size > drawn.ranks.size:
             size = min(max(size, 2 * drawn.ranks.size), most)
@@ -115,7 +123,7 @@ class OpenWindow:
                 before=_doubled(drawn.before, size),
             )
 
-    def _grow(self, lack: int, most_logged: int) -> None:
+    def _grow(self, lack: int, most: Most) -> None:
         """Make twice the room for what ran out."""
         tracks = self._tracks
         if lack == CELLS_FULL:
@@ -129,9 +137,14 @@ class OpenWindow:
                 best_p=_doubled(tracks.best_p),
                 best=_doubled(tracks.best),
             )
-        else:
-            size = min(2 * tracks.before.size, max(most_logged, tracks.before.size))
+        elif lack == LOG_FULL:
+            size = min(2 * tracks.before.size, most.logged)
             self._tracks = tracks._replace(rows=_doubled(tracks.rows, size), before=_doubled(tracks.before, size))
+        else:
+            size = min(max(2 * tracks.lows.shape[0], _FEWEST_STRIPS), most.strips)
+            lows = _doubled(tracks.lows, size)
+            lows[tracks.lows.shape[0] :] = MISSING
+            self._tracks = tracks._replace(lows=lows, strips=_doubled(tracks.strips, size))
 
     def copy(self) -> "OpenWindow":
         """Return the same rows in arrays that nobody else changes."""
@@ -149,7 +162,7 @@ class OpenWindow:
             end_ns: First nanosecond after it.
         """
         tracks = self._tracks
-        ends = np.empty(int(tracks.used[0]), np.int64)
+        ends = np.empty(int(tracks.used[TRACKS]), np.int64)
         room = count_cells(tracks, self._table, ends)
         cells = Cells(np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room))
         size = order_cells(tracks, self._table, COUNTED, ends, cells.streams, cells.bins, cells.counts)

@@ -11,6 +11,7 @@ from spanward_processor.features import NUMBERS
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.jit import Codes, Flags, Ints, Narrow, Singles
 from spanward_processor.kernels.sampling import SAMPLED, TOLD, UNKNOWN, Shorts
+from spanward_processor.kernels.waiting import Gathered, Waiters, empty_waiters, sift_rows
 
 _FEWEST_NUMBERS: Final = 2
 _LONGEST_WAIT: Final = 16  # windows
@@ -144,35 +145,43 @@ class Waiting:
 
     def __init__(self, fewest: int) -> None:
         self._fewest = fewest
-        self._keys: Ints = np.empty(0, np.int64)  # sorted; the oldest rows of a key first
-        self._ages: Ints = np.empty(0, np.int64)
-        self._values = Sample.empty().values
+        self._waiting = self._next = empty_waiters(0, NUMBERS.size)
         self._held: Ints = np.empty(0, np.int64)  # series that were held when rows were settled last
-        self._next = (self._keys, self._ages, self._values)
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
-        return copies({"keys": self._keys, "ages": self._ages, "values": self._values, "held": self._held})
+        return copies(self._waiting._asdict() | {"held": self._held})
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
-        self._keys, self._ages, self._values = arrays["keys"], arrays["ages"], arrays["values"]
+        self._waiting = Waiters(*(arrays[name] for name in Waiters._fields))
         self._held = arrays["held"]
 
     def gather(self, sample: Sample) -> Groups:
-        """Return the series that have enough rows with those of a window, until `settle` as if they had none."""
-        keys = np.concatenate((self._keys, sample.keys))
-        ages = np.concatenate((self._ages + 1, np.zeros(sample.keys.size, np.int64)))
-        values = np.concatenate((self._values, sample.values))
-        if self._keys.size:
-            order = np.argsort(keys, kind="stable")
-            keys, ages, values = keys[order], ages[order], values[order]
-        starts = starts_of(keys)
-        sizes = np.diff(starts)
-        enough = np.repeat(sizes >= self._fewest, sizes)
-        stay = ~enough & (ages < _LONGEST_WAIT)
-        self._next = (keys[stay], ages[stay], values[stay])
-        return Groups(keys[starts[:-1]], starts, values).where(sizes >= self._fewest)
+        """Return the series that have enough rows with those of a window, until `settle` as if they had none.
+
+        Rows with one number are left out: they say nothing about how numbers go together.
+        """
+        rows = sample.keys.size + self._waiting.keys.size
+        most = rows // self._fewest
+        enough = Gathered(
+            np.empty(most, np.int64), np.empty(most + 1, np.int64), np.empty((rows, NUMBERS.size), np.int16)
+        )
+        stay, sizes = empty_waiters(rows, NUMBERS.size), np.empty(3, np.int64)
+        sift_rows(
+            sample.keys,
+            sample.values,
+            _FEWEST_NUMBERS,
+            self._waiting,
+            self._fewest,
+            _LONGEST_WAIT,
+            enough,
+            stay,
+            sizes,
+        )
+        groups, ready, left = sizes.tolist()
+        self._next = Waiters(stay.keys[:left], stay.ages[:left], stay.values[:left])
+        return Groups(enough.keys[:groups], enough.starts[: groups + 1], enough.values[:ready])
 
     def settle(self, held: Ints) -> None:
         """Keep what waits on; what came up is gone, whoever learns it, so that no row is judged twice.
@@ -183,10 +192,9 @@ class Waiting:
         Args:
             held: (h,) int64 series, ascending.
         """
-        keys, ages, values = self._next
+        waiting = self._next
         over = np.setdiff1d(self._held, held)
         if over.size:
-            stay = ~np.isin(keys, over)
-            keys, ages, values = keys[stay], ages[stay], values[stay]
-        self._held = held
-        self._keys, self._ages, self._values = keys, ages, values
+            on = ~np.isin(waiting.keys, over)
+            waiting = Waiters(waiting.keys[on], waiting.ages[on], waiting.values[on])
+        self._held, self._waiting = held, waiting

@@ -7,32 +7,42 @@ from hypothesis import strategies as st
 
 import naive
 from arrays import ints
+from spanward_processor.kernels.binning import ZERO
+from spanward_processor.kernels.closing import count_cells, order_cells
 from spanward_processor.kernels.counting import (
     CELLS_FULL,
     KEYS_FULL,
+    LACK,
+    LOG,
     LOG_FULL,
     LOGGED,
+    STRIP,
+    STRIPS,
+    STRIPS_FULL,
+    TRACKS,
     Counted,
+    Most,
     Tracks,
     add_rows,
-    count_cells,
-    order_cells,
 )
 from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING, CellTable, empty_table
 
 KEYS = 5
 TALLIED = 1
+STRIPPED = [0, 3]
 FEATURES = 4
+MOST = Most(256, 512, KEYS)
 
 
 def counted(in_slices: Flags) -> Counted:
-    """Return how four features are counted, the second of them tallied."""
-    return Counted(in_slices, ints([-1, 0, -1, -1]), ints([0, -1, 1, 2]), np.array([[1, 0], [1, 1]], np.int64))
+    """Return how four features are counted, the second of them tallied, the first and the last in strips."""
+    logged, strips, tallies = ints([0, -1, 1, 2]), ints([0, -1, -1, 1]), np.array([[1, 0], [1, 1]], np.int64)
+    return Counted(in_slices, ints([-1, 0, -1, -1]), logged, strips, tallies)
 
 
-def tracks(*, keys: int = 2 * KEYS, logged: int = 512) -> Tracks:
-    """Return room for so many keys and logged rows."""
+def tracks(*, keys: int = 2 * KEYS, logged: int = 512, strips: int = KEYS) -> Tracks:
+    """Return room for so many keys, logged rows and keys with strips."""
     return Tracks(
         np.full(KEYS, -1, np.int32),
         np.zeros((keys, 2), np.int32),
@@ -41,7 +51,9 @@ def tracks(*, keys: int = 2 * KEYS, logged: int = 512) -> Tracks:
         np.zeros((keys, 2), np.uint64),
         np.zeros((logged, 3), np.int64),
         np.zeros(logged, np.int32),
-        np.zeros(3, np.int64),
+        np.full((strips, len(STRIPPED)), MISSING),
+        np.zeros((strips, len(STRIPPED) * STRIP), np.int32),
+        np.zeros(4, np.int64),
     )
 
 
@@ -54,14 +66,15 @@ class Rows:
         self.keys[1] = np.where(self.keys[1] == self.keys[0], -1, self.keys[1])
         self.bins: Ints = random.choice([MISSING, -5, 0, 1 << 61], (FEATURES, count))
         self.bins[TALLIED] = random.choice([MISSING, 0, 1], count)
+        self.bins[STRIPPED] = random.choice([MISSING, ZERO - 9, ZERO, -200, 0, 1, 31, 32, 90], (len(STRIPPED), count))
         self.p: Floats = random.choice([0.01, 0.5, 0.02, 1.0], count)
         self.traces: Codes = random.integers(1, 1 << 60, (count, 2)).astype(np.uint64)
         self.chosen: Flags = random.random(count) < 0.8
         self.counted = counted(random.random(FEATURES) < 0.7)
 
-    def add(self, to: Tracks, table: CellTable, *, first: int = 0, most: int = 256, most_logged: int = 512) -> int:
+    def add(self, to: Tracks, table: CellTable, *, first: int = 0, most: Most = MOST) -> int:
         """Count the rows from one on; return where counting stopped."""
-        scratch = np.empty((2, FEATURES), np.int64)
+        scratch = np.empty((2 * FEATURES, 3), np.int64)
         return add_rows(
             self.keys,
             self.bins,
@@ -70,7 +83,6 @@ class Rows:
             self.chosen,
             self.counted,
             most,
-            most_logged,
             to,
             table,
             scratch,
@@ -90,20 +102,21 @@ class Rows:
 
 def cells(of: Tracks, table: CellTable, how: Counted) -> list[tuple[int, int, float]]:
     """Return the cells of a closed window as the kernels write them."""
-    ends = np.empty(int(of.used[0]), np.int64)
+    ends = np.empty(int(of.used[TRACKS]), np.int64)
     room = count_cells(of, table, ends)
     streams, bins, counts = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
     size = order_cells(of, table, how, ends, streams, bins, counts)
     return list(zip(streams[:size].tolist(), bins[:size].tolist(), counts[:size].tolist(), strict=True))
 
 
-@pytest.mark.parametrize("most_logged", [0, 3, 512])
+@pytest.mark.parametrize("strips", [0, 1, KEYS])
+@pytest.mark.parametrize("logged", [0, 3, 512])
 @given(st.integers(0, 80), st.integers(0, 2**32))
-def test_rows_are_counted_as_by_the_twin(most_logged: int, count: int, seed: int) -> None:
-    """Kept as they came, counted in the table or both: every cell has the twin's count, and all stand in order."""
-    rows, to, table = Rows(count, seed), tracks(logged=most_logged), empty_table(1024)
+def test_rows_are_counted_as_by_the_twin(logged: int, strips: int, count: int, seed: int) -> None:
+    """Kept as they came, counted in strips or in the table: every cell has the twin's count, and all stand in order."""
+    rows, to, table = Rows(count, seed), tracks(logged=logged, strips=strips), empty_table(1024)
 
-    assert rows.add(to, table, most_logged=most_logged) == count
+    assert rows.add(to, table, most=Most(256, logged, strips)) == count
 
     expected = naive.merged((*cell, n) for cell, n in rows.expected().items())
     assert cells(to, table, rows.counted) == expected
@@ -123,30 +136,49 @@ def test_examples_are_the_most_surprising_rows(count: int, seed: int) -> None:
 
 
 def test_a_rare_key_takes_no_cell() -> None:
-    """Up to eight rows of a key are kept as they came; the ninth moves them to the table."""
+    """Up to eight rows of a key are kept as they came; the ninth moves them to strips and the table."""
     rows, to, table = Rows(LOGGED + 1, 1), tracks(), empty_table(1024)
     rows.keys[0], rows.keys[1], rows.chosen[:] = 2, -1, True
     rows.bins[:] = 0
     rows.chosen[LOGGED] = False
     rows.add(to, table)
-    assert (int(table.used[0]), int(to.used[1])) == (0, LOGGED)
+    assert (int(table.used[0]), int(to.used[LOG]), int(to.used[STRIPS])) == (0, LOGGED, 0)
 
     rows.chosen[:] = False
     rows.chosen[LOGGED] = True
     rows.add(to, table)
 
-    assert int(table.used[0]) == FEATURES - 1
+    assert (int(table.used[0]), int(to.used[STRIPS])) == (FEATURES - 1 - len(STRIPPED), 1)
     assert cells(to, table, rows.counted) == [(2 << FEATURE_BITS | feature, 0, 9.0) for feature in range(FEATURES)]
 
 
+def test_numbers_far_from_the_first_are_cells() -> None:
+    """A strip has places around its first number above 0; what lies beyond it, and 0 itself, is counted in the table."""
+    near, far = [-32, 0, 31], [ZERO, ZERO - 9, -33, 32, 1 << 20]
+    rows, to, table = Rows(len(near) + len(far), 1), tracks(logged=0), empty_table(1024)
+    rows.keys[0], rows.keys[1], rows.chosen[:] = 2, -1, True
+    rows.bins[:] = MISSING
+    rows.bins[0] = [0, 31, -32, *far]
+    rows.add(to, table, most=Most(256, 0, KEYS))
+
+    assert int(table.used[0]) == len(far)
+    assert cells(to, table, rows.counted) == [(2 << FEATURE_BITS, one, 1.0) for one in sorted(near + far)]
+
+
 @pytest.mark.parametrize(
-    ("keys", "logged", "size", "lack"), [(1, 512, 1024, KEYS_FULL), (10, 1, 1024, LOG_FULL), (10, 512, 64, CELLS_FULL)]
+    ("keys", "logged", "strips", "size", "lack"),
+    [
+        (1, 512, 5, 1024, KEYS_FULL),
+        (10, 1, 5, 1024, LOG_FULL),
+        (10, 512, 2, 1024, STRIPS_FULL),
+        (10, 512, 5, 64, CELLS_FULL),
+    ],
 )
-def test_counting_stops_where_room_ends(keys: int, logged: int, size: int, lack: int) -> None:
+def test_counting_stops_where_room_ends(keys: int, logged: int, strips: int, size: int, lack: int) -> None:
     """What is lacking is named, the row is not counted yet, and with more room counting goes on where it stopped."""
-    rows, to, table = Rows(60, 3), tracks(keys=keys, logged=logged), empty_table(size)
+    rows, to, table = Rows(60, 3), tracks(keys=keys, logged=logged, strips=strips), empty_table(size)
     stopped = rows.add(to, table)
-    assert (int(to.used[2]), stopped < 60) == (lack, True)
+    assert (int(to.used[LACK]), stopped < 60) == (lack, True)
 
     roomy, larger = tracks(), empty_table(1024)
     earlier = Rows(60, 3)
@@ -160,8 +192,8 @@ def test_many_bins_of_one_key_are_sorted() -> None:
     """A key with hundreds of cells, in no order, has them in order when the window closes."""
     rows, to, table = Rows(300, 5), tracks(), empty_table(4096)
     rows.keys[0], rows.keys[1], rows.chosen[:] = 1, -1, True
-    rows.bins[0] = np.random.default_rng(5).permutation(300) - 150
-    rows.add(to, table, most=4096)
+    rows.bins[0] = rows.bins[2] = np.random.default_rng(5).permutation(300) - 150
+    rows.add(to, table, most=Most(4096, 512, KEYS))
 
     expected = naive.merged((*cell, n) for cell, n in rows.expected().items())
     assert cells(to, table, rows.counted) == expected

@@ -71,7 +71,7 @@ def test_only_so_many_hashes_are_looked_at() -> None:
     memory = empty_memory(1 << 16)
 
     assert mark([(1, hashes), (1, hashes[:MOST_HASHES])], memory, junk=b"abc") == [0, 1]
-    assert np.count_nonzero(memory.hashes) == MOST_HASHES
+    assert np.count_nonzero(memory.newest[:, 0]) == MOST_HASHES
 
 
 def test_a_small_memory_forgets_and_never_grows() -> None:
