@@ -24,9 +24,17 @@ Claim = tuple[int, int]
 
 @dataclass(slots=True)
 class Lasting:
-    """An open finding, the detector that speaks for it, the stream it speaks of, and when it was last told.
+    """An open finding.
 
-    Whether it is learned, and how often it has come back.
+    Args:
+        finding: As it was told last.
+        number: The detector that speaks for it.
+        stream: What it speaks of.
+        streams: All that alarmed.
+        carriers: Cells whose rows carry it.
+        told_ns: When it was told last, Unix nanoseconds.
+        learned: Whether what it speaks of is learned by now.
+        returns: How often it has come back within an hour of its end.
     """
 
     finding: Finding
