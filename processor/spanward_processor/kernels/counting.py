@@ -69,7 +69,7 @@ class Tracks(NamedTuple):
         places: (k,) int32 where a key's track is, -1 for none.
         kept: (s, 2) int32 rows of the key in the log and the newest of them, -1 for none; or `SPILLED` and where its strips are,
             -1 for none.
-        tallies: (s, c) int64 counts of features that have two bins at most.
+        tallies: (s, c) int32 counts of features that have two bins at most.
         best_p: (s,) float64 smallest p-value of a row so far.
         best: (s, 2) uint64 trace id of that row.
         rows: (r, l) int64 the log: a row's bins.
@@ -81,7 +81,7 @@ class Tracks(NamedTuple):
 
     places: Narrow
     kept: Narrow
-    tallies: Ints
+    tallies: Narrow
     best_p: Floats
     best: Codes
     rows: Ints
@@ -268,7 +268,7 @@ def _add_row(
             cell_bin = MISSING
         if counted.tally[feature] >= 0:
             if cell_bin != MISSING:
-                tracks.tallies[track, counted.tally[feature] + cell_bin] += 1
+                tracks.tallies[track, counted.tally[feature] + cell_bin] += np.int32(1)
         elif here >= 0:
             tracks.rows[here, counted.logged[feature]] = cell_bin
         elif cell_bin != MISSING:

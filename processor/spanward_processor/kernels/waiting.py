@@ -4,21 +4,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Ints, borrowing, inlined
+from spanward_processor.kernels.jit import Bytes, Ints, Narrow, borrowing, inlined
 from spanward_processor.kernels.sampling import UNKNOWN, Shorts
 
 
 class Waiters(NamedTuple):
-    """Rows that wait, sorted by series, the oldest of a series first.
+    """Rows that wait, sorted by series, the oldest of a series first; there may be many, so they are kept narrow.
 
     Args:
-        keys: (w,) int64 series.
-        ages: (w,) int64 windows that each has waited.
+        keys: (w,) int32 series.
+        ages: (w,) uint8 windows that each has waited.
         values: (w, d) int16 numbers.
     """
 
-    keys: Ints
-    ages: Ints
+    keys: Narrow
+    ages: Bytes
     values: Shorts
 
 
@@ -78,9 +78,9 @@ def sift_rows(
     first = begin = groups = ready = left = 0
     enough.starts[0] = 0
     while first < keys.size or begin < waiting.keys.size:
-        key = keys[first] if first < keys.size else waiting.keys[begin]
+        key = keys[first] if first < keys.size else np.int64(waiting.keys[begin])
         if begin < waiting.keys.size and waiting.keys[begin] < key:
-            key = waiting.keys[begin]
+            key = np.int64(waiting.keys[begin])
         last, end, rows = first, begin, 0
         while last < keys.size and keys[last] == key:
             rows += 1 if _is_related(values, last, related) else 0
@@ -116,4 +116,4 @@ def sift_rows(
 
 def empty_waiters(rows: int, numbers: int) -> Waiters:
     """Return room for so many rows of so many numbers."""
-    return Waiters(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty((rows, numbers), np.int16))
+    return Waiters(np.empty(rows, np.int32), np.empty(rows, np.uint8), np.empty((rows, numbers), np.int16))

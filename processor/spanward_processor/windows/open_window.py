@@ -43,7 +43,7 @@ class OpenWindow:
         self._tracks = Tracks(
             places=np.full(0, -1, np.int32),
             kept=np.zeros((_FEWEST_TRACKS, 2), np.int32),
-            tallies=np.zeros((_FEWEST_TRACKS, len(COUNTED.tallies)), np.int64),
+            tallies=np.zeros((_FEWEST_TRACKS, len(COUNTED.tallies)), np.int32),
             best_p=np.zeros(_FEWEST_TRACKS),
             best=np.zeros((_FEWEST_TRACKS, 2), np.uint64),
             rows=np.zeros((_FEWEST_TRACKS, LOGGED_FEATURES), np.int64),

@@ -32,7 +32,7 @@ def sifted(window: Waiters, waiting: Waiters, fewest: int) -> tuple[dict[int, li
     rows = len(window.keys) + len(waiting.keys)
     enough = Gathered(np.empty(rows, np.int64), np.empty(rows + 1, np.int64), np.empty((rows, NUMBERS), np.int16))
     stay, sizes = empty_waiters(rows, NUMBERS), np.empty(3, np.int64)
-    sift_rows(window.keys, window.values, 2, waiting, fewest, LONGEST, enough, stay, sizes)
+    sift_rows(window.keys.astype(np.int64), window.values, 2, waiting, fewest, LONGEST, enough, stay, sizes)
     groups, ready, left = sizes.tolist()
     starts = enough.starts[: groups + 1].tolist()
     assert (starts[0], starts[-1]) == (0, ready)
@@ -62,4 +62,6 @@ def test_too_little_room_raises() -> None:
     enough = Gathered(np.empty(1, np.int64), np.empty(2, np.int64), np.empty((1, NUMBERS), np.int16))
 
     with pytest.raises(IndexError):
-        sift_rows(window.keys, window.values, 2, nothing, 1, LONGEST, enough, nothing, np.empty(3, np.int64))
+        sift_rows(
+            window.keys.astype(np.int64), window.values, 2, nothing, 1, LONGEST, enough, nothing, np.empty(3, np.int64)
+        )
