@@ -284,7 +284,7 @@ class Judge:
         finding, carriers = self._state(number, stream, window, threshold, window.end_ns)
         recurrences = self._recurring.note(self._directory[claim[0]], claim[1], window.end_ns)
         finding = replace(joined(finding, self._of_series(claim[0])), recurrences=recurrences)
-        returns = self._returning.returns(claim, window.end_ns)
+        returns = self._returning.returns(stream, window.end_ns)
         self._open[claim] = Lasting(
             finding, number, stream, set(streams), carriers, told_ns=window.end_ns, returns=returns
         )
@@ -326,7 +326,7 @@ class Judge:
     def _resolve(self, claim: Claim, streams: Ints, window: Window, ended: str) -> Finding:
         """End a finding, with a sentence that says why where its streams are not as usual."""
         lasting = self._open.pop(claim)
-        self._returning.note(claim, lasting.returns, window.end_ns)
+        self._returning.note(lasting.stream, lasting.returns, window.end_ns)
         told, ended = lasting.finding, ended or (_WAS_LEARNED if lasting.learned else "")
         if ended:  # they did not turn back
             self._spoken_of -= lasting.streams

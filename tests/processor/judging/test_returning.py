@@ -7,26 +7,26 @@ from spanward_processor.judging.returning import CALM_WINDOWS, Returning, back, 
 
 MINUTE_NS = 60 * 1_000_000_000
 NOW_NS = 1_700_000_000 * 1_000_000_000
-CLAIM = (1, 1)
+STREAM = 17
 
 
 @pytest.mark.parametrize(("later_ns", "returns"), [(0, 1), (60 * MINUTE_NS, 1), (61 * MINUTE_NS, 0)])
 def test_soon_is_an_hour(later_ns: int, returns: int) -> None:
-    """A claim that opens within an hour of its end has come back; later it begins anew, and another claim always does."""
+    """A finding that opens within an hour of its end has come back; later it begins anew, and one about another stream always does."""
     remembered = Returning()
-    remembered.note(CLAIM, 0, NOW_NS)
+    remembered.note(STREAM, 0, NOW_NS)
 
-    assert remembered.returns(CLAIM, NOW_NS + later_ns) == returns
-    assert remembered.returns((1, 2), NOW_NS + later_ns) == 0
+    assert remembered.returns(STREAM, NOW_NS + later_ns) == returns
+    assert remembered.returns(STREAM + 1, NOW_NS + later_ns) == 0
 
 
 def test_returns_add_up_over_a_restart() -> None:
     """Each return counts on, also in the next process."""
     first, second = Returning(), Returning()
-    first.note(CLAIM, 2, NOW_NS)
+    first.note(STREAM, 2, NOW_NS)
     second.restore(first.arrays())
 
-    assert second.returns(CLAIM, NOW_NS + MINUTE_NS) == 3
+    assert second.returns(STREAM, NOW_NS + MINUTE_NS) == 3
 
 
 def test_the_time_doubles_up_to_a_quarter_of_an_hour() -> None:
@@ -41,11 +41,11 @@ def test_it_is_said_of_what_came_back_alone() -> None:
     assert "came back 3 times" in back(3)
 
 
-def test_ends_of_many_claims_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ends_of_many_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end that was longest ago is forgotten first."""
     monkeypatch.setattr(returning, "_MOST", 2)
     remembered = Returning()
-    for series in (1, 2, 1, 3):
-        remembered.note((series, 1), 0, NOW_NS)
+    for stream in (1, 2, 1, 3):
+        remembered.note(stream, 0, NOW_NS)
 
-    assert [remembered.returns((series, 1), NOW_NS) for series in (1, 2, 3)] == [1, 0, 1]
+    assert [remembered.returns(stream, NOW_NS) for stream in (1, 2, 3)] == [1, 0, 1]
