@@ -120,7 +120,7 @@ class Novelty:
         marks = _marks(cells)
         order = np.argsort(marks)  # ascending, so that the search goes through what is known once
         new = np.empty(marks.size, bool)
-        new[order] = ~_among(self._known, marks[order])
+        new[order] = ~_are_known(self._known, marks[order])
         starts = cells.starts()[:-1]
         streams = cells.streams[starts]
         slots = self._slots.admit(streams)
@@ -201,7 +201,7 @@ class Novelty:
         )
 
 
-def _among(known: Codes, marks: Codes) -> Flags:
+def _are_known(known: Codes, marks: Codes) -> Flags:
     """Return (m,) bool which of ascending marks are known, ascending too."""
     if not known.size:
         return np.zeros(marks.size, bool)

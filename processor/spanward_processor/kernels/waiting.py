@@ -22,20 +22,6 @@ class Waiters(NamedTuple):
     values: Shorts
 
 
-class Gathered(NamedTuple):
-    """Rows of series that have enough of them.
-
-    Args:
-        keys: (g,) int64 series, ascending.
-        starts: (g + 1,) int64 where the rows of each begin.
-        values: (r, d) int16.
-    """
-
-    keys: Ints
-    starts: Ints
-    values: Shorts
-
-
 @inlined
 def _is_related(values: Shorts, row: int, fewest: int) -> bool:
     known = 0
@@ -58,7 +44,9 @@ def sift_rows(
     waiting: Waiters,
     fewest: int,
     longest: int,
-    enough: Gathered,
+    enough_keys: Ints,
+    starts: Ints,
+    enough: Shorts,
     stay: Waiters,
     sizes: Ints,
 ) -> None:
@@ -71,12 +59,14 @@ def sift_rows(
         waiting: (w,) what waits.
         fewest: Rows that are enough.
         longest: Windows after which a row is forgotten.
-        enough: ((n + w) // fewest,) and (n + w, d) to fill with the series that have enough.
+        enough_keys: ((n + w) // fewest,) int64 to fill with the series that have enough.
+        starts: (1 + (n + w) // fewest,) int64 to fill: where the rows of each begin.
+        enough: (n + w, d) int16 to fill with their rows.
         stay: (n + w,) to fill with the rows of the others.
-        sizes: (3,) int64 to fill: series and rows in `enough`, rows in `stay`.
+        sizes: (3,) int64 to fill: series and rows that have enough, rows in `stay`.
     """
     first = begin = groups = ready = left = 0
-    enough.starts[0] = 0
+    starts[0] = 0
     while first < keys.size or begin < waiting.keys.size:
         key = keys[first] if first < keys.size else np.int64(waiting.keys[begin])
         if begin < waiting.keys.size and waiting.keys[begin] < key:
@@ -90,15 +80,15 @@ def sift_rows(
             end += 1
         if rows >= fewest:
             for row in range(begin, end):
-                _copy(waiting.values, row, enough.values, ready)
+                _copy(waiting.values, row, enough, ready)
                 ready += 1
             for row in range(first, last):
                 if _is_related(values, row, related):
-                    _copy(values, row, enough.values, ready)
+                    _copy(values, row, enough, ready)
                     ready += 1
-            enough.keys[groups] = key
+            enough_keys[groups] = key
             groups += 1
-            enough.starts[groups] = ready
+            starts[groups] = ready
         else:
             for row in range(begin, end):
                 if waiting.ages[row] + 1 < longest:

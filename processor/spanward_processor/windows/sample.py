@@ -11,7 +11,7 @@ from spanward_processor.features import NUMBERS
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.jit import Codes, Flags, Ints, Narrow, Singles
 from spanward_processor.kernels.sampling import SAMPLED, TOLD, UNKNOWN, Shorts
-from spanward_processor.kernels.waiting import Gathered, Waiters, empty_waiters, sift_rows
+from spanward_processor.kernels.waiting import Waiters, empty_waiters, sift_rows
 
 _FEWEST_NUMBERS: Final = 2
 _LONGEST_WAIT: Final = 16  # windows
@@ -164,9 +164,8 @@ class Waiting:
         """
         rows = sample.keys.size + self._waiting.keys.size
         most = rows // self._fewest
-        enough = Gathered(
-            np.empty(most, np.int64), np.empty(most + 1, np.int64), np.empty((rows, NUMBERS.size), np.int16)
-        )
+        keys, starts = np.empty(most, np.int64), np.empty(most + 1, np.int64)
+        values = np.empty((rows, NUMBERS.size), np.int16)
         stay, sizes = empty_waiters(rows, NUMBERS.size), np.empty(3, np.int64)
         sift_rows(
             sample.keys,
@@ -175,13 +174,15 @@ class Waiting:
             self._waiting,
             self._fewest,
             _LONGEST_WAIT,
-            enough,
+            keys,
+            starts,
+            values,
             stay,
             sizes,
         )
         groups, ready, left = sizes.tolist()
         self._next = Waiters(stay.keys[:left], stay.ages[:left], stay.values[:left])
-        return Groups(enough.keys[:groups], enough.starts[: groups + 1], enough.values[:ready])
+        return Groups(keys[:groups], starts[: groups + 1], values[:ready])
 
     def settle(self, held: Ints) -> None:
         """Keep what waits on; what came up is gone, whoever learns it, so that no row is judged twice.

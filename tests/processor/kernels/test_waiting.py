@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 from spanward_processor.kernels.sampling import UNKNOWN
-from spanward_processor.kernels.waiting import Gathered, Waiters, empty_waiters, sift_rows
+from spanward_processor.kernels.waiting import Waiters, empty_waiters, sift_rows
 
 NUMBERS, LONGEST = 3, 2
 
@@ -30,15 +30,17 @@ def waiters(rows: list[Row]) -> Waiters:
 def sifted(window: Waiters, waiting: Waiters, fewest: int) -> tuple[dict[int, list[list[int]]], list[Row]]:
     """Return the rows of each series that has enough, and the rows that go on waiting."""
     rows = len(window.keys) + len(waiting.keys)
-    enough = Gathered(np.empty(rows, np.int64), np.empty(rows + 1, np.int64), np.empty((rows, NUMBERS), np.int16))
+    keys, begins, values = np.empty(rows, np.int64), np.empty(rows + 1, np.int64), np.empty((rows, NUMBERS), np.int16)
     stay, sizes = empty_waiters(rows, NUMBERS), np.empty(3, np.int64)
-    sift_rows(window.keys.astype(np.int64), window.values, 2, waiting, fewest, LONGEST, enough, stay, sizes)
+    sift_rows(
+        window.keys.astype(np.int64), window.values, 2, waiting, fewest, LONGEST, keys, begins, values, stay, sizes
+    )
     groups, ready, left = sizes.tolist()
-    starts = enough.starts[: groups + 1].tolist()
+    starts = begins[: groups + 1].tolist()
     assert (starts[0], starts[-1]) == (0, ready)
-    ranges = zip(enough.keys[:groups].tolist(), starts, starts[1:], strict=False)
+    ranges = zip(keys[:groups].tolist(), starts, starts[1:], strict=False)
     columns = (stay.keys[:left].tolist(), stay.ages[:left].tolist(), map(tuple, stay.values[:left].tolist()))
-    return {key: enough.values[a:b].tolist() for key, a, b in ranges}, list(zip(*columns, strict=True))
+    return {key: values[a:b].tolist() for key, a, b in ranges}, list(zip(*columns, strict=True))
 
 
 @given(ROWS, ROWS, st.integers(1, 6))
@@ -59,9 +61,19 @@ def test_rows_are_sifted_as_by_the_twin(new: list[Row], old: list[Row], fewest: 
 def test_too_little_room_raises() -> None:
     """A row beyond the room for it is not written anywhere."""
     window, nothing = waiters([(1, 0, (1, 2, 3))] * 2), empty_waiters(0, NUMBERS)
-    enough = Gathered(np.empty(1, np.int64), np.empty(2, np.int64), np.empty((1, NUMBERS), np.int16))
+    keys, starts, values = np.empty(1, np.int64), np.empty(2, np.int64), np.empty((1, NUMBERS), np.int16)
 
     with pytest.raises(IndexError):
         sift_rows(
-            window.keys.astype(np.int64), window.values, 2, nothing, 1, LONGEST, enough, nothing, np.empty(3, np.int64)
+            window.keys.astype(np.int64),
+            window.values,
+            2,
+            nothing,
+            1,
+            LONGEST,
+            keys,
+            starts,
+            values,
+            nothing,
+            np.empty(3, np.int64),
         )
