@@ -139,8 +139,7 @@ class Canaries:
         """Begin trials of the versions that served in a window of the judge; nobody else may call meanwhile."""
         if not self._versions.any():
             return
-        of_rate = window.cells.of_feature(Aspect.RATE)
-        rows = dict(zip(of_rate.keys.tolist(), of_rate.counts.tolist(), strict=True))
+        rows = dict(zip(window.rates.keys.tolist(), window.rates.counts.tolist(), strict=True))
         self._versions.serve(rows, window.end_ns)
         self._begin(rows, window.end_ns)
 

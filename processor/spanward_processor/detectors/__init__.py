@@ -51,13 +51,16 @@ def panel(learning: Learning, decay: float, *, fitted: bool = True) -> tuple[Det
         fitted: Whether those of `FITTED` are asked too.
     """
     baseline = Baseline(learning, decay)
-    drift = Drift(learning, decay, baseline.calendar)
+    mahalanobis = Mahalanobis(learning, decay)
+    drift = Drift(learning, decay, baseline.calendar, baseline.quorum)
     readers: dict[Callable[[Learning, float], Detector], Detector] = {
         Baseline: baseline,
         Change: Change(learning, decay, baseline),
         Surge: Surge(learning, decay, baseline),
         BaselineGuard: BaselineGuard(learning, decay, drift.lessons),
         Drift: drift,
+        Mahalanobis: mahalanobis,
+        Correlation: Correlation(learning, decay, mahalanobis.waiting),
     }
     asked = [build for build in DETECTORS if fitted or build not in FITTED]
     return tuple(readers.get(build) or build(learning, decay) for build in asked)

@@ -14,7 +14,7 @@ from spanward_processor.evidence import Dispersion, cleared, grown
 from spanward_processor.features import FEATURES, Aspect, Rows, Shape
 from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, Kept, copies, gathered, part, scattered, under
-from spanward_processor.kernels.cells import Packed, learn_cells, sift_cells
+from spanward_processor.kernels.cells import Packed, learn_cells
 from spanward_processor.kernels.deviance import CATEGORY, FLAG, GROUPS, NUMBER, deviances
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS
@@ -22,19 +22,18 @@ from spanward_processor.keys import KeyDirectory
 from spanward_processor.rowmodel import RowModel
 from spanward_processor.surprise import Surprise
 from spanward_processor.usual.calendar import Calendar
+from spanward_processor.usual.quorum import FEWEST_ROWS, Heard, Quorum
 from spanward_processor.usual.slots import Slots
 from spanward_processor.usual.turns import Turns
-from spanward_processor.windows.cells import Cells, room_for, starts_of, trim, unpacked, without
+from spanward_processor.windows.cells import Cells, room_for, trim, unpacked, without
 from spanward_processor.windows.window import Window
 
-_FEWEST_ROWS: Final = 20.0  # a stream with fewer rows waits for the next window
 _REMEMBERED_ROWS: Final = 2_000.0  # rows that are remembered of a rare stream, however long that is
 _NEGLIGIBLE: Final = 1e-3  # decayed rows below which a cell is forgotten
 _KERNEL_SHAPES: Final = {Shape.COUNT: 0, Shape.NUMBER: NUMBER, Shape.FLAG: FLAG, Shape.CATEGORY: CATEGORY}
 _SHAPES: Final = np.array(
     [0 if feature.aspect is Aspect.CLIENT else _KERNEL_SHAPES[feature.shape] for feature in FEATURES], np.int64
 )
-_TESTED: Final = _SHAPES > 0
 _FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
 
 
@@ -75,8 +74,7 @@ class Baseline:
         self._turns = Turns(_SHAPES)
         self._usual = room_for(0)
         self._beside = room_for(0)  # what the window just tested is compared with
-        self._waiting = room_for(0)
-        self._tested = room_for(0)
+        self.quorum = Quorum()
         self._rates = np.zeros(0)  # decayed rows, by key
         self._rate_windows: Narrow = np.zeros(0, np.int32)  # windows in which a key's rate was learned
         self._counted = np.zeros(0)  # rows in the window, by key
@@ -88,12 +86,16 @@ class Baseline:
     # --- keep --------------------------------------------------------------------------------------------------------
 
     def _parts(self) -> dict[str, Kept]:
-        return {"slots": self._slots, "dispersion": self._dispersion, "turns": self._turns}
+        return {
+            "quorum": self.quorum,
+            "slots": self._slots,
+            "dispersion": self._dispersion,
+            "turns": self._turns,
+        }
 
     def arrays(self) -> Arrays:
         """Return what is kept; see `Kept`."""
         parts = gathered(self._parts())
-        usual, waiting = under("usual", self._usual._asdict()), under("waiting", self._waiting._asdict())
         own: Arrays = {
             "windows": self._windows,
             "rows": self._rows,
@@ -101,12 +103,12 @@ class Baseline:
             "rates": self._rates,
             "rate_windows": self._rate_windows,
         }
-        return parts | copies(usual | waiting | own)
+        return parts | copies(under("usual", self._usual._asdict()) | own)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what was kept; see `Kept`."""
         scattered(self._parts(), arrays)
-        self._usual, self._waiting = Packed(**part("usual", arrays)), Packed(**part("waiting", arrays))
+        self._usual = Packed(**part("usual", arrays))
         self._windows, self._rows, self._learned_s = arrays["windows"], arrays["rows"], arrays["learned_s"]
         self._rates, self._rate_windows = arrays["rates"], arrays["rate_windows"]
         self._model = self._model_now()
@@ -129,33 +131,27 @@ class Baseline:
         return Surprise(streams[order], p[order])
 
     def _answer_of(self, window: Window, keys: int, directory: KeyDirectory) -> "_Answer":
-        starts, answers = self._test_distributions(window, directory)
-        streams = self._tested.streams[starts[:-1]].astype(np.int64)
+        heard = self.quorum.hear(window.cells)
+        answers, streams = self._deviances(heard, window, directory), heard.streams
         slots = self._slots.admit(streams)
         size = len(self._slots)
         self._windows, self._rows = grown(self._windows, size), grown(self._rows, size)
         self._learned_s = grown(self._learned_s, size)
         self._dispersion.grow(size)
-        compared = answers[3] >= _FEWEST_ROWS
+        compared = answers[3] >= FEWEST_ROWS
         deviance, freedom = (np.where(compared, answers[row], 0.0) for row in (0, 1))
-        return _Answer(streams, slots, deviance, freedom, starts, self._count(window, keys))
+        return _Answer(streams, slots, deviance, freedom, heard, self._count(window, keys))
 
     def _ready(self, answer: "_Answer") -> Flags:
         """Return which streams are judged: enough windows of their own, and enough rows."""
         return (self._windows[answer.slots] >= self.learning.windows) & (self._rows[answer.slots] >= self.learning.rows)
 
-    def _test_distributions(self, window: Window, directory: KeyDirectory) -> tuple[Ints, Floats]:
-        """Return where the tested streams begin, and their `deviances`."""
-        cells, waiting = window.cells, self._waiting
-        room = len(cells) + waiting.streams.size
-        enough, too_few, sizes = room_for(room), room_for(room), np.empty(3, np.int64)
-        sift_cells(cells.streams, cells.bins, cells.counts, _TESTED, _FEWEST_ROWS, waiting, enough, too_few, sizes)
-        self._waiting, self._tested = trim(too_few, int(sizes[1])), trim(enough, int(sizes[0]))
-        starts = starts_of(self._tested, int(sizes[2]))
-        answers = np.zeros((4, starts.size - 1))
-        self._beside = self._turns.beside(self._tested, starts, self._usual, window, directory)
-        deviances(_SHAPES, starts, self._tested, self._beside, np.empty((2, GROUPS)), answers)
-        return starts, answers
+    def _deviances(self, heard: Heard, window: Window, directory: KeyDirectory) -> Floats:
+        """Return the `deviances` of those who were heard."""
+        answers = np.zeros((4, heard.starts.size - 1))
+        self._beside = self._turns.beside(heard.cells, heard.starts, self._usual, window, directory)
+        deviances(_SHAPES, heard.starts, heard.cells, self._beside, np.empty((2, GROUPS)), answers)
+        return answers
 
     def _count(self, window: Window, keys: int) -> Ints:
         """Count every key's rows; return the keys that have or had some, none of a window that was not seen whole."""
@@ -163,7 +159,7 @@ class Baseline:
         self._counted, self._window_s = np.zeros(keys), window.seconds
         if not window.whole:
             return np.empty(0, np.int64)
-        rates = window.cells.of_feature(Aspect.RATE)
+        rates = window.rates
         self._counted[rates.keys] = rates.counts
         return np.flatnonzero((self._rate_windows[:keys] > 0) | (self._counted > 0))
 
@@ -181,14 +177,14 @@ class Baseline:
         Of streams that are ready alone. What is returned is good until the window is learned.
         """
         answer, ready = self._answer, np.flatnonzero(self._judged)
-        streams = answer.streams[ready]
+        streams, starts = answer.streams[ready], answer.heard.starts
         usual = self._beside.streams
         narrow = streams.astype(np.int32)
         ends = (np.searchsorted(usual, narrow), np.searchsorted(usual, narrow, "right"))
-        ranges = np.stack((answer.starts[ready], answer.starts[ready + 1], *ends), axis=1)
+        ranges = np.stack((starts[ready], starts[ready + 1], *ends), axis=1)
         keys = answer.rates[self._is_ready(answer.rates)]
         counted, expected, rows = self._counted[keys], self._mean_rows(keys), self._rates[keys]
-        return Compared(streams, ranges, self._tested, self._beside, keys, counted, expected, rows)
+        return Compared(streams, ranges, answer.heard.cells, self._beside, keys, counted, expected, rows)
 
     def _is_ready(self, keys: Ints) -> Flags:
         """Return which keys' rates are learned."""
@@ -204,7 +200,7 @@ class Baseline:
         self._dispersion.learn(slots, answer.deviance[free], answer.freedom[free])
         self._windows[slots] += 1
         self._learn_distributions(answer, free, window)
-        self._turns.learn(self._tested, answer.starts, window)
+        self._turns.learn(answer.heard.cells, answer.heard.starts, window)
         keys = answer.rates[~held_among(held, answer.rates << FEATURE_BITS)]
         self._rates[keys] = self._decay * self._rates[keys] + self._counted[keys]
         self._rate_windows[keys] += 1
@@ -225,7 +221,8 @@ class Baseline:
         for by_slot in (self._windows, self._rows, self._learned_s):
             cleared(by_slot, slots)
         self._dispersion.clear(slots)
-        self._usual, self._waiting = without(self._usual, gone), without(self._waiting, gone)
+        self.quorum.evict(gone)
+        self._usual = without(self._usual, gone)
         keys = np.flatnonzero(gone)
         for by_key in (self._rates, self._rate_windows):
             cleared(by_key, keys)
@@ -234,9 +231,10 @@ class Baseline:
     def _learn_distributions(self, answer: "_Answer", free: Flags, window: Window) -> None:
         fades = self._fades(answer, window)
         self._learned_s[answer.slots[free]] = window.end_ns / 1e9
-        usual = room_for(self._usual.streams.size + self._tested.streams.size)
+        seen, starts = answer.heard.cells, answer.heard.starts
+        usual = room_for(self._usual.streams.size + seen.streams.size)
         rows = np.empty(free.size)
-        size = learn_cells(self._usual, self._tested, answer.starts, free, fades, _NEGLIGIBLE, usual, rows)
+        size = learn_cells(self._usual, seen, starts, free, fades, _NEGLIGIBLE, usual, rows)
         self._usual = self._beside = trim(usual, size)
         self._rows[answer.slots[free]] = rows[free]
 
@@ -244,7 +242,8 @@ class Baseline:
         """Return (s,) float64 how much of what was usual stays: by the time since it was last learned, and enough of a rare stream."""
         before_s = self._learned_s[answer.slots]
         windows = np.where(before_s > 0, np.maximum((window.end_ns / 1e9 - before_s) / window.seconds, 1.0), 1.0)
-        rows = np.add.reduceat(self._tested.counts, answer.starts[:-1], dtype=np.float64) if windows.size else windows
+        heard = answer.heard
+        rows = np.add.reduceat(heard.cells.counts, heard.starts[:-1], dtype=np.float64) if windows.size else windows
         fades: Floats = np.maximum(self._decay**windows, np.minimum(self._decay, 1.0 - rows / _REMEMBERED_ROWS))
         return fades
 
@@ -277,7 +276,7 @@ class Baseline:
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:
         """Put a stream's deviation into words; see `Detector.explain`."""
         rate = stream & _FEATURE_MASK == Aspect.RATE
-        cells = window.cells.stream(stream) if rate else unpacked(self._tested, stream)
+        cells = window.cells.stream(stream) if rate else unpacked(self._answer.heard.cells, stream)
         return self.account(stream, cells, window.seconds, directory, text)
 
     def account(
@@ -340,7 +339,7 @@ class _Answer:
         slots: (s,) int64.
         deviance: (s,) float64.
         freedom: (s,) float64.
-        starts: (s + 1,) int64 where the cells of each stream begin.
+        heard: Whose they are.
         rates: (k,) int64 keys whose rate is learned.
     """
 
@@ -348,11 +347,11 @@ class _Answer:
     slots: Ints
     deviance: Floats
     freedom: Floats
-    starts: Ints
+    heard: Heard
     rates: Ints
 
     @classmethod
     def empty(cls) -> Self:
         """Return the answer to nothing."""
         nothing = np.empty(0, np.int64)
-        return cls(nothing, nothing, np.empty(0), np.empty(0), np.zeros(1, np.int64), nothing)
+        return cls(nothing, nothing, np.empty(0), np.empty(0), Heard.nothing(), nothing)

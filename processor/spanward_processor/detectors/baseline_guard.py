@@ -92,7 +92,7 @@ class BaselineGuard:
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge the bag that is full; see `Detector.test`."""
-        self._lesson = lesson = self._lessons.take(directory.parents())
+        self._lesson = lesson = self._lessons.take(window, directory.parents())
         self._verdict = (
             self._verdict_on(lesson, window.start_ns, directory) if lesson.streams.size else Verdict.nothing()
         )

@@ -21,10 +21,9 @@ from spanward_processor.keys import KeyDirectory
 from spanward_processor.surprise import Surprise
 from spanward_processor.usual.moments import Moments, moments_of, products_of
 from spanward_processor.usual.slots import Slots
-from spanward_processor.windows.sample import Groups, Waiting
+from spanward_processor.windows.sample import FEWEST_ROWS, Groups, Waiting
 from spanward_processor.windows.window import Window
 
-_FEWEST_ROWS: Final = 20  # sampled rows from which a window is judged; fewer wait for the next
 _LEAST_VARIANCE: Final = 0.5  # in bins; a number that hardly varies goes together with nothing
 _MOST_CORRELATED: Final = 0.98  # beyond it Fisher's z is all about how numbers were rounded to bins
 _SPARED: Final = 2.3  # times what is left of the squared distance of z where a row is spared, of 20 to 32 normal ones
@@ -51,6 +50,7 @@ class Correlation:
     Args:
         learning: What "ready" takes.
         decay: Factor per window by which older windows count less.
+        waiting: Rows that wait, if another detector keeps them.
 
     Source:
         Fisher, "On the probable error of a coefficient of correlation deduced from a small sample", Metron 1 (1921); Devlin, Gnanadesikan
@@ -64,9 +64,10 @@ class Correlation:
     name: ClassVar[str] = "correlation"
     joint: ClassVar[bool] = True
 
-    def __init__(self, learning: Learning, decay: float) -> None:
+    def __init__(self, learning: Learning, decay: float, waiting: Waiting | None = None) -> None:
         self.learning = learning
-        self._waiting = Waiting(_FEWEST_ROWS)
+        self._alone = waiting is None
+        self._waiting = waiting or Waiting()
         self._slots = Slots()  # of series
         self._moments = Moments(decay, NUMBERS.size)
         self._windows: Narrow = np.zeros(0, np.int32)  # learned, by slot
@@ -83,12 +84,8 @@ class Correlation:
         self._windows = arrays["windows"]
 
     def _parts(self) -> dict[str, Kept]:
-        return {
-            "waiting": self._waiting,
-            "slots": self._slots,
-            "moments": self._moments,
-            "dispersion": self._dispersion,
-        }
+        parts: dict[str, Kept] = {"slots": self._slots, "moments": self._moments, "dispersion": self._dispersion}
+        return parts | {"waiting": self._waiting} if self._alone else parts
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:  # noqa: ARG002 - keys of series are all it needs
         """Judge a window; see `Detector.test`."""
@@ -187,7 +184,7 @@ def _deviance(groups: Groups, now: _Correlations, usual: _Correlations) -> tuple
 
     The row is spared without which least is left of the difference: one odd row breaks nothing.
     """
-    tested = (now.rows >= _FEWEST_ROWS) & (usual.rows >= 3 * _FEWEST_ROWS)
+    tested = (now.rows >= FEWEST_ROWS) & (usual.rows >= 3 * FEWEST_ROWS)
     lowest, highest = np.empty(now.r.shape), np.empty(now.r.shape)
     spare_one(groups.starts, groups.values, _PAIRS, _LEAST_VARIANCE, _MOST_CORRELATED, lowest, highest)
     z = np.arctanh(np.clip(usual.r, -_MOST_CORRELATED, _MOST_CORRELATED))

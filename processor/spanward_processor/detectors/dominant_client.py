@@ -67,7 +67,7 @@ class DominantClient:
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge a window; see `Detector.test`."""
-        clients = window.cells.of_feature(Aspect.CLIENT)
+        clients = window.cells.of_features(Aspect.CLIENT)
         clients = clients.where(directory.parents()[clients.keys] == clients.keys)
         starts = clients.starts()[:-1]
         top = np.maximum.reduceat(clients.counts, starts) if starts.size else np.empty(0)

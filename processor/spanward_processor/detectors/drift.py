@@ -23,6 +23,7 @@ from spanward_processor.usual.bags import Gathered, shares_side_by_side
 from spanward_processor.usual.calendar import Calendar
 from spanward_processor.usual.distances import gaining_run, jensen_shannon, population_stability, wasserstein
 from spanward_processor.usual.lessons import Lesson, Lessons
+from spanward_processor.usual.quorum import Quorum
 from spanward_processor.usual.strays import Strays, Verdict
 from spanward_processor.usual.yesterday import Yesterday, folded
 from spanward_processor.windows.cells import Cells, packed, starts_of, unpacked
@@ -56,6 +57,7 @@ class Drift:
         learning: What "ready" takes.
         decay: Factor per window by which older windows count less, in baselines; an anchor has its own.
         calendar: What streams turned to at the same time of earlier weeks, if somebody notes it.
+        quorum: Who has heard each window before; None for one of its own.
 
     Source:
         Agresti, "Categorical Data Analysis", 3rd ed., 2013, section 1.5.5 (G); McCullagh and Nelder, "Generalized Linear
@@ -68,9 +70,15 @@ class Drift:
 
     name: ClassVar[str] = "drift"
 
-    def __init__(self, learning: Learning, decay: float, calendar: Calendar | None = None) -> None:  # noqa: ARG002 - every detector is made alike
+    def __init__(
+        self,
+        learning: Learning,
+        decay: float,  # noqa: ARG002 - every detector is made alike
+        calendar: Calendar | None = None,
+        quorum: Quorum | None = None,
+    ) -> None:
         self.learning = learning
-        self.lessons = Lessons(calendar)
+        self.lessons = Lessons(calendar, quorum)
         self._strays = Strays()
         self._yesterday = Yesterday(_SHAPES > 0)
         self._lesson, self._verdict = Lesson.nothing(), Verdict.nothing()
@@ -93,7 +101,7 @@ class Drift:
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:
         """Judge the bag that is full; see `Detector.test`."""
         parents = directory.parents()
-        taken = self.lessons.take(parents)
+        taken = self.lessons.take(window, parents)
         self._judged = _SHAPES[taken.streams & _FEATURE_MASK] > 0
         self._lesson = lesson = taken.where(self._judged) if taken.streams.size else taken
         keys = lesson.streams >> FEATURE_BITS

@@ -37,7 +37,6 @@ from spanward_processor.windows.window import Window
 WHOLE_ROW: Final = (1 << FEATURE_BITS) - 1
 """In place of a feature: all numbers of a row together."""
 
-_FEWEST_ROWS: Final = 20  # sampled rows from which a window is judged; fewer wait for the next
 _FEWEST_FITTED: Final = 60.0  # rows from which distances mean something
 _FEWEST_SEEN: Final = 200.0  # distances from which their tail does
 _FITTED_TOGETHER: Final = 128  # series, each of which takes 12 kB on the way
@@ -72,7 +71,7 @@ class Mahalanobis:
     def __init__(self, learning: Learning, decay: float) -> None:
         self.learning = learning
         self._decay = decay
-        self._waiting = Waiting(_FEWEST_ROWS)
+        self.waiting = Waiting()
         self._slots = Slots()
         self._moments = Moments(decay, NUMBERS.size)  # by slot, as all that follows
         self._outlying = Outlying(decay)
@@ -98,13 +97,13 @@ class Mahalanobis:
         self._model = self._model_now()
 
     def _parts(self) -> dict[str, Kept]:
-        return {"waiting": self._waiting, "slots": self._slots, "moments": self._moments, "outlying": self._outlying}
+        return {"waiting": self.waiting, "slots": self._slots, "moments": self._moments, "outlying": self._outlying}
 
     # --- test --------------------------------------------------------------------------------------------------------
 
     def test(self, window: Window, directory: KeyDirectory) -> Surprise:  # noqa: ARG002 - keys of series are all it needs
         """Judge a window; see `Detector.test`."""
-        groups = self._waiting.gather(window.sample)
+        groups = self.waiting.gather(window.sample)
         streams = groups.keys << FEATURE_BITS | WHOLE_ROW
         slots = self._slots.admit(streams)
         self._grow(len(self._slots))
@@ -131,7 +130,7 @@ class Mahalanobis:
     def learn(self, window: Window, held: Flags) -> None:  # noqa: ARG002 - it was kept by `test`
         """Learn the window just tested; see `Detector.learn`."""
         answer = self._answer
-        self._waiting.settle(held_series(held))
+        self.waiting.settle(held_series(held))
         free = ~held_among(held, answer.streams)
         slots = answer.slots[free]
         settled = free & (self._distances[answer.slots].sum(axis=1) >= _FEWEST_SEEN)

@@ -212,8 +212,7 @@ def _are_known(known: Codes, marks: Codes) -> Flags:
 
 def _watched(window: Window, directory: KeyDirectory) -> Cells:
     """Return the cells of series, not of slices, in which something may be new."""
-    features = window.cells.features
-    cells = window.cells.where((features == _WATCHED[0]) | (features == _WATCHED[1]))
+    cells = window.cells.of_features(*_WATCHED)
     return cells.where(directory.parents()[cells.keys] == cells.keys)
 
 

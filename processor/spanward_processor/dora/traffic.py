@@ -12,7 +12,7 @@ from spanward_processor.dora.origins import Origin, origin_of
 from spanward_processor.dora.subjects import Part, Subject
 from spanward_processor.dora.tally import Columns, Tally, tallies_of
 from spanward_processor.evidence import grown
-from spanward_processor.features import Aspect, Rows
+from spanward_processor.features import Rows
 from spanward_processor.kernels.jit import Flags
 from spanward_processor.keys import KeyDirectory
 from spanward_processor.roles import RoleTable
@@ -146,7 +146,7 @@ class Traffic:
 
     def _series_of(self, window: Window) -> Iterable[tuple[int, float]]:
         """Yield the whole series of a window that somebody may follow, each with its requests."""
-        rate = window.cells.of_feature(Aspect.RATE)
+        rate = window.rates
         parents = self._directory.parents()
         self._ignored = grown(self._ignored, parents.size)
         whole = (rate.keys > 0) & (parents[rate.keys] == rate.keys) & ~self._ignored[rate.keys]

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.explain.measured import DATA, Measured
-from spanward_processor.features import Aspect
 from spanward_processor.kept import Arrays, part, under
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.sampling import SAMPLED, TOLD
@@ -70,7 +69,7 @@ class Stretch:
     def of(cls, window: Window) -> Self:
         """Return the sampled rows of a window; each stands for its part of all rows of its series."""
         sample = window.sample
-        rates = window.cells.of_feature(Aspect.RATE)
+        rates = window.rates
         begins = np.flatnonzero(np.diff(sample.keys, prepend=-1))
         kept = np.diff(begins, append=sample.keys.size)
         found = np.minimum(np.searchsorted(rates.keys, sample.keys[begins]), max(rates.keys.size - 1, 0))

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.evidence import SECONDS_PER_DAY, grown
-from spanward_processor.features import Aspect
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.keys import KeyDirectory
@@ -68,7 +67,7 @@ class Presence:
 
     def see(self, window: Window, directory: KeyDirectory) -> None:
         """Take in a window; one that was not seen from end to end tells nothing of how many rows come."""
-        rates = window.cells.of_feature(Aspect.RATE)
+        rates = window.rates
         self._grow(len(directory))
         self._silent_s[rates.keys] = 0.0
         if not window.whole:

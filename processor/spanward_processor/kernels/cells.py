@@ -209,13 +209,13 @@ def learn_cells(
 
 
 @borrowing
-def find_feature(streams: Ints, feature: int, places: Ints) -> int:
-    """Find the cells of one feature.
+def find_features(streams: Ints, wanted: Flags, places: Ints) -> int:
+    """Find the cells of some features.
 
     Args:
         streams: (c,) int64.
-        feature: Which.
-        places: (c,) int64 to fill with the places of its cells.
+        wanted: (16,) bool which, as many as a stream can tell apart.
+        places: (c,) int64 to fill with the places of their cells.
 
     Returns:
         How many there are.
@@ -223,7 +223,7 @@ def find_feature(streams: Ints, feature: int, places: Ints) -> int:
     found = 0
     for at in range(streams.size):
         places[found] = at
-        found += 1 if streams[at] & _FEATURE_MASK == feature else 0
+        found += 1 if wanted[streams[at] & _FEATURE_MASK] else 0
     return found
 
 

@@ -44,7 +44,7 @@ class Influence:
 
     def see(self, cells: Cells) -> None:
         """Note who sent most in a window."""
-        clients = cells.of_feature(Aspect.CLIENT)
+        clients = cells.of_features(Aspect.CLIENT)
         if not len(clients):
             return
         starts = clients.starts()[:-1]

@@ -79,19 +79,30 @@ class CrossTables:
             cells: All cells of the window.
             directory: Names of the keys.
         """
-        cells = cells.of_feature(Aspect.DECISION)
+        cells = cells.of_features(Aspect.DECISION)
         keys, parents, attributes = cells.keys, directory.parents(), directory.attributes()
         missing = len(directory)
         self._tables, self._lines = grown(self._tables, missing, _NO_TABLE), grown(self._lines, missing, WATCHED)
         part = parents[keys] != keys
-        self._admit(cells, np.unique(keys[part & (self._tables[keys] == _NO_TABLE)]), parents, attributes)
+        rows = np.bincount(keys, cells.counts, parents.size).astype(np.float64)
+        large = (rows >= FEWEST_ROWS) | self._have_tables(
+            parents.size
+        )  # of rare series there are far more than of others
+        new = keys[part & (self._tables[keys] == _NO_TABLE) & large[parents[keys]]]
+        self._admit(cells, new[np.flatnonzero(np.diff(new, prepend=-1))], parents, attributes, rows)
         counted = np.zeros((len(self), SIDE, SIDE))
         inside = cells.where(part & (self._tables[keys] != _NO_TABLE))
         self._add(
             counted, inside, self._tables[inside.keys].astype(np.int64), self._lines[inside.keys].astype(np.int64)
         )
-        self._add_rest(counted, cells.where(~part))
+        self._add_rest(counted, cells.where(~part & self._have_tables(parents.size)[keys]))
         return counted
+
+    def _have_tables(self, keys: int) -> Flags:
+        """Return (k,) bool which keys are series with a table."""
+        have = np.zeros(keys, bool)
+        have[self.series[self.series != _NO_TABLE]] = True
+        return have
 
     def _add(self, counted: Floats, cells: Cells, tables: Ints, lines: Ints) -> None:
         same = self.decisions[tables] == cells.bins[:, None]
@@ -111,8 +122,8 @@ class CrossTables:
         self._add(every, chosen, tables, np.zeros(tables.size, np.int64))
         counted[:, WATCHED] = np.maximum(every[:, 0] - counted[:, :WATCHED].sum(axis=1), 0.0)
 
-    def _admit(self, cells: Cells, new: Ints, parents: Ints, attributes: Ints) -> None:
-        """Give tables to series and attributes that have two new slices and enough rows; further slices are "others"."""
+    def _admit(self, cells: Cells, new: Ints, parents: Ints, attributes: Ints, rows: Floats) -> None:
+        """Give tables to series and attributes that have two new slices and enough rows, by key; further slices are "others"."""
         if not new.size:
             return
         owners, places, sizes = np.unique(
@@ -120,8 +131,8 @@ class CrossTables:
         )
         known = self._tables_of(owners)
         self._tables[new] = known[places]
-        rows = np.bincount(cells.keys, cells.counts, parents.size)[owners >> _ATTRIBUTE_BITS]
-        for place in np.flatnonzero((known == _NO_TABLE) & (sizes > 1) & (rows >= FEWEST_ROWS)).tolist():
+        enough = rows[owners >> _ATTRIBUTE_BITS] >= FEWEST_ROWS
+        for place in np.flatnonzero((known == _NO_TABLE) & (sizes > 1) & enough).tolist():
             if np.count_nonzero(self.series != _NO_TABLE) < MOST_TABLES:
                 self._begin(cells, int(owners[place]), new[places == place])
 

@@ -7,9 +7,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.features import FEATURES, Aspect, Shape
 from spanward_processor.held import held_among
-from spanward_processor.kept import Arrays, copies, gathered, scattered
+from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
@@ -17,15 +16,12 @@ from spanward_processor.keys import KeyDirectory, among
 from spanward_processor.usual.anchor import FIRST_BAGS, Anchor
 from spanward_processor.usual.bags import Bag
 from spanward_processor.usual.calendar import Calendar, twice
-from spanward_processor.windows.cells import room_for, some_of
+from spanward_processor.usual.quorum import DISTRIBUTIONS, Quorum
+from spanward_processor.windows.cells import room_for, some_of, widened
 from spanward_processor.windows.window import Window
 
 BAG_WINDOWS: Final = 30  # five minutes of the default windows
 FEWEST_ROWS: Final = 200.0  # a stream with fewer waits for the next bag
-_WANTED: Final = np.array(
-    [feature.shape is not Shape.COUNT and feature.aspect is not Aspect.CLIENT for feature in FEATURES]
-)
-"""(f,) bool features that are looked at: the rate belongs to the hour and the weekday, clients have detectors of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +78,14 @@ class Lessons:
 
     Args:
         calendar: What streams turned to at the same time of earlier weeks, if somebody notes it.
+        quorum: Who has heard each window before; None for one of its own.
     """
 
-    def __init__(self, calendar: Calendar | None = None) -> None:
+    def __init__(self, calendar: Calendar | None = None, quorum: Quorum | None = None) -> None:
         self._calendar = calendar or Calendar()
-        self._bag = Bag(_WANTED)
+        self._alone = quorum is None
+        self._quorum = quorum or Quorum()
+        self._bag = Bag(DISTRIBUTIONS)
         self.anchor = Anchor()
         self._outside: Ints = np.empty(0, np.int64)  # streams that were objected to, ascending
         self._lesson = Lesson.nothing()
@@ -104,17 +103,21 @@ class Lessons:
         scattered(self._parts(), arrays)
         self._outside = arrays["outside"]
 
-    def _parts(self) -> dict[str, Bag | Anchor]:
-        return {"bag": self._bag, "anchor": self.anchor}
+    def _parts(self) -> dict[str, Kept]:
+        parts: dict[str, Kept] = {"bag": self._bag, "anchor": self.anchor}
+        return parts | {"quorum": self._quorum} if self._alone else parts
 
-    def take(self, parents: Ints) -> Lesson:
+    def take(self, window: Window, parents: Ints) -> Lesson:
         """Return the bag if it is full, nothing otherwise.
 
         Args:
+            window: The newest window, which is none of the bag's yet.
             parents: (k,) int64 the series of each key.
         """
         if not self._taken:
             self._taken, self._evicted = True, np.empty(0, np.int64)
+            if self._alone:
+                self._quorum.hear(window.cells)
             self._lesson = self._next(parents) if self._bag.windows >= BAG_WINDOWS else Lesson.nothing()
             self._objected = np.zeros(self._lesson.streams.size, bool)
         return self._lesson
@@ -172,6 +175,8 @@ class Lessons:
         slots = self.anchor.evict(gone)
         self._evicted = slots if slots.size else self._evicted
         self._bag.evict(gone)  # who has too few rows for an anchor waits in it
+        if self._alone:
+            self._quorum.evict(gone)
         self._outside = self._outside[~among(gone, self._outside >> FEATURE_BITS)]
         return self._evicted
 
@@ -202,9 +207,12 @@ class Lessons:
         self._outside = np.sort(np.concatenate((others, lesson.streams[self._objected])))
 
     def _merge(self, window: Window, held: Flags) -> None:
-        cells = window.cells
+        cells, heard = window.cells, widened(self._quorum.heard.cells)
         if held.size:
-            cells = cells.where(~held_among(held, cells.streams) | np.isin(cells.streams, self._outside))
+            cells, heard = (
+                each.where(~held_among(held, each.streams) | np.isin(each.streams, self._outside))
+                for each in (cells, heard)
+            )
         if len(cells) or not len(window.cells):
             self.anchor.influence.see(cells)
-            self._bag.add(cells)
+            self._bag.add(heard)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from spanward_processor.configuration.settings import Learning
 from spanward_processor.evidence import grown
-from spanward_processor.features import Aspect
 from spanward_processor.findings import Finding, Series, Severity, State, finding_id
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.jit import Narrow
@@ -52,8 +51,7 @@ class Newcomers:
             learning: What "learned" takes.
             detector: Who tells it.
         """
-        rates, parents = window.cells.of_feature(Aspect.RATE), directory.parents()
-        keys, counts = rates.keys, rates.counts
+        keys, counts, parents = window.rates.keys, window.rates.counts, directory.parents()
         self._windows, self._rows = grown(self._windows, parents.size), grown(self._rows, parents.size)
         learned = (self._windows >= learning.windows) & (self._rows >= learning.rows)
         any_series = bool(learned[parents].any())

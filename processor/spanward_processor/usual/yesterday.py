@@ -12,7 +12,7 @@ from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Flags, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.usual.bags import Bag
-from spanward_processor.windows.cells import Cells, room_for
+from spanward_processor.windows.cells import Cells, room_for, widened
 
 _HOUR_NS: Final = 3_600 * 1_000_000_000
 _HOURS: Final = 24
@@ -86,5 +86,5 @@ class Yesterday:
             return room_for(0)
         whole = Bag(self._wanted)
         for cells in self._hours.values():
-            whole.add(Cells(cells.streams.astype(np.int64), cells.bins, cells.counts.astype(np.float64)))
+            whole.add(widened(cells))
         return whole.take(_FEWEST_ROWS)[0]

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from spanward_processor.kernels.cells import Packed, find_feature, merge_cells
+from spanward_processor.kernels.cells import Packed, find_features, merge_cells
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import FEATURE_BITS
 from spanward_processor.keys import among
@@ -66,10 +66,11 @@ class Cells:
         """Return the chosen cells."""
         return Cells(self.streams[chosen], self.bins[chosen], self.counts[chosen])
 
-    def of_feature(self, feature: int) -> "Cells":
-        """Return the cells of one feature."""
-        places = np.empty(len(self), np.int64)
-        found = places[: find_feature(self.streams, int(feature), places)]
+    def of_features(self, *features: int) -> "Cells":
+        """Return the cells of some features."""
+        wanted, places = np.zeros(1 << FEATURE_BITS, bool), np.empty(len(self), np.int64)
+        wanted[list(features)] = True
+        found = places[: find_features(self.streams, wanted, places)]
         return Cells(self.streams[found], self.bins[found], self.counts[found])
 
     @property
@@ -114,6 +115,11 @@ def packed(cells: Cells) -> Packed:
     return Packed(cells.streams.astype(np.int32), cells.bins.copy(), cells.counts.astype(np.float32))
 
 
+def widened(cells: Packed) -> Cells:
+    """Return packed cells as a window has them."""
+    return Cells(cells.streams.astype(np.int64), cells.bins.copy(), cells.counts.astype(np.float64))
+
+
 def some_of(cells: Packed, chosen: Flags) -> Packed:
     """Return the chosen cells, (c,) bool."""
     return Packed(cells.streams[chosen], cells.bins[chosen], cells.counts[chosen])
@@ -127,11 +133,7 @@ def without(cells: Packed, gone: Flags) -> Packed:
 def unpacked(cells: Packed, stream: int) -> Cells:
     """Return the cells of one stream."""
     first, last = np.searchsorted(cells.streams, np.array([stream, stream + 1], np.int32))
-    return Cells(
-        cells.streams[first:last].astype(np.int64),
-        cells.bins[first:last].copy(),
-        cells.counts[first:last].astype(float),
-    )
+    return widened(Packed(cells.streams[first:last], cells.bins[first:last], cells.counts[first:last]))
 
 
 def starts_of(cells: Packed, streams: int) -> Ints:

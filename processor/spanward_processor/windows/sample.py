@@ -16,6 +16,9 @@ from spanward_processor.kernels.waiting import Waiters, empty_waiters, sift_rows
 _FEWEST_NUMBERS: Final = 2
 _LONGEST_WAIT: Final = 16  # windows
 
+FEWEST_ROWS: Final = 20
+"""Sampled rows from which a window is judged; fewer wait for the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -137,15 +140,17 @@ class Groups:
 class Waiting:
     """Rows of series with too few in a window, kept until there are enough; those that have waited long are forgotten.
 
-    So a series that is hardly ever seen costs a few rows and nothing more.
+    So a series that is hardly ever seen costs a few rows and nothing more. In every window each detector calls `gather`, then each
+    calls `settle`; whoever is first does it for all.
 
     Args:
         fewest: Rows that are enough.
     """
 
-    def __init__(self, fewest: int) -> None:
+    def __init__(self, fewest: int = FEWEST_ROWS) -> None:
         self._fewest = fewest
         self._waiting = self._next = empty_waiters(0, NUMBERS.size)
+        self._gathered: Groups | None = None  # until they are settled
         self._held: Ints = np.empty(0, np.int64)  # series that were held when rows were settled last
 
     def arrays(self) -> Arrays:
@@ -162,6 +167,11 @@ class Waiting:
 
         Rows with one number are left out: they say nothing about how numbers go together.
         """
+        if self._gathered is None:
+            self._gathered = self._sift(sample)
+        return self._gathered
+
+    def _sift(self, sample: Sample) -> Groups:
         rows = sample.keys.size + self._waiting.keys.size
         most = rows // self._fewest
         keys, starts = np.empty(most, np.int64), np.empty(most + 1, np.int64)
@@ -193,7 +203,9 @@ class Waiting:
         Args:
             held: (h,) int64 series, ascending.
         """
-        waiting = self._next
+        if self._gathered is None:
+            return
+        waiting, self._gathered = self._next, None
         over = np.setdiff1d(self._held, held)
         if over.size:
             on = ~np.isin(waiting.keys, over)

@@ -1,12 +1,13 @@
 """A closed window: what was counted in a stretch of event time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.features import Aspect
 from spanward_processor.kept import Arrays
 from spanward_processor.kernels.jit import Codes, Floats, Ints
 from spanward_processor.kernels.tables import OTHER
@@ -40,6 +41,12 @@ class Window:
     examples: Codes
     sample: Sample
     whole: bool = True
+    rates: Cells = field(init=False, repr=False, compare=False)
+    """How many rows each key has; nearly everybody asks."""
+
+    def __post_init__(self) -> None:
+        """Find the rates once for all."""
+        object.__setattr__(self, "rates", self.cells.of_features(Aspect.RATE))
 
     @classmethod
     def empty(cls, start_ns: int, end_ns: int) -> Self:

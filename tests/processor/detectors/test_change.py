@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spanward_processor.configuration.settings import Learning
-from spanward_processor.detectors import Baseline, Change, panel
+from spanward_processor.detectors import Change, panel
 from spanward_processor.features import Aspect
 from spanward_processor.findings import Finding, State
 from spanward_processor.judging.judge import Judge
@@ -75,36 +75,6 @@ def test_the_words_tell_what_was_seen_since_it_rose() -> None:
     assert 1.6 <= float(account.observed.removesuffix(" %")) <= 4.0
     assert account.n > 700  # more than one window
     assert "rose to" in account.reason
-
-
-def test_what_the_baseline_keeps_is_kept_once() -> None:
-    """Of a panel only the baseline keeps what is usual; alone, the detector keeps one of its own."""
-    _, change, *_ = panel(Learning(), DECAY)
-
-    assert isinstance(change, Change)
-    assert not [name for name in change.arrays() if name.startswith("baseline.")]
-    assert [name for name in Change(Learning(), DECAY).arrays() if name.startswith("baseline.")]
-
-
-def test_one_of_a_panel_says_what_one_alone_says() -> None:
-    """Reading what is usual from the judge's baseline, or from one of its own, makes no difference."""
-    print(f"seed {SEED}")
-    traffic, alone = Traffic(SEED, window_s=10.0), Change(Learning(), DECAY)
-    baseline = Baseline(Learning(), DECAY)
-    reading = Change(Learning(), DECAY, baseline)
-    held = np.zeros(0, bool)
-    judged = 0
-    for window in traffic.windows(QUIET, 70):
-        baseline.test(window, traffic.directory)
-        one, two = (each.test(window, traffic.directory) for each in (alone, reading))
-        np.testing.assert_array_equal(one.streams, two.streams)
-        np.testing.assert_array_equal(one.log10_e, two.log10_e)
-        judged += one.streams.size
-        baseline.learn(window, held)
-        for each in (alone, reading):
-            each.learn(window, held)
-
-    assert judged > 0
 
 
 @pytest.mark.parametrize("change", [lambda window: replace(window, whole=False), lambda window: window])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 from arrays import cells_of, ints, packed_of, rows_of_cells, rows_of_packed
-from spanward_processor.kernels.cells import find_feature, find_quantiles, learn_cells, merge_cells, sift_cells
+from spanward_processor.kernels.cells import find_features, find_quantiles, learn_cells, merge_cells, sift_cells
 from spanward_processor.windows.cells import room_for, starts_of
 
 EXTREME = st.sampled_from([-(1 << 62), 0, (1 << 62) + 1, 2**63 - 1])
@@ -68,15 +68,15 @@ def test_a_baseline_is_learned_as_by_the_twin(usual: Whole, seen: Whole, free: s
     assert rows.tolist() == [total[stream] if stream in free else -1.0 for stream in streams]
 
 
-@given(WHOLE, st.integers(0, 15))
-def test_one_features_cells_are_found(bag: Whole, feature: int) -> None:
-    """The cells of a feature are those whose stream says so, in their order."""
+@given(WHOLE, st.lists(st.booleans(), min_size=16, max_size=16))
+def test_cells_of_features_are_found(bag: Whole, wanted: list[bool]) -> None:
+    """The cells of features are those whose stream says so, in their order."""
     cells = cells_of(bag_of(bag))
     places = np.empty(len(cells), np.int64)
 
-    found = find_feature(cells.streams, feature, places)
+    found = find_features(cells.streams, np.array(wanted), places)
 
-    expected = [cell for cell in naive.merged(bag_of(bag)) if cell[0] & 15 == feature]
+    expected = [cell for cell in naive.merged(bag_of(bag)) if wanted[cell[0] & 15]]
     assert [rows_of_cells(cells)[place] for place in places[:found].tolist()] == expected
 
 

@@ -35,7 +35,7 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "binning.unit_bin": naive.unit_bin,
     "binning.unit_bins": naive.unit_bin,
     "carriers.match_carriers": naive.template,
-    "cells.find_feature": naive.merged,
+    "cells.find_features": naive.merged,
     "cells.find_quantiles": naive.quantile,
     "cells.learn_cells": naive.learned,
     "cells.merge_cells": naive.merged,

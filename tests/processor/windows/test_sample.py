@@ -33,6 +33,19 @@ def test_the_sample_of_shards_is_the_sample_of_all() -> None:
     assert 0 < np.unique(whole.keys, return_counts=True)[1].max() <= SAMPLED
 
 
+def test_rows_come_up_once_for_all_who_ask() -> None:
+    """A second detector is given what the first one was, and settles nothing anew."""
+    waiting = Waiting(2)
+
+    for rows in (1, 1):
+        first, second = (waiting.gather(sample_of(*[1] * rows)) for _ in range(2))
+        assert first is second
+        for _ in range(2):
+            waiting.settle(np.empty(0, np.int64))
+
+    assert [len(groups.of(1)) for groups in (first, second)] == [2, 2]
+
+
 def test_rows_wait_until_there_are_enough() -> None:
     """A series with too few rows comes up once its windows together have enough, with all of them, and only once."""
     waiting = Waiting(3)
