@@ -194,15 +194,18 @@ def test_what_waits_is_shown(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     small = {"folder": str(tmp_path), "most_bytes": 1 << 16}
-    with watched(tmp_path, port, journal=small, forwarding={"backoff_max_s": 0.1}) as processor:
+    with (
+        ExitStack() as backends,  # a stop waits for a backend that is gone
+        watched(tmp_path, port, journal=small, forwarding={"backoff_max_s": 0.1}) as processor,
+    ):
         large = encoded(span({"text": "x" * 50_000}))
         running.export(processor.receiver_address, large)
         with pytest.raises(grpc.RpcError):
             running.export(processor.receiver_address, large)
         assert eventually(lambda: value_of(scrape(processor.metrics_address), "spanward_journal_oldest") > 0.05)
         full = scrape(processor.metrics_address)
-        with running.backend(port):
-            assert eventually(lambda: value_of(scrape(processor.metrics_address), "otelcol_exporter_queue_size") == 0)
+        backends.enter_context(running.backend(port))
+        assert eventually(lambda: value_of(scrape(processor.metrics_address), "otelcol_exporter_queue_size") == 0)
         empty = scrape(processor.metrics_address)
 
     assert value_of(full, "otelcol_exporter_queue_size", exporter="backend-0") > len(large)

@@ -54,6 +54,7 @@ def test_a_high_limit_takes_no_room() -> None:
     assert high - low < 1 << 20
 
 
+@pytest.mark.slow
 def test_a_series_seen_now_and_then_takes_a_few_kilobytes() -> None:
     """Each further series, its slice included, takes at most 2.8 kB: then 100,000 of them stay below 400 MB."""
     fewer, more = (state_bytes(Limits(keys=100_000), series) for series in (FEWER, MORE))

@@ -45,6 +45,7 @@ def test_every_span_sent_arrives_and_costs_something() -> None:
     assert 0 < sum(one.annotated for one in rounds) / 5_120 < 0.1
 
 
+@pytest.mark.slow
 def test_fixed_rate_is_kept_and_timed() -> None:
     """At a fixed rate the time to the sink is known for each request, and the sink alone is measured beside."""
     outcome = run(replace(SMALL, spans_per_s=2_000.0), None, rounds=1)
@@ -69,6 +70,7 @@ def test_collector_passes_every_span_on() -> None:
     assert len(ratios(outcome)) == 1
 
 
+@pytest.mark.slow
 def test_ended_early_it_leaves_nothing_running() -> None:
     """SIGTERM in the middle of a measurement ends the processes it started."""
     command = [sys.executable, "-m", "spanward_processor", "bench", "series-100", "--rounds", "1000"]

@@ -242,6 +242,7 @@ def test_handshake_that_never_comes_ends() -> None:
         assert last_words(connection) == b""
 
 
+@pytest.mark.slow  # ten seconds are the default
 def test_both_ports_of_a_processor_have_the_deadline() -> None:
     """The receiver and the live page end connections on which nothing or half a head came, within the default time."""
     both = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"}
