@@ -55,7 +55,7 @@ class KeyDirectory:
         self.most_slices = most_slices
         self._identity = np.array([roles.text(role) for role in ("service", "model", "version")], np.int64)
         self._slices = np.array([roles.text(name) for name in roles.slices], np.int64)
-        self._most_keys = most_keys
+        self.most_keys = most_keys
         self._space = KeySpace(
             places=np.zeros((_FEWEST_PLACES, 2), np.uint64),
             parts=np.zeros((1, 3), np.uint64),
@@ -87,8 +87,8 @@ class KeyDirectory:
     def assign(self, batch: SpanBatch) -> Ints:
         """Return (1 + s, n) int64 keys of a batch whose texts were learned; names of new keys are noted."""
         keys = np.empty((1 + self._slices.size, len(batch)), np.int64)
-        self._make_room(len(self) + min(keys.size, max(self._most_keys + 1 - self.live, 0)))
-        assign_keys(batch.codes, self._identity, self._slices, self._most_keys, self.most_slices, self._space, keys)
+        self._make_room(len(self) + min(keys.size, max(self.most_keys + 1 - self.live, 0)))
+        assign_keys(batch.codes, self._identity, self._slices, self.most_keys, self.most_slices, self._space, keys)
         if self._named < len(self):
             self._name(self._named)
             self._named = len(self)
@@ -149,11 +149,11 @@ class KeyDirectory:
 
     def _longest_unseen(self, old: Flags, live: int) -> Flags:
         """Return (k,) bool which of the old keys go, that there is room again; a slice never stays without its series."""
-        if live < _CROWDED * self._most_keys or not old.any():
+        if live < _CROWDED * self.most_keys or not old.any():
             return np.zeros(old.size, bool)
         idle = self._space.idle[: old.size]
         ages = np.sort(idle[old])[::-1]
-        surplus = live - int(_ROOMY * self._most_keys)
+        surplus = live - int(_ROOMY * self.most_keys)
         longest: Flags = old & (idle >= ages[min(surplus, ages.size) - 1])
         return longest
 

@@ -26,25 +26,22 @@ from spanward_processor.dora.deployments import Deployments
 from spanward_processor.dora.settings import Dora
 from spanward_processor.dora.traffic import Versions
 from spanward_processor.explain.why import Why
-from spanward_processor.features import Rows, empty_memory, rows_of
+from spanward_processor.features import Rows
 from spanward_processor.findings import Finding
 from spanward_processor.judging.judge import Judge
-from spanward_processor.kept import Arrays, Kept, copies, gathered, part, scattered, under
+from spanward_processor.kept import Arrays, gathered, part, scattered, under
 from spanward_processor.kernels.jit import Floats, Ints
-from spanward_processor.kernels.repeats import Memory
-from spanward_processor.keys import IDLE_ROUNDS, KeyDirectory
+from spanward_processor.keys import IDLE_ROUNDS
+from spanward_processor.naming import Naming
 from spanward_processor.panorama import Panorama
 from spanward_processor.pruning import MixedError, Refusals, find_refusals, pruned
-from spanward_processor.roles import role_table
 from spanward_processor.signals import Encoded
 from spanward_processor.slo.burning import Standing as Budget
 from spanward_processor.slo.watch import Marks, Watch
-from spanward_processor.texts import Texts
 from spanward_processor.windows.event_time import Windows
 from spanward_processor.windows.window import Window
 
 _SEED: Final = 1  # of which rows are kept as examples of how long calls take; nobody gains by knowing it
-_REMEMBERED_HASHES: Final = 1 << 18  # of recent inputs: 4 MB, some 16,000 rows with fingerprints
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +98,8 @@ class Pipeline:
         self._settings = settings
         self._limits = limits
         self._clock_ns = clock_ns
-        key = kept["key"].tobytes() if kept else None  # codes of texts mean the same again only by the same key
-        self._roles = role_table(settings.slices, settings.roles, key)
-        # a key is named once and for all, so what names keys comes first: one request teaches only so many texts
-        named = ("service", "model", "version", *settings.slices, "decision", "client")
-        self._texts = Texts([self._roles.text(role) for role in named], limits.texts)
-        self._directory = KeyDirectory(
-            self._roles, self._texts, most_keys=limits.keys, most_slices=limits.slices_per_series
-        )
-        self._recent = empty_memory(_REMEMBERED_HASHES)
+        self.naming = Naming(settings, limits, part("naming", kept) if kept else None)
+        directory, text = self.naming.directory, self.naming.texts.__getitem__
         self._windows = Windows(
             width_s=settings.window_s,
             lateness_s=settings.lateness_s,
@@ -121,27 +111,27 @@ class Pipeline:
         decay = float(0.5 ** (settings.window_s / settings.half_life_s))
         self.canaries = Canaries(
             canary or Canary(),
-            self._directory,
-            self._texts.__getitem__,
+            directory,
+            text,
             limits,
             clock_ns=clock_ns,
             monotonic_ns=monotonic_ns,
         )
-        self.deployments = Deployments(dora or Dora(), self._directory, self._roles, settings.window_s)
-        self.why = Why(self._directory, limits.explained_rows, clock_ns=clock_ns, rng=np.random.default_rng(_SEED))
+        self.deployments = Deployments(dora or Dora(), directory, self.naming.roles, settings.window_s)
+        self.why = Why(directory, limits.explained_rows, clock_ns=clock_ns, rng=np.random.default_rng(_SEED))
         self._detectors = panel(settings.learning, decay, fitted=settings.row_models)
         baseline = next(detector for detector in self._detectors if isinstance(detector, Baseline))
         self._judge = Judge(
             self._detectors,
-            self._directory,
-            self._texts.__getitem__,
+            directory,
+            text,
             window_s=settings.window_s,
             false_alarms_per_day=settings.false_alarms_per_day,
             learned_after=settings.learned_after,
-            contributions=Contributions(self._directory, baseline.usual, self._texts.__getitem__),
+            contributions=Contributions(directory, baseline.usual, text),
             why=self.why.of_finding,
         )
-        self.panorama = Panorama(self._directory, baseline, self._texts.__getitem__, settings, clock_ns)
+        self.panorama = Panorama(directory, baseline, text, settings, clock_ns)
         self.objectives = self._watch_of(settings, None)
         self._scoring = tuple(detector for detector in self._detectors if isinstance(detector, RowDetector))
         self._row_detectors = tuple(detector.name for detector in self._scoring)
@@ -168,17 +158,15 @@ class Pipeline:
             UndecodableError: The bytes are malformed.
             MixedError: It is joined, and some of its spans are refused.
         """
-        batch = decode(request, self._roles)
+        batch = decode(request, self.naming.roles)
         refusals, outer_reserved = find_refusals(batch, self._limits), batch.outer_reserved
         if refusals.spans and joined:
             raise MixedError
         if refusals.spans or outer_reserved:
             request = pruned(batch, refusals)
-            batch = decode(request, self._roles)
+            batch = decode(request, self.naming.roles)
         with self._stateful:
-            self._texts.learn(batch)
-            keys = self._directory.assign(batch)
-            rows = rows_of(batch, keys, self._roles, self._recent)
+            rows = self.naming.rows(batch)
             marks = self.objectives.mark(batch, rows) if self.objectives else None
             versions = self.deployments.note(batch, rows)
         p = self._score(rows)
@@ -282,7 +270,7 @@ class Pipeline:
         if begins:
             return
         with self._windowing, self._stateful:
-            gone = self._directory.evict(self.spoken_of())
+            gone = self.naming.directory.evict(self.spoken_of())
             if gone.any():
                 self.canaries.evict(gone)
         if gone.any():
@@ -327,29 +315,24 @@ class Pipeline:
                 held, now_ns = self._windows.held(), self._clock_ns()
                 trials = self.canaries.held()
             with self._stateful:  # after the windows: it names every key that they count
-                directory, texts = self._directory.held(), self._texts.held()
-                recent = under("recent", copies(self._recent._asdict()))
+                naming = self.naming.held()
                 objectives = self.objectives.held() if self.objectives else _nothing
         when = np.array([now_ns, complete], np.int64)
-        named = under("directory", directory()) | under("texts", texts())
         return (
             judged
             | under("canaries", trials())
-            | named
-            | recent
+            | under("naming", naming())
             | under("objectives", objectives())
             | under("windows", held.arrays())
-            | {"key": self._roles.names.key.copy(), "when": when}
+            | {"when": when}
         )
 
     def _restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
-        parts: dict[str, Kept] = {"directory": self._directory, "texts": self._texts, "judge": self._judge}
-        scattered(parts | {"deployments": self.deployments, "why": self.why}, kept)
+        scattered({"judge": self._judge, "deployments": self.deployments, "why": self.why}, kept)
         self.canaries.restore(part("canaries", kept))
         if self.objectives and (watched := part("objectives", kept)):
             self.objectives.restore(watched)
         self.panorama.restore(part("panorama", kept), self._open_findings())
-        self._recent = Memory(**part("recent", kept))
         saved_ns, complete = (int(number) for number in kept["when"])
         away_ns = max(0, self._clock_ns() - saved_ns)
         self._windows.restore(part("windows", kept), away_ns=away_ns, complete=bool(complete))
@@ -363,7 +346,7 @@ class Pipeline:
         """Judge by other settings from the next window on; window, half-life, slices, roles, keys and texts stay."""
         with self._judging, self._windowing:
             self._settings, self._limits = settings, limits
-            self._directory.most_slices = limits.slices_per_series
+            self.naming.directory.most_slices = limits.slices_per_series
             self._windows.adopt(
                 lateness_s=settings.lateness_s, future_s=limits.future_s, most_cells=limits.cells_per_window
             )
@@ -381,7 +364,7 @@ class Pipeline:
         """Return who watches the objectives, with what was counted before; None where there are none."""
         if not settings.objectives:
             return None
-        watch = Watch(settings.objectives, self._roles, self._directory, settings.false_alarms_per_day)
+        watch = Watch(settings.objectives, self.naming.roles, self.naming.directory, settings.false_alarms_per_day)
         if before:
             watch.restore(before.held()())
         return watch
@@ -396,31 +379,6 @@ class Pipeline:
     def budgets(self) -> tuple[Budget, ...]:
         """How each objective stood when it was last judged."""
         return self.objectives.standings if self.objectives else ()
-
-    @property
-    def most_keys(self) -> int:
-        """How many there may be."""
-        return self._limits.keys
-
-    @property
-    def keys(self) -> int:
-        """Series and slices there are, the one that further ones share included."""
-        return self._directory.live
-
-    @property
-    def evicted(self) -> int:
-        """Series and slices that were let go of, since others needed the room."""
-        return len(self._directory) - self._directory.live
-
-    @property
-    def overflowed(self) -> int:
-        """Rows, and slices of rows, that found no key of their own."""
-        return self._directory.overflowed
-
-    @property
-    def forgotten(self) -> int:
-        """Texts that were forgotten, since others needed the room."""
-        return self._texts.forgotten
 
 
 def _nothing() -> Arrays:

@@ -132,13 +132,14 @@ def _journal(delivery: Delivery) -> dict[Metric, Read]:
 
 
 def _engine(pipeline: Pipeline) -> dict[Metric, Read]:
+    directory, texts = pipeline.naming.directory, pipeline.naming.texts
     return {
-        metrics.KEYS_USED: _one(lambda: pipeline.keys),
-        metrics.KEYS_LIMIT: _one(lambda: pipeline.most_keys),
-        metrics.KEYS_OVERFLOWED: _one(lambda: pipeline.overflowed),
-        metrics.KEYS_EVICTED: _one(lambda: pipeline.evicted),
+        metrics.KEYS_USED: _one(lambda: directory.live),
+        metrics.KEYS_LIMIT: _one(lambda: directory.most_keys),
+        metrics.KEYS_OVERFLOWED: _one(lambda: directory.overflowed),
+        metrics.KEYS_EVICTED: _one(lambda: len(directory) - directory.live),
         metrics.VALUES_OTHER: _one(lambda: pipeline.others),
-        metrics.TEXTS_FORGOTTEN: _one(lambda: pipeline.forgotten),
+        metrics.TEXTS_FORGOTTEN: _one(lambda: texts.forgotten),
         metrics.DETECTOR_TIME: lambda: [
             (seconds, {"detector": detector, "work": work}) for (detector, work), seconds in pipeline.spent().items()
         ],

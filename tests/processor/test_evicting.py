@@ -74,9 +74,9 @@ def test_the_tenth_version_is_watched_like_the_first() -> None:
         service.serve(f"1.{number}", SERVED)
     found = service.serve("1.9", 12, failing=True)
 
-    assert service.pipeline.overflowed == 0
-    assert service.pipeline.keys <= MOST_KEYS + 1
-    assert service.pipeline.evicted >= 10 * 5 + 1 - service.pipeline.keys
+    assert service.pipeline.naming.directory.overflowed == 0
+    assert service.pipeline.naming.directory.live <= MOST_KEYS + 1
+    assert service.pipeline.naming.directory.evicted().sum() >= 10 * 5 + 1 - service.pipeline.naming.directory.live
     assert any((one.series.version, one.aspect) == ("1.9", "error") for one in found), found
 
 
@@ -102,7 +102,7 @@ def test_making_room_goes_on_after_a_restart() -> None:
         second.serve(f"1.{number}", SERVED)
     found = second.serve("1.9", 12, failing=True)
 
-    assert second.pipeline.overflowed == 0
+    assert second.pipeline.naming.directory.overflowed == 0
     assert any((one.series.version, one.aspect) == ("1.9", "error") for one in found), found
 
 
@@ -127,5 +127,5 @@ def test_time_is_that_of_the_spans(idle_s: float) -> None:
     for number in range(6):
         service.serve(f"1.{number}", SERVED)
 
-    assert (service.pipeline.overflowed > 0) == (idle_s > IDLE_S)
-    assert (service.pipeline.evicted > 0) == (idle_s == IDLE_S)
+    assert (service.pipeline.naming.directory.overflowed > 0) == (idle_s > IDLE_S)
+    assert (service.pipeline.naming.directory.evicted().sum() > 0) == (idle_s == IDLE_S)

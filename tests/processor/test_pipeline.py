@@ -197,7 +197,7 @@ def test_series_past_the_limit_are_counted_together() -> None:
     spans = [{semconv.MODEL_NAME: f"model-{number}"} for number in range(10)]
 
     assert world.pipeline.process(encoded(*spans)).spans == 10
-    assert world.pipeline.overflowed == 9
+    assert world.pipeline.naming.directory.overflowed == 9
 
 
 def test_a_key_keeps_its_name_among_thousands_of_new_texts() -> None:

@@ -98,7 +98,7 @@ def same(left: Pipeline, right: Pipeline) -> None:
     differing = [
         name for name in ours if not np.array_equal(ours[name], theirs[name], equal_nan=ours[name].dtype.kind == "f")
     ]
-    assert [name for name in differing if not name.startswith("texts.")] == []
+    assert [name for name in differing if not name.startswith("naming.texts.")] == []
 
 
 @pytest.mark.parametrize("at_s", [61, 62, 75])
@@ -259,7 +259,7 @@ def test_a_damaged_snapshot_begins_anew_and_says_so(tmp_path: Path, caplog: pyte
     whole = snapshots.path.read_bytes()
     snapshots.path.write_bytes(whole[:-1])
     assert pipeline_of(config, snapshots).panorama.standings() == ()
-    snapshots.write({"key": learned["key"]})
+    snapshots.write({"naming.key": learned["naming.key"]})
     assert pipeline_of(config, snapshots).panorama.standings() == ()
     snapshots.write(learned)
     other = configured(tmp_path, detection={"window_s": 5})

@@ -89,4 +89,4 @@ def test_channels_of_a_recommender_are_slices() -> None:
 
     simulated = simulate([World(application, np.random.default_rng(SEED), STEP_S)], 60.0, Detection(), Limits())
 
-    assert simulated.pipeline.keys == 1 + 1 + 16
+    assert simulated.pipeline.naming.directory.live == 1 + 1 + 16
