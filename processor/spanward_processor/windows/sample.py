@@ -150,7 +150,8 @@ class Waiting:
     def __init__(self, fewest: int = FEWEST_ROWS) -> None:
         self._fewest = fewest
         self._waiting = self._next = empty_waiters(0, NUMBERS.size)
-        self._gathered: Groups | None = None  # until they are settled
+        self._sample: Sample | None = None  # that was gathered, until it is settled
+        self._gathered = Groups.empty()
         self._held: Ints = np.empty(0, np.int64)  # series that were held when rows were settled last
 
     def arrays(self) -> Arrays:
@@ -167,8 +168,8 @@ class Waiting:
 
         Rows with one number are left out: they say nothing about how numbers go together.
         """
-        if self._gathered is None:
-            self._gathered = self._sift(sample)
+        if self._sample is not sample:  # after an error the one before was never settled
+            self._sample, self._gathered = sample, self._sift(sample)
         return self._gathered
 
     def _sift(self, sample: Sample) -> Groups:
@@ -203,9 +204,9 @@ class Waiting:
         Args:
             held: (h,) int64 series, ascending.
         """
-        if self._gathered is None:
+        if self._sample is None:
             return
-        waiting, self._gathered = self._next, None
+        waiting, self._sample, self._gathered = self._next, None, Groups.empty()
         over = np.setdiff1d(self._held, held)
         if over.size:
             on = ~np.isin(waiting.keys, over)

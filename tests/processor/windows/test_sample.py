@@ -38,12 +38,21 @@ def test_rows_come_up_once_for_all_who_ask() -> None:
     waiting = Waiting(2)
 
     for rows in (1, 1):
-        first, second = (waiting.gather(sample_of(*[1] * rows)) for _ in range(2))
+        sample = sample_of(*[1] * rows)
+        first, second = (waiting.gather(sample) for _ in range(2))
         assert first is second
         for _ in range(2):
             waiting.settle(np.empty(0, np.int64))
 
     assert [len(groups.of(1)) for groups in (first, second)] == [2, 2]
+
+
+def test_a_window_that_nobody_settled_is_not_told_again() -> None:
+    """After an error the next window brings its own rows."""
+    waiting = Waiting(1)
+    waiting.gather(sample_of(1))
+
+    assert waiting.gather(sample_of(2)).keys.tolist() == [2]
 
 
 def test_rows_wait_until_there_are_enough() -> None:
