@@ -339,7 +339,7 @@ class _Answer:
         slots: (s,) int64.
         deviance: (s,) float64.
         freedom: (s,) float64.
-        heard: Whose they are.
+        heard: Their rows.
         rates: (k,) int64 keys whose rate is learned.
     """
 
