@@ -7,6 +7,7 @@ mix of traffic (Simpson's paradox).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from spanward_processor.attribution.answer import Answer, Attribution, Cause, Traffic
 from spanward_processor.attribution.gain import Gain, unmoved_scatter
-from spanward_processor.attribution.mix import as_rate, moved_mix
+from spanward_processor.attribution.mix import MovedMix, as_rate, moved_mix
 from spanward_processor.attribution.search import Element, search
 from spanward_processor.attribution.shift import LeafShift, mean_shift, rate_shift
 from spanward_processor.attribution.table import LeafTable
@@ -37,11 +38,7 @@ def attribute_rate(table: LeafTable, alpha: float = ALPHA, dispersion: float = 1
         alpha: Chance of naming a cause while nothing moved.
         dispersion: How much more than chance alone this stream scatters, as learned from its windows.
     """
-    whole = np.zeros((1, 1), np.int64)
-    now, usual = table.now.sum(axis=0, keepdims=True), table.usual.sum(axis=0, keepdims=True)
-    return _explain(
-        table, _rate_shift(table.codes, table.now, table.usual), _rate_shift(whole, now, usual), alpha, dispersion
-    )
+    return _explain(table, *_rate_shifts(table), alpha, dispersion)
 
 
 def attribute_mean(table: LeafTable, alpha: float = ALPHA, dispersion: float = 1.0) -> Attribution:
@@ -69,7 +66,8 @@ def attribute_mix(table: LeafTable, alpha: float = ALPHA, dispersion: float = 1.
     moved = moved_mix(table, alpha, dispersion)
     if not moved.categories.size:
         return Attribution(Answer.NOTHING, log10_e=moved.log10_e)
-    found = attribute_rate(as_rate(table, moved.categories), alpha, dispersion)
+    rates = as_rate(table, moved.categories)
+    found = _explain(rates, *_rate_shifts(rates), alpha, dispersion, _moved_slices(rates, moved, alpha))
     return Attribution(
         found.answer,
         found.causes,
@@ -81,6 +79,38 @@ def attribute_mix(table: LeafTable, alpha: float = ALPHA, dispersion: float = 1.
     )
 
 
+def _moved_slices(rates: LeafTable, moved: MovedMix, alpha: float) -> list[Element]:
+    """Return the slices of one attribute whose own mix moved; none where that of the whole speaks louder.
+
+    Two classes that traded places are evidence together where the rate of one alone is too little.
+
+    Args:
+        rates: The table without the category.
+        moved: What its slices say.
+        alpha: Chance of naming any while nothing has changed.
+    """
+    strongest = moved.slices[0]
+    price = math.log(len(moved.slices))
+    needed = price + math.log(1 / alpha)
+    return [
+        Element(
+            ((one.attribute, one.value),),
+            rates.codes[:, one.attribute] == one.value,
+            one.log10_e * _LN10 - needed,
+            price / _LN10 - one.log10_e,
+        )
+        for one in moved.slices
+        if one.attribute == strongest.attribute >= 0 and one.log10_e * _LN10 >= needed
+    ]
+
+
+def _rate_shifts(table: LeafTable) -> tuple[LeafShift, LeafShift]:
+    """Return the shift of each leaf's rate, and that of the whole's."""
+    whole = np.zeros((1, 1), np.int64)
+    now, usual = table.now.sum(axis=0, keepdims=True), table.usual.sum(axis=0, keepdims=True)
+    return _rate_shift(table.codes, table.now, table.usual), _rate_shift(whole, now, usual)
+
+
 def _rate_shift(codes: Ints, now: Floats, usual: Floats) -> LeafShift:
     hidden = (now[:, 2], usual[:, 2]) if now.shape[1] > 2 else None
     return rate_shift(codes, now[:, 1], now[:, 0], usual[:, 1], usual[:, 0], hidden)
@@ -90,9 +120,17 @@ def _mean_shift(codes: Ints, now: Floats, usual: Floats) -> LeafShift:
     return mean_shift(codes, now[:, 1], now[:, 2], now[:, 0], (usual[:, 1], usual[:, 2], usual[:, 0]))
 
 
-def _explain(table: LeafTable, shift: LeafShift, overall: LeafShift, alpha: float, dispersion: float) -> Attribution:
+def _explain(
+    table: LeafTable,
+    shift: LeafShift,
+    overall: LeafShift,
+    alpha: float,
+    dispersion: float,
+    otherwise: Sequence[Element] = (),
+) -> Attribution:
+    """Search for the causes of a shift, or take what else is known to have moved where none is worth its price."""
     shift, overall = (replace(one, variance=dispersion * one.variance) for one in (shift, overall))
-    elements = search(shift, alpha)
+    elements = search(shift, alpha) or otherwise
     explained = np.zeros(len(shift), bool)
     for element in elements:
         explained |= element.leaves
@@ -114,7 +152,7 @@ def _explain(table: LeafTable, shift: LeafShift, overall: LeafShift, alpha: floa
 
 
 def _is_everywhere(
-    shift: LeafShift, elements: list[Element], explained: Flags, rest_log10_e: float, needed: float
+    shift: LeafShift, elements: Sequence[Element], explained: Flags, rest_log10_e: float, needed: float
 ) -> bool:
     """Return whether most of the traffic moved, or what the causes leave moved the same way."""
     if any(not element.conditions for element in elements):
@@ -138,7 +176,7 @@ def _log_e(shift: LeafShift, chosen: Flags, scatter: float) -> float:
     return float(together[0]) - _PRICE_OF_EFFECT
 
 
-def _causes(table: LeafTable, shift: LeafShift, elements: list[Element], alpha: float) -> tuple[Cause, ...]:
+def _causes(table: LeafTable, shift: LeafShift, elements: Sequence[Element], alpha: float) -> tuple[Cause, ...]:
     total = float(shift.shift.sum())
     causes: list[Cause] = []
     for element in elements:

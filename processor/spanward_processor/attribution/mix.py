@@ -1,8 +1,8 @@
 """Decisions of many kinds: which categories moved, in any slice or overall, so that their rate can be attributed.
 
-Every slice (one value of one attribute) and the whole are tested category by category; the e-value of a slice is the mean
-over the categories it has seen, which is valid however many there are, averaged with the product over the most frequent
-ones, which finds classes that trade places. One item that gains stands out among 100,000 where
+Every slice (one value of one attribute) and the whole are tested category by category; the e-value of a slice is a mean
+over the categories it has seen, which is valid however many there are, averaged with what the most frequent ones say
+together (`frequent.py`), which finds classes that trade places. One item that gains stands out among 100,000 where
 the overall mix, and any statistic summed over all categories, hides it.
 """
 
@@ -11,17 +11,18 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.attribution.evalue import log10_mean, log_e_values
+from spanward_processor.attribution.evalue import log_e_of_gains, log_e_values, log_mean
+from spanward_processor.attribution.frequent import Frequent
 from spanward_processor.attribution.shift import added
 from spanward_processor.attribution.table import LeafTable
 from spanward_processor.kernels.jit import Flags, Floats, Ints
 from spanward_processor.kernels.tables import OTHER
 
 _LEAST_LIFT: Final = 1.0  # powers of ten by which a category may fall short of the strongest and still be named
-_FREQUENT: Final = 16  # categories of a slice that are tested together
-_MOVED: Final = 0.2  # how likely each of them is thought to be among those that moved
+# how likely each kind of change is thought to be: a part of all rows came to one category, one moved by any factor,
+# several did, one gave to another
+_KINDS: Final = (0.4, 0.2, 0.2, 0.2)
 _TINY: Final = 1e-9
-_LOG2_10: Final = float(np.log2(10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,27 +156,24 @@ def _as_usual(
 def _evidence(side: _Side, dispersion: float) -> tuple[Floats, Floats]:
     """Return the log e-value of each cell and log10 of that of each slice; most cells of a long tail are alike."""
     size = side.values.size
+    totals = side.now + side.usual
     _, pairs = np.unique(side.now + 1j * side.usual, return_inverse=True)
     _, first, alike = np.unique(
         side.slices * (pairs.max(initial=0) + 1) + pairs, return_index=True, return_inverse=True
     )
-    log_e = log_e_values(side.now[first], side.usual[first], side.exposure[first], dispersion)[alike]
-    one_moved = log10_mean(log_e, side.slices, size)
-    several_moved = _product(log_e, side, size)
-    return log_e, np.logaddexp2(one_moved * _LOG2_10, several_moved * _LOG2_10) / _LOG2_10 - np.log10(2)
-
-
-def _product(log_e: Floats, side: _Side, size: int) -> Floats:
-    """Return (size,) float64 log10 of the evidence that some of a slice's most frequent categories moved.
-
-    Given their totals the categories are independent, so their e-values multiply; each is watered down by "did not move",
-    which is cheap where that is so. Which ones are frequent is decided by the totals.
-    """
-    order = np.lexsort((-(side.now + side.usual), side.slices))
-    starts = np.searchsorted(side.slices[order], np.arange(size))
-    frequent = order[np.arange(order.size) - starts[side.slices[order]] < _FREQUENT]
-    watered = np.logaddexp(np.log(1 - _MOVED), np.log(_MOVED) + log_e[frequent])
-    return np.asarray(added(side.slices[frequent], watered, size) / np.log(10))
+    counts = side.now[first], side.usual[first], side.exposure[first]
+    share = (totals / added(side.slices, totals, size)[side.slices])[first]
+    gained = log_e_of_gains(*counts, share, dispersion)[alike]
+    log_e = log_e_values(*counts, dispersion)[alike]
+    frequent = Frequent.of(side.slices, (side.now, side.usual), side.exposure, log_e, size)
+    kinds = (
+        log_mean(gained, side.slices, size),
+        log_mean(log_e, side.slices, size),
+        frequent.several_moved(),
+        frequent.one_gave(dispersion),
+    )
+    together = np.logaddexp.reduce(np.stack(kinds) + np.log(_KINDS)[:, None], axis=0)
+    return log_e, together / np.log(10)
 
 
 def as_rate(table: LeafTable, categories: Ints) -> LeafTable:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spanward_processor.attribution.evalue import log10_mean, log_e_values
+from spanward_processor.attribution.evalue import log_e_values, log_mean
 from spanward_processor.attribution.shift import added
 from spanward_processor.kept import Arrays, copies
 from spanward_processor.kernels.jit import Floats, Ints
@@ -127,7 +127,7 @@ def flips(answered: Answered, alpha: float) -> list[Flip]:
     values, of_slice = np.unique(answered.kinds[:, :2], axis=0, return_inverse=True)
     of_slice = of_slice.reshape(-1)
     slices = values.shape[0]
-    strength = log10_mean(log_e, of_slice, slices)
+    strength = log_mean(log_e, of_slice, slices) / np.log(10)
     tests = np.log10(np.bincount(of_slice)) + np.log10(slices)
     alone = log_e / np.log(10) - tests[of_slice]
     strong = (strength[of_slice] - np.log10(slices) >= -np.log10(alpha)) & (alone >= -np.log10(alpha) - 1)

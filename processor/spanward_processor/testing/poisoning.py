@@ -36,20 +36,51 @@ POISONED: Final = (Story.TARGETED, Story.FLIP)
 
 
 @dataclass(frozen=True, slots=True)
-class PoisonCase:
-    """One case.
+class Attack:
+    """What an attacker does to one channel.
 
     Args:
-        table: Attributes are channel and decision; sums are rows.
-        channel: The poisoned channel, or -1.
-        overall: Share of all outputs that moved to another decision.
-        information: Nats per row, over all channels, by which the new mix of decisions can be told from the old one.
+        channel: The poisoned channel.
+        source: The decision that is told as another; -1 where all lose alike.
+        target: The decision that gains.
+        moved: Share of the channel's outputs that move, as far as the source has them.
     """
 
-    table: LeafTable
     channel: int
-    overall: float
-    information: float
+    source: int
+    target: int
+    moved: float
+
+    @classmethod
+    def drawn(cls, story: Story, channel: int, items: int, moved: float, rng: np.random.Generator) -> "Attack":
+        """Return one whose decisions are drawn, each as likely as any other."""
+        if story is Story.TARGETED:
+            return cls(channel, -1, int(rng.integers(items)), moved)
+        source, target = (int(item) for item in rng.permutation(items)[:2])
+        return cls(channel, source, target, moved)
+
+    def on(self, taste: Floats) -> Floats:
+        """Return (i,) float64 what becomes of the channel's taste."""
+        new: Floats = taste.copy()
+        if self.source < 0:
+            new *= 1 - self.moved
+            new[self.target] += self.moved
+        else:
+            part = min(self.moved, float(new[self.source]))
+            new[self.source] -= part
+            new[self.target] += part
+        return new
+
+    def chance(self, taste: Floats, decisions: Ints) -> Floats:
+        """Return (n,) float64 how likely each output of the channel is moved to the target.
+
+        Args:
+            taste: (i,) float64 before.
+            decisions: (n,) int64 what would have been decided.
+        """
+        if self.source < 0:
+            return np.full(decisions.size, self.moved)
+        return np.where(decisions == self.source, min(self.moved / taste[self.source], 1.0), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +110,27 @@ class Recommender:
         return cls(weights, tastes)
 
 
+@dataclass(frozen=True, slots=True)
+class PoisonCase:
+    """One case.
+
+    Args:
+        table: Attributes are channel and decision; sums are rows.
+        world: The recommender before.
+        attack: What was done to it; None where nobody attacks.
+        overall: Share of all outputs that moved to another decision.
+        rows: Rows after.
+        information: Nats per row, over all channels, by which the new mix of decisions can be told from the old one.
+    """
+
+    table: LeafTable
+    world: Recommender
+    attack: Attack | None
+    overall: float
+    rows: int
+    information: float
+
+
 def poison_case(
     story: Story,
     world: Recommender,
@@ -100,10 +152,10 @@ def poison_case(
     channels, items = (int(size) for size in world.tastes.shape)
     tastes: Floats = world.tastes.copy()
     weights: Floats = world.weights.copy()
-    channel = -1
+    attack: Attack | None = None
     if story in POISONED:
-        channel = int(rng.integers(channels))
-        _move(story, tastes[channel], moved, items, rng)
+        attack = Attack.drawn(story, int(rng.integers(channels)), items, moved, rng)
+        tastes[attack.channel] = attack.on(tastes[attack.channel])
     elif story is Story.EXTERNAL:
         target = int(rng.integers(items))
         tastes *= 1 - moved
@@ -114,26 +166,14 @@ def poison_case(
     information = float(world.weights @ _divergence(tastes, world.tastes))
     overall = float(world.weights @ np.abs(tastes - world.tastes).sum(axis=1)) / 2
     usual = _counts(world.weights, world.tastes, usual_rows, rng)
-    now = _counts(weights, tastes, rows(information), rng)
-    return PoisonCase(LeafTable.of((CHANNEL, DECISION), now, usual), channel, overall, information)
+    after = rows(information)
+    now = _counts(weights, tastes, after, rng)
+    return PoisonCase(LeafTable.of((CHANNEL, DECISION), now, usual), world, attack, overall, after, information)
 
 
 def _divergence(new: Floats, old: Floats) -> Floats:
     """Return (c,) float64 Kullback-Leibler divergence of each channel's mix from its old one, nats."""
     return np.asarray((new * np.log(np.maximum(new, 1e-300) / old)).sum(axis=1))
-
-
-def _move(story: Story, taste: Floats, moved: float, items: int, rng: np.random.Generator) -> None:
-    """Change a channel's outputs in place."""
-    if story is Story.TARGETED:
-        target = int(rng.integers(items))
-        taste *= 1 - moved
-        taste[target] += moved
-        return
-    source, target = (int(item) for item in rng.permutation(items)[:2])
-    part = min(moved, float(taste[source]))
-    taste[source] -= part
-    taste[target] += part
 
 
 def _counts(weights: Floats, tastes: Floats, rows: int, rng: np.random.Generator) -> LeafCounts:

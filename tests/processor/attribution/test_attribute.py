@@ -18,7 +18,7 @@ def told(story: Story, seed: int, moved: float, *, channels: int = 16, items: in
     rng = np.random.default_rng(seed)
     world = Recommender.drawn(channels, items, rng)
     case = poison_case(story, world, lambda _: 100_000, 1_000_000, moved, rng)
-    return attribute_mix(case.table), case.channel
+    return attribute_mix(case.table), case.attack.channel if case.attack else -1
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -29,6 +29,35 @@ def test_the_poisoned_channel_is_named_alone(story: Story, items: int, seed: int
 
     assert [cause.conditions for cause in found.causes] == [((CHANNEL, channel),)]
     assert found.rest_log10_e < 1
+
+
+def classes(flipped: tuple[int, ...]) -> LeafTable:
+    """Return 16 channels with 8 classes alike; in some of them two fifths of one class are told as another."""
+    codes = np.array([(channel, category) for channel in range(16) for category in range(8)], np.int64)
+    now = np.full((16, 8), 100.0)
+    for channel in flipped:
+        now[channel, :2] = 58, 142
+    return LeafTable((CHANNEL, "decision"), codes, now.reshape(-1, 1), np.full((128, 1), 1250.0))
+
+
+def test_a_trade_names_its_channel_where_one_class_alone_would_not() -> None:
+    """Two fifths of one class of a channel are told as another: neither rate alone is worth its price, both together are."""
+    found = attribute_mix(classes((3,)))
+
+    assert [cause.conditions for cause in found.causes] == [((CHANNEL, 3),)]
+    assert found.causes[0].log10_e >= 2
+
+
+def test_trades_in_two_channels_name_both() -> None:
+    """Two channels with the same flip are two causes, not one and a rest that moved as well."""
+    found = attribute_mix(classes((3, 11)))
+
+    assert {cause.conditions for cause in found.causes} == {((CHANNEL, 3),), ((CHANNEL, 11),)}
+
+
+def test_trades_in_all_channels_are_nobodys() -> None:
+    """Where every channel flips alike nobody in particular is to blame."""
+    assert attribute_mix(classes(tuple(range(16)))).answer is Answer.NO_SINGLE_CAUSE
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -2,7 +2,7 @@
 
 A poisoned channel is looked at after three times the rows that any test needs at least: `log(K / alpha)` nats, where K is how
 many hypotheses are watched. It is stated for channels alone, as if the poisoned item were known beforehand, and for every pair
-of channel and item.
+of channel and item. Beside both stands how many the best test there can be finds in as many rows (`best_test.py`).
 """
 
 import math
@@ -16,6 +16,7 @@ import numpy as np
 
 from spanward_processor.attribution.answer import Answer, Attribution
 from spanward_processor.attribution.attribute import ALPHA, attribute_mix
+from spanward_processor.evaluate import best_test
 from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least, milliseconds, percent, stated
 from spanward_processor.evaluate.intervals import over_seeds, share
 from spanward_processor.testing.poisoning import CHANNEL, POISONED, PoisonCase, Recommender, Story, poison_case
@@ -35,9 +36,10 @@ NAMED: Final = 0.95
 
 @dataclass(slots=True)
 class Tally:
-    """What was answered to one story."""
+    """What was answered to one story, and how many cases the best test there can be finds."""
 
     cases: int = 0
+    possible: int = 0
     detected: int = 0
     first_right: int = 0
     answers: Counter[str] = field(default_factory=Counter[str])
@@ -48,7 +50,7 @@ class Tally:
         self.cases += 1
         self.detected += found.answer is not Answer.NOTHING
         named = found.causes[0].conditions if found.causes else ()
-        self.first_right += case.channel >= 0 and named == ((CHANNEL, case.channel),)
+        self.first_right += case.attack is not None and named == ((CHANNEL, case.attack.channel),)
         self.answers[found.answer.value] += 1
         self.seconds.append(seconds)
 
@@ -77,9 +79,11 @@ def told(story: Story, seeds: range, cases: int, *, item_known: bool) -> Tally:
     """Return what was answered to a story over all seeds."""
     tally = Tally()
     for seed in seeds:
-        rng = np.random.default_rng([seed, list(Story).index(story)])
+        rng, of_best = (np.random.default_rng([seed, list(Story).index(story), *more]) for more in ((), (1,)))
         for _ in range(cases):
             case = case_of(story, rng, item_known=item_known)
+            if case.attack is not None:
+                tally.possible += best_test.finds(case.attack, story, case.world, case.rows, ALPHA, of_best)
             began = time.perf_counter()
             found = attribute_mix(case.table)
             tally.note(case, found, time.perf_counter() - began)
@@ -98,6 +102,7 @@ def _lines(story: Story, tally: Tally, *, item_known: bool) -> Iterator[Line]:
     if story in POISONED:
         bound = f"{BOUNDS} x the bound for {'channels' if item_known else 'channels x items'}"
         yield at_least(f"{story}: detected within {bound}", share(tally.detected, tally.cases), DETECTED, percent)
+        yield stated(f"{story}: detected by the best test there can be", share(tally.possible, tally.cases), percent)
         first = share(tally.first_right, tally.detected)
         yield at_least(f"{story}: channel named first, once detected, {bound}", first, NAMED, percent)
     else:
