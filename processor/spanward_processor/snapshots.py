@@ -21,7 +21,7 @@ from spanward_processor.kept import Arrays
 _log = logging.getLogger(__name__)
 
 NAME: Final = "detectors.state"
-_MAGIC: Final = b"spanward-state 10\n"  # the number changes with the layout of what is kept
+_MAGIC: Final = b"spanward-state 11\n"  # the number changes with the layout of what is kept
 _DIGEST_BYTES: Final = 32
 _TYPES: Final = frozenset({"|u1", "|i1", "<i2", "<i4", "<i8", "<u8", "<f4", "<f8"})
 _LARGEST: Final = 8 << 30

@@ -14,7 +14,8 @@ from spanward_processor.features import FEATURES, Aspect
 from spanward_processor.findings import Finding
 from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
-from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow
+from spanward_processor.kernels.cells import find_known
+from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow
 from spanward_processor.kernels.tables import FEATURE_BITS, OTHER
 from spanward_processor.keys import KeyDirectory, among
 from spanward_processor.surprise import Surprise
@@ -33,7 +34,6 @@ _MOST_CARRIERS: Final = 64
 _FEATURE_MASK: Final = (1 << FEATURE_BITS) - 1
 _WATCHED: Final = (Aspect.DECISION, Aspect.CLIENT)
 _NOUNS: Final = {Aspect.DECISION: ("decision", "decisions"), Aspect.CLIENT: ("client", "clients")}
-_MIXERS: Final = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 
 
 class Novelty:
@@ -70,8 +70,8 @@ class Novelty:
         self._kinds: Narrow = np.zeros(0, np.int32)  # known of a stream
         self._new = np.zeros(0)  # decayed, after the first windows
         self._rows = np.zeros(0)  # decayed, after the first windows
-        self._known: Codes = np.empty(0, np.uint64)  # sorted marks of stream and bin
-        self._owners: Narrow = np.empty(0, np.int32)  # the stream of each mark
+        self._streams: Narrow = np.empty(0, np.int32)  # of each cell that was seen, sorted by stream and bin
+        self._bins: Ints = np.empty(0, np.int64)
         self._newcomers = Newcomers()
         self._answer = _Answer.empty()
 
@@ -82,8 +82,8 @@ class Novelty:
             "kinds": self._kinds,
             "new": self._new,
             "rows": self._rows,
-            "known": self._known,
-            "owners": self._owners,
+            "streams": self._streams,
+            "bins": self._bins,
         }
         return gathered(self._parts()) | copies(own)
 
@@ -91,7 +91,7 @@ class Novelty:
         """Take back what was kept; see `Kept`."""
         scattered(self._parts(), arrays)
         self._windows, self._kinds = arrays["windows"], arrays["kinds"]
-        self._known, self._owners = arrays["known"], arrays["owners"]
+        self._streams, self._bins = arrays["streams"], arrays["bins"]
         self._new, self._rows = arrays["new"], arrays["rows"]
 
     def _parts(self) -> dict[str, Kept]:
@@ -117,10 +117,9 @@ class Novelty:
         return self._newcomers.see(window, directory, self.learning, self.name)
 
     def _answer_of(self, cells: Cells) -> "_Answer":
-        marks = _marks(cells)
-        order = np.argsort(marks)  # ascending, so that the search goes through what is known once
-        new = np.empty(marks.size, bool)
-        new[order] = ~_are_known(self._known, marks[order])
+        places, known = np.empty(len(cells), np.int64), np.empty(len(cells), bool)
+        find_known(cells.streams, cells.bins, self._streams, self._bins, places, known)
+        new: Flags = ~known
         starts = cells.starts()[:-1]
         streams = cells.streams[starts]
         slots = self._slots.admit(streams)
@@ -131,9 +130,7 @@ class Novelty:
         expected = rows * (self._new[slots] + 0.5) / (self._rows[slots] + 1.0)
         excess = counted * np.log(np.maximum(counted, 1.0) / expected) - (counted - expected)
         deviance = np.where(counted > expected, 2 * excess, 0.0)
-        fresh = order[new[order]]
-        owners = cells.streams[fresh].astype(np.int32)
-        return _Answer(streams, slots, rows, counted, expected, deviance, cells.where(new), marks[fresh], owners)
+        return _Answer(streams, slots, rows, counted, expected, deviance, cells.where(new), places[new])
 
     def _grow(self, slots: int) -> None:
         self._dispersion.grow(slots)
@@ -156,15 +153,15 @@ class Novelty:
         self._rows[slots] = self._decay * self._rows[slots] + answer.rows[at]
 
     def _note(self, answer: "_Answer") -> None:
-        room = _MOST_ALL - self._known.size
-        if not answer.marks.size or answer.marks.size > room:
+        room = _MOST_ALL - self._streams.size
+        if not answer.places.size or answer.places.size > room:
             return
         few = self._kinds[answer.slots] < _MOST_KINDS
         self._kinds[answer.slots[few]] += answer.new[few].astype(np.int32)
-        noted = np.isin(answer.owners, answer.streams[few])
-        places = np.searchsorted(self._known, answer.marks[noted])
-        self._known = np.insert(self._known, places, answer.marks[noted])
-        self._owners = np.insert(self._owners, places, answer.owners[noted])
+        noted = np.isin(answer.cells.streams, answer.streams[few])
+        places, cells = answer.places[noted], answer.cells.where(noted)
+        self._streams = np.insert(self._streams, places, cells.streams)
+        self._bins = np.insert(self._bins, places, cells.bins)
 
     def evict(self, gone: Flags) -> None:
         """Let go of keys; see `Detector.evict`."""
@@ -172,8 +169,8 @@ class Novelty:
         self._dispersion.clear(slots)
         for array in (self._windows, self._kinds, self._new, self._rows):
             cleared(array, slots)
-        kept = ~among(gone, self._owners >> FEATURE_BITS)
-        self._known, self._owners = self._known[kept], self._owners[kept]
+        kept = ~among(gone, self._streams >> FEATURE_BITS)
+        self._streams, self._bins = self._streams[kept], self._bins[kept]
 
     # --- speak -------------------------------------------------------------------------------------------------------
 
@@ -201,26 +198,10 @@ class Novelty:
         )
 
 
-def _are_known(known: Codes, marks: Codes) -> Flags:
-    """Return (m,) bool which of ascending marks are known, ascending too."""
-    if not known.size:
-        return np.zeros(marks.size, bool)
-    at = np.minimum(np.searchsorted(known, marks), known.size - 1)
-    found: Flags = known[at] == marks
-    return found
-
-
 def _watched(window: Window, directory: KeyDirectory) -> Cells:
     """Return the cells of series, not of slices, in which something may be new."""
     cells = window.cells.of_features(*_WATCHED)
     return cells.where(directory.parents()[cells.keys] == cells.keys)
-
-
-def _marks(cells: Cells) -> Codes:
-    """Return (c,) uint64 one number for stream and bin; two that are equal by chance would hide one novelty."""
-    mixed = (cells.streams.astype(np.uint64) * _MIXERS[0]) ^ (cells.bins.astype(np.uint64) * _MIXERS[1])
-    marks: Codes = (mixed ^ (mixed >> np.uint64(31))) * _MIXERS[2]
-    return marks
 
 
 def _seldom(expected: float, one: str, many: str) -> str:
@@ -242,8 +223,7 @@ class _Answer:
         expected: (s,) float64 how many usually are, among as many rows.
         deviance: (s,) float64.
         cells: The new ones.
-        marks: (n,) uint64 their marks, ascending.
-        owners: (n,) int32 the stream of each mark.
+        places: (n,) int64 where they stand among the known.
     """
 
     streams: Ints
@@ -253,12 +233,10 @@ class _Answer:
     expected: Floats
     deviance: Floats
     cells: Cells
-    marks: Codes
-    owners: Narrow
+    places: Ints
 
     @classmethod
     def empty(cls) -> "_Answer":
         """Return the answer to nothing."""
         none, number = np.empty(0, np.int64), np.empty(0)
-        marks, owners = np.empty(0, np.uint64), np.empty(0, np.int32)
-        return cls(none, none, number, number, number, number, Cells.empty(), marks, owners)
+        return cls(none, none, number, number, number, number, Cells.empty(), none)

@@ -228,6 +228,29 @@ def find_features(streams: Ints, wanted: Flags, places: Ints) -> int:
 
 
 @borrowing
+def find_known(streams: Ints, bins: Ints, known_streams: Narrow, known_bins: Ints, places: Ints, known: Flags) -> None:
+    """Find which cells are among those that are known, in one pass through both.
+
+    Args:
+        streams: (c,) int64, sorted by (stream, bin).
+        bins: (c,) int64.
+        known_streams: (k,) int32, sorted by (stream, bin), each cell once.
+        known_bins: (k,) int64.
+        places: (c,) int64 to fill with the place among the known before which a cell stands.
+        known: (c,) bool to fill with whether it is the one at that place.
+    """
+    at = 0
+    for cell in range(streams.size):
+        stream, cell_bin = streams[cell], bins[cell]
+        while at < known_streams.size and (
+            known_streams[at] < stream or (known_streams[at] == stream and known_bins[at] < cell_bin)
+        ):
+            at += 1
+        places[cell] = at
+        known[cell] = at < known_streams.size and known_streams[at] == stream and known_bins[at] == cell_bin
+
+
+@borrowing
 def find_quantiles(
     bins: Ints, counts: Floats, ranges: Ints, shares: Floats, other: int, found: Ints, known: Flags
 ) -> None:

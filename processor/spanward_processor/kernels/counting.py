@@ -8,6 +8,7 @@ strips that have a place for each of 64 neighbouring bins, everything else in th
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanward_processor.kernels.binning import ZERO
 from spanward_processor.kernels.jit import Codes, Flags, Floats, Ints, Narrow, borrowing, inlined
@@ -21,12 +22,17 @@ from spanward_processor.kernels.tables import (
     home_of,
 )
 
+Small = NDArray[np.uint16]
+
 LOGGED: Final = 8
 """Rows of a key that are kept as they came."""
 
 SPILLED: Final = -1  # in place of a number of rows: the key's rows are counted
 STRIP: Final = 64
 """Bins that a strip has a place for; of numbers, whose bins are an eighth of a doubling, eight doublings."""
+
+FULL: Final = (1 << 16) - 1
+"""Rows that a place of a strip counts; further ones are counted in the table."""
 
 NONE: Final = -1
 _AHEAD: Final = 6  # rows; with their slices about as many keys as the memory answers at once
@@ -75,7 +81,7 @@ class Tracks(NamedTuple):
         rows: (r, l) int64 the log: a row's bins.
         before: (r,) int32 the row of the same key before a row of the log, -1 for none.
         lows: (b, d) int64 the lowest bin that each strip has a place for, `MISSING` before its first row.
-        strips: (b, d * STRIP) int32 counts.
+        strips: (b, d * STRIP) uint16 counts, short so that more of them lie close by.
         used: (4,) int64 tracks in use, rows of the log in use, keys with strips, what `add_rows` lacked.
     """
 
@@ -87,7 +93,7 @@ class Tracks(NamedTuple):
     rows: Ints
     before: Narrow
     lows: Ints
-    strips: Narrow
+    strips: Small
     used: Ints
 
 
@@ -135,13 +141,17 @@ def _lack(tracks: Tracks, table: CellTable, levels: int, most: Most) -> int:
 
 @inlined
 def _count_in_strip(tracks: Tracks, place: int, strip: int, cell_bin: int) -> bool:
-    """Count a bin where a key's strip has a place for it; the first row of a strip says where it lies."""
+    """Count a bin where a key's strip has a place for it that is not full; the first row of a strip says where it lies."""
     low = tracks.lows[place, strip]
     if low == MISSING and cell_bin > ZERO:
         low = tracks.lows[place, strip] = cell_bin - STRIP // 2
     if not 0 <= cell_bin - low < STRIP:
         return False
-    tracks.strips[place, strip * STRIP + cell_bin - low] += np.int32(1)
+    at = strip * STRIP + cell_bin - low
+    count = tracks.strips[place, at]
+    if count == FULL:
+        return False
+    tracks.strips[place, at] = count + np.uint16(1)
     return True
 
 

@@ -32,7 +32,7 @@ _SMALLEST: Final = 1 << 8  # places of a new window's table
 _FEWEST_TRACKS: Final = 64
 _FEWEST_STRIPS: Final = 8  # keys that have them
 _STRIPS: Final = int(COUNTED.strip.max()) + 1  # of a key
-_CELLS_PER_PLACE: Final = 4  # there may be one place in strips, 4 bytes, for so many cells that a window may have
+_CELLS_PER_PLACE: Final = 4  # there may be one place in strips, 2 bytes, for so many cells that a window may have
 
 
 class OpenWindow:
@@ -49,7 +49,7 @@ class OpenWindow:
             rows=np.zeros((_FEWEST_TRACKS, LOGGED_FEATURES), np.int64),
             before=np.zeros(_FEWEST_TRACKS, np.int32),
             lows=np.zeros((0, _STRIPS), np.int64),
-            strips=np.zeros((0, _STRIPS * STRIP), np.int32),
+            strips=np.zeros((0, _STRIPS * STRIP), np.uint16),
             used=np.zeros(4, np.int64),
         )
         self._drawn = Drawn(

@@ -1,5 +1,7 @@
 """Merging of sorted cells against adding in a dictionary."""
 
+import bisect
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,14 @@ from hypothesis import strategies as st
 
 import naive
 from arrays import cells_of, ints, packed_of, rows_of_cells, rows_of_packed
-from spanward_processor.kernels.cells import find_features, find_quantiles, learn_cells, merge_cells, sift_cells
+from spanward_processor.kernels.cells import (
+    find_features,
+    find_known,
+    find_quantiles,
+    learn_cells,
+    merge_cells,
+    sift_cells,
+)
 from spanward_processor.windows.cells import room_for, starts_of
 
 EXTREME = st.sampled_from([-(1 << 62), 0, (1 << 62) + 1, 2**63 - 1])
@@ -78,6 +87,20 @@ def test_cells_of_features_are_found(bag: Whole, wanted: list[bool]) -> None:
 
     expected = [cell for cell in naive.merged(bag_of(bag)) if wanted[cell[0] & 15]]
     assert [rows_of_cells(cells)[place] for place in places[:found].tolist()] == expected
+
+
+@given(WHOLE, WHOLE)
+def test_known_cells_are_found(bag: Whole, before: Whole) -> None:
+    """Each cell stands where it would be inserted among the known ones, and is known where it is there already."""
+    cells, known = cells_of(bag_of(bag)), sorted(before)
+    streams, bins = np.array([one for one, _ in known], np.int32), np.array([one for _, one in known], np.int64)
+    places, found = np.empty(len(cells), np.int64), np.empty(len(cells), bool)
+
+    find_known(cells.streams, cells.bins, streams, bins, places, found)
+
+    wanted = sorted(bag)
+    assert places.tolist() == [bisect.bisect_left(known, cell) for cell in wanted]
+    assert found.tolist() == [cell in before for cell in wanted]
 
 
 @given(WHOLE, st.sampled_from([0.0, 0.3, 0.5, 0.99, 1.0]))

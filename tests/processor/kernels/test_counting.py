@@ -11,6 +11,7 @@ from spanward_processor.kernels.binning import ZERO
 from spanward_processor.kernels.closing import count_cells, order_cells
 from spanward_processor.kernels.counting import (
     CELLS_FULL,
+    FULL,
     KEYS_FULL,
     LACK,
     LOG,
@@ -52,7 +53,7 @@ def tracks(*, keys: int = 2 * KEYS, logged: int = 512, strips: int = KEYS) -> Tr
         np.zeros((logged, 3), np.int64),
         np.zeros(logged, np.int32),
         np.full((strips, len(STRIPPED)), MISSING),
-        np.zeros((strips, len(STRIPPED) * STRIP), np.int32),
+        np.zeros((strips, len(STRIPPED) * STRIP), np.uint16),
         np.zeros(4, np.int64),
     )
 
@@ -149,6 +150,18 @@ def test_a_rare_key_takes_no_cell() -> None:
 
     assert (int(table.used[0]), int(to.used[STRIPS])) == (FEATURES - 1 - len(STRIPPED), 1)
     assert cells(to, table, rows.counted) == [(2 << FEATURE_BITS | feature, 0, 9.0) for feature in range(FEATURES)]
+
+
+def test_a_full_place_goes_on_in_the_table() -> None:
+    """A bin with more rows than a place of a strip can count has all of them in one cell."""
+    rows, to, table = Rows(FULL + 3, 1), tracks(logged=0), empty_table(1024)
+    rows.keys[0], rows.keys[1], rows.chosen[:] = 2, -1, True
+    rows.bins[:] = MISSING
+    rows.bins[0] = 7
+    rows.add(to, table, most=Most(256, 0, KEYS))
+
+    assert int(to.strips.max()) == FULL
+    assert cells(to, table, rows.counted) == [(2 << FEATURE_BITS, 7, FULL + 3)]
 
 
 def test_numbers_far_from_the_first_are_cells() -> None:

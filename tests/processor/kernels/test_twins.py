@@ -1,5 +1,6 @@
 """Every public kernel has a twin, and the test that compares the two."""
 
+import bisect
 import importlib
 import inspect
 import math
@@ -36,6 +37,7 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "binning.unit_bins": naive.unit_bin,
     "carriers.match_carriers": naive.template,
     "cells.find_features": naive.merged,
+    "cells.find_known": bisect.bisect_left,
     "cells.find_quantiles": naive.quantile,
     "cells.learn_cells": naive.learned,
     "cells.merge_cells": naive.merged,
