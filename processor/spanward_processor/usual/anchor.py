@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanward_processor.evidence import cleared, grown
-from spanward_processor.features import Aspect
 from spanward_processor.kept import Arrays, copies, gathered, part, scattered, under
 from spanward_processor.kernels.cells import Packed, learn_cells
 from spanward_processor.kernels.jit import Flags, Floats, Ints, Narrow, Singles
@@ -42,9 +41,8 @@ class Influence:
         """Take back what was kept; see `Kept`."""
         self._top, self._rows, self._usual = arrays["top"], arrays["rows"], arrays["usual"]
 
-    def see(self, cells: Cells) -> None:
-        """Note who sent most in a window."""
-        clients = cells.of_features(Aspect.CLIENT)
+    def see(self, clients: Cells) -> None:
+        """Note who sent most in a window, by its cells of clients."""
         if not len(clients):
             return
         starts = clients.starts()[:-1]

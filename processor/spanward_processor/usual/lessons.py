@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from spanward_processor.features import Aspect
 from spanward_processor.held import held_among
 from spanward_processor.kept import Arrays, Kept, copies, gathered, scattered
 from spanward_processor.kernels.cells import Packed
@@ -17,7 +18,7 @@ from spanward_processor.usual.anchor import FIRST_BAGS, Anchor
 from spanward_processor.usual.bags import Bag
 from spanward_processor.usual.calendar import Calendar, twice
 from spanward_processor.usual.quorum import DISTRIBUTIONS, Quorum
-from spanward_processor.windows.cells import room_for, some_of, widened
+from spanward_processor.windows.cells import Cells, room_for, some_of, widened
 from spanward_processor.windows.window import Window
 
 BAG_WINDOWS: Final = 30  # five minutes of the default windows
@@ -207,12 +208,15 @@ class Lessons:
         self._outside = np.sort(np.concatenate((others, lesson.streams[self._objected])))
 
     def _merge(self, window: Window, held: Flags) -> None:
-        cells, heard = window.cells, widened(self._quorum.heard.cells)
-        if held.size:
-            cells, heard = (
-                each.where(~held_among(held, each.streams) | np.isin(each.streams, self._outside))
-                for each in (cells, heard)
-            )
-        if len(cells) or not len(window.cells):
-            self.anchor.influence.see(cells)
+        """Add what is free of a window to the next lesson; one in which everything is held does not count at all."""
+        told = (window.rates, window.cells.of_features(Aspect.CLIENT), widened(self._quorum.heard.cells))
+        rates, clients, heard = (self._free_of(cells, held) for cells in told)
+        if len(rates) or len(clients) or len(heard) or not len(window.cells):
+            self.anchor.influence.see(clients)
             self._bag.add(heard)
+
+    def _free_of(self, cells: Cells, held: Flags) -> Cells:
+        """Return the cells that are not held; those of streams found beyond what is tolerated are learned all the same."""
+        if not held.size:
+            return cells
+        return cells.where(~held_among(held, cells.streams) | np.isin(cells.streams, self._outside))
