@@ -49,6 +49,7 @@ class Incident:
         begins_s: Seconds after the start of the simulation.
         channel: The channel that causes it, -1 for all alike.
         moved: Share of its decisions that become one item.
+        flipped: Share of one class of its decisions, 1, that becomes another, 2.
         slower: Factor on its durations.
         failing: Share of its calls that fail besides.
         longer: Factor on its inputs.
@@ -57,6 +58,7 @@ class Incident:
     begins_s: float
     channel: int = -1
     moved: float = 0.0
+    flipped: float = 0.0
     slower: float = 1.0
     failing: float = 0.0
     longer: float = 1.0
@@ -238,7 +240,9 @@ class World:
                 self._application.decisions - 1
             )
         if self._incident:
-            decisions[wrong & (self._rng.random(channel.size) < self._incident.moved)] = self._application.decisions - 1
+            luck = self._rng.random(channel.size)
+            decisions[wrong & (decisions == 1) & (luck < self._incident.flipped)] = 2
+            decisions[wrong & (luck < self._incident.moved)] = self._application.decisions - 1
         return decisions
 
     def _with_gaps(self, calls: Columns) -> Columns:

@@ -33,7 +33,7 @@ def test_the_first_name_counts() -> None:
 def test_a_story_is_told_to_its_end() -> None:
     """A channel that fails is found and named; a world in which nothing goes wrong has no finding about it."""
     print(f"seed {SEED}")
-    failing = STORIES[2]
+    failing = next(story for story in STORIES if "fails" in story.name)
 
     finding, channel = told(failing, np.random.default_rng(SEED))
     nothing, _ = told(replace(failing, incident=lambda _: Incident(1e9)), np.random.default_rng(SEED))

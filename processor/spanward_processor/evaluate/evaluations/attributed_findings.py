@@ -90,6 +90,12 @@ STORIES: Final = (
         alike=True,
         item=_RECOMMENDER.decisions - 1,
     ),
+    Story(
+        "40 % of one class of one of 4 channels told as another",
+        classifier(_RATE_PER_S),
+        "decision",
+        lambda channel: Incident(BEGINS_S, channel, flipped=0.4),
+    ),
 )
 
 
