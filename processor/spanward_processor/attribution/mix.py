@@ -156,7 +156,7 @@ def _as_usual(
 def _evidence(side: _Side, dispersion: float) -> tuple[Floats, Floats]:
     """Return the log e-value of each cell and log10 of that of each slice; most cells of a long tail are alike."""
     size = side.values.size
-    totals = side.now + side.usual
+    totals = np.maximum(side.now + side.usual, _TINY)
     _, pairs = np.unique(side.now + 1j * side.usual, return_inverse=True)
     _, first, alike = np.unique(
         side.slices * (pairs.max(initial=0) + 1) + pairs, return_index=True, return_inverse=True
