@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spanward_processor.evaluate.best_test import drawn, finds, log_ratio
 from spanward_processor.evaluate.evaluations.poisoned_channel import told
+from spanward_processor.evaluate.neyman_pearson import drawn, finds, log_ratio
 from spanward_processor.testing.poisoning import POISONED, Attack, Recommender, Story
 
 SEED = 20_261_128

@@ -2,7 +2,7 @@
 
 A poisoned channel is looked at after three times the rows that any test needs at least: `log(K / alpha)` nats, where K is how
 many hypotheses are watched. It is stated for channels alone, as if the poisoned item were known beforehand, and for every pair
-of channel and item. Beside both stands how many the best test there can be finds in as many rows (`best_test.py`).
+of channel and item. Beside both stands how many the best test there can be finds in as many rows (`neyman_pearson.py`).
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 
 from spanward_processor.attribution.answer import Answer, Attribution
 from spanward_processor.attribution.attribute import ALPHA, attribute_mix
-from spanward_processor.evaluate import best_test
+from spanward_processor.evaluate import neyman_pearson
 from spanward_processor.evaluate.base import Effort, Evaluation, Line, at_least, milliseconds, percent, stated
 from spanward_processor.evaluate.intervals import over_seeds, share
 from spanward_processor.testing.poisoning import CHANNEL, POISONED, PoisonCase, Recommender, Story, poison_case
@@ -83,7 +83,7 @@ def told(story: Story, seeds: range, cases: int, *, item_known: bool) -> Tally:
         for _ in range(cases):
             case = case_of(story, rng, item_known=item_known)
             if case.attack is not None:
-                tally.possible += best_test.finds(case.attack, story, case.world, case.rows, ALPHA, of_best)
+                tally.possible += neyman_pearson.finds(case.attack, story, case.world, case.rows, ALPHA, of_best)
             began = time.perf_counter()
             found = attribute_mix(case.table)
             tally.note(case, found, time.perf_counter() - began)

@@ -1,9 +1,9 @@
 """The best test there can be of "one channel is poisoned", to hold what was found against.
 
 It knows each channel's usual mix exactly and how much the attacker moves; it only does not know which channel and which
-decisions. Of all tests with the same chance of a false alarm none finds more, on average over those: the likelihood of the
-mixture of all attacks over that of none, from a bound on that is exactly as rare as allowed. How rare it is follows from
-draws of the attacks themselves, each weighed by the inverse of its ratio.
+decisions. For a given number of rows, of all tests with the same chance of a false alarm none finds more on average over
+those: the likelihood of the mixture of all attacks over that of none, from a bound on that is exactly as rare as allowed. How
+rare it is follows from draws of the attacks themselves, each weighed by the inverse of its ratio.
 
 Source: Neyman and Pearson, "On the problem of the most efficient tests of statistical hypotheses", Philosophical Transactions
 A 231 (1933), section III; Siegmund, "Importance sampling in the Monte Carlo study of sequential tests", Annals of Statistics 4 (1976).
