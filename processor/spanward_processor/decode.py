@@ -80,10 +80,13 @@ class _Workspace:
 
     @classmethod
     def of(cls, texts: int, numbers: int) -> Self:
+        heads, keys, claims = np.empty((3, PREDICTED), np.int64)
         room = Room(
             digits=np.empty(20, np.uint8),
             stack=np.empty((2, MAX_DEPTH), np.int64),
-            seen=np.empty((3, PREDICTED), np.int64),
+            heads=heads,
+            keys=keys,
+            claims=claims,
             recent=np.empty((RECENT * texts, 3), np.int64),
         )
         return cls(room, _empty_values(1, texts, numbers), np.empty(5, np.int64))
@@ -140,14 +143,12 @@ def _undecodable(error: int, place: str) -> UndecodableError:
 
 
 def _empty_values(rows: int, texts: int, numbers: int) -> Values:
-    holders, ranks = np.empty((2, texts + numbers), np.int64)
     return Values(
         codes=np.zeros((texts, rows), np.uint64),
         text_at=np.zeros((texts, rows), np.int64),
         text_size=np.zeros((texts, rows), np.int64),
         numbers=np.empty((numbers, rows)),
-        holders=holders,
-        ranks=ranks,
+        holders=np.empty(texts + numbers, np.int64),
     )
 
 

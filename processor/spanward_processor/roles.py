@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from spanward import semconv
-from spanward_processor.kernels.attributes import Names
+from spanward_processor.kernels.attributes import Names, claim_of
 from spanward_processor.kernels.siphash import siphash13
 
 TEXT_ROLES: Final[dict[str, tuple[str, ...]]] = {
@@ -126,7 +126,7 @@ def role_table(
         texts=tuple(texts),
         numbers=tuple(numbers),
         slices=tuple(slices),
-        names=_hash_names(columns, len(texts), key or secrets.token_bytes(16)),
+        names=_hash_names(columns, key or secrets.token_bytes(16)),
     )
 
 
@@ -145,15 +145,13 @@ def attribute_conflicts(slices: Sequence[str], overrides: Mapping[str, Sequence[
     return [f"{name} stands in {' and in '.join(places)}" for name, places in played.items() if len(places) > 1]
 
 
-def _hash_names(columns: Sequence[Sequence[str]], texts: int, key: bytes) -> Names:
+def _hash_names(columns: Sequence[Sequence[str]], key: bytes) -> Names:
     total = sum(map(len, columns))
     capacity = 1 << max(4, (4 * total).bit_length())
     words = np.frombuffer(key, np.uint64)
     names = Names(
         hashes=np.zeros(capacity, np.uint64),
-        roles=np.zeros(capacity, np.int64),
-        ranks=np.zeros(capacity, np.int64),
-        texts=np.array([texts], np.int64),
+        claims=np.zeros(capacity, np.int64),
         key=words.copy(),
     )
     for role, attributes in enumerate(columns):
@@ -170,4 +168,4 @@ def _insert(names: Names, attribute: str, role: int, rank: int) -> None:
         if names.hashes[place] == code:
             raise ValueError(f"detection.roles: one attribute can play one role only, got {attribute!r} twice")
         place = (place + 1) % names.hashes.size
-    names.hashes[place], names.roles[place], names.ranks[place] = code, role, rank
+    names.hashes[place], names.claims[place] = code, claim_of(role, rank)

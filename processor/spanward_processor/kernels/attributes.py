@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing, inlined, signed
+from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing, inlined, natural, signed
 from spanward_processor.kernels.memory import load_f64, load_u64
 from spanward_processor.kernels.runs import same_run
 from spanward_processor.kernels.siphash import siphash13
@@ -33,6 +33,9 @@ _HEAD: Final = ATTRIBUTE_TAG | _KEY_TAG << 16  # an attribute's first four bytes
 _HEAD_MASK: Final = 0xFFFF80FF  # all but a length below 128
 _KEY_SIZE_AT: Final = 24  # bits
 
+_STRENGTH_BITS: Final = 16  # of a claim; above them is the role, or the row in which it was filled
+_STRONGEST: Final = (1 << _STRENGTH_BITS) - 1
+
 _RESERVED_WORDS: Final = np.frombuffer(b"spanward.anomaly.", np.uint8).copy()
 _SPANWARD: Final = np.uint64(int.from_bytes(b"spanward", "little"))
 
@@ -42,16 +45,12 @@ class Names(NamedTuple):
 
     Args:
         hashes: (c,) uint64 keyed hash of the name, 0 for a free place; c is a power of two.
-        roles: (c,) int64 column; text columns first, number columns after them.
-        ranks: (c,) int64 place of the name in its role's list; a lower one wins.
-        texts: (1,) int64 number of text columns.
+        claims: (c,) int64 from `claim_of`.
         key: (2,) uint64 hash key.
     """
 
     hashes: Codes
-    roles: Ints
-    ranks: Ints
-    texts: Ints
+    claims: Ints
     key: Codes
 
 
@@ -63,8 +62,8 @@ class Values(NamedTuple):
         text_at: (t, n) int64 offset of its AnyValue in the request.
         text_size: (t, n) int64 length of that AnyValue.
         numbers: (m, n) float64, NaN where absent.
-        holders: (t + m,) int64 row in which each role was filled last.
-        ranks: (t + m,) int64 rank by which it was.
+        holders: (t + m,) int64 row in which each role was filled last, and how strong the claim of the name was, in one number as
+            in `claim_of`; -1 before.
     """
 
     codes: Codes
@@ -72,7 +71,6 @@ class Values(NamedTuple):
     text_size: Ints
     numbers: Floats
     holders: Ints
-    ranks: Ints
 
 
 class Room(NamedTuple):
@@ -81,15 +79,28 @@ class Room(NamedTuple):
     Args:
         digits: (20,) uint8 room to write an integer's decimal text.
         stack: (2, MAX_DEPTH) int64 room for `validate`.
-        seen: (3, PREDICTED) int64 by position in the previous span: offset of the key; how the attribute began, as `_HEAD` says,
-            0 where it did not; place in `Names`.
+        heads: (PREDICTED,) int64 by position in the previous span: how the attribute began, as `_HEAD` says, 0 where it did not.
+        keys: (PREDICTED,) int64 offset of its key.
+        claims: (PREDICTED,) int64 what its key claims, as `read_attribute` returns it.
         recent: (RECENT t, 3) int64 by text role: offset, length and code of AnyValues that were read lately.
     """
 
     digits: Bytes
     stack: Ints
-    seen: Ints
+    heads: Ints
+    keys: Ints
+    claims: Ints
     recent: Ints
+
+
+def claim_of(role: int, rank: int) -> int:
+    """Return what a name claims.
+
+    Args:
+        role: Its column; text columns come first, number columns after them.
+        rank: Its place in the role's list; of names in one span the one with the lower rank wins, the larger claim.
+    """
+    return role << _STRENGTH_BITS | _STRONGEST - rank
 
 
 @borrowing
@@ -104,69 +115,67 @@ def _is_reserved(data: Bytes, start: int, end: int) -> bool:
 
 @borrowing
 def _find_name(data: Bytes, start: int, end: int, names: Names) -> int:
-    """Return the place of a name in the table, or `NO_ROLE` or `RESERVED`."""
+    """Return what a name claims, or `NO_ROLE` or `RESERVED`."""
     code = siphash13(data, start, end, names.key[0], names.key[1])
     mask = names.hashes.size - 1
     place = signed(code & np.uint64(mask))
     while names.hashes[place] != np.uint64(0):
         if names.hashes[place] == code:
-            return place
+            return int(names.claims[place])
         place = (place + 1) & mask
     return RESERVED if _is_reserved(data, start, end) else NO_ROLE
 
 
 @inlined
-def _remember(data: Bytes, start: int, end: int, stop: int, index: int, place: int, seen: Ints) -> None:
+def _remember(data: Bytes, start: int, end: int, stop: int, index: int, claim: int, room: Room) -> None:
     """Remember the key at `start` of an attribute that ends at `stop` where the next span's can be compared with it."""
     if index >= PREDICTED:
         return
     size = end - start
     known = size < 128 and start >= 2 and end < stop and data[end] == _VALUE_TAG
-    seen[0, index], seen[2, index] = start, place
-    seen[1, index] = _HEAD | size << _KEY_SIZE_AT if known else 0
+    room.heads[index] = _HEAD | size << _KEY_SIZE_AT if known else 0
+    room.keys[index], room.claims[index] = start, claim
 
 
 @inlined
-def _is_taken(place: int, row: int, names: Names, values: Values) -> bool:
-    """Return whether the role of a name was filled in this row by a name that ranks as high."""
-    role = names.roles[place]
-    return bool(values.holders[role] == row and names.ranks[place] >= values.ranks[role])
+def _hold(claim: int, row: int, values: Values) -> bool:
+    """Let a name fill its role in a row, unless one did whose claim is as strong."""
+    role, held = natural(claim >> _STRENGTH_BITS), row << _STRENGTH_BITS | claim & _STRONGEST
+    if values.holders[role] >= held:
+        return False
+    values.holders[role] = held
+    return True
 
 
 @inlined
-def _hold(place: int, row: int, names: Names, values: Values) -> None:
-    role = names.roles[place]
-    values.holders[role], values.ranks[role] = row, names.ranks[place]
+def _is_text(claim: int, values: Values) -> bool:
+    return bool(claim >> _STRENGTH_BITS < values.codes.shape[0])
 
 
 @inlined
-def _hold_text(code: np.uint64, at: int, end: int, place: int, row: int, names: Names, values: Values) -> None:
-    role = names.roles[place]
-    values.codes[role, row] = code
-    values.text_at[role, row], values.text_size[role, row] = at, end - at
-    _hold(place, row, names, values)
+def _store_text(code: np.uint64, at: int, end: int, claim: int, row: int, values: Values) -> None:
+    if _hold(claim, row, values):
+        role, here = natural(claim >> _STRENGTH_BITS), natural(row)
+        values.codes[role, here] = code
+        values.text_at[role, here], values.text_size[role, here] = at, end - at
 
 
 @inlined
-def _hold_number(number: float, place: int, row: int, names: Names, values: Values) -> None:
-    values.numbers[names.roles[place] - names.texts[0], row] = number
-    _hold(place, row, names, values)
+def _store_number(number: float, claim: int, row: int, values: Values) -> None:
+    if not np.isnan(number) and _hold(claim, row, values):
+        values.numbers[natural((claim >> _STRENGTH_BITS) - values.codes.shape[0]), natural(row)] = number
 
 
 @inlined
 def _store(
-    data: Bytes, at: int, end: int, value: AnyValue, place: int, row: int, names: Names, values: Values, digits: Bytes
+    data: Bytes, at: int, end: int, value: AnyValue, claim: int, row: int, key: Codes, values: Values, digits: Bytes
 ) -> None:
-    if _is_taken(place, row, names, values):
+    if not _is_text(claim, values):
+        _store_number(number_of(data, value), claim, row, values)
         return
-    if names.roles[place] < names.texts[0]:
-        code = text_code(data, value, names.key, digits)
-        if code != np.uint64(0):
-            _hold_text(code, at, end, place, row, names, values)
-    else:
-        number = number_of(data, value)
-        if not np.isnan(number):
-            _hold_number(number, place, row, names, values)
+    code = text_code(data, value, key, digits)
+    if code != np.uint64(0):
+        _store_text(code, at, end, claim, row, values)
 
 
 @borrowing
@@ -183,15 +192,15 @@ def key_is_reserved(data: Bytes, at: int, end: int) -> bool:
 
 
 @borrowing
-def _take(data: Bytes, at: int, end: int, place: int, row: int, names: Names, values: Values, room: Room) -> int:
+def _take(data: Bytes, at: int, end: int, claim: int, row: int, key: Codes, values: Values, room: Room) -> int:
     """Check a value and store it where its key has a role."""
     checked, value = read_any_value(data, at, end, room.stack)
     if checked < 0:
         return checked - 10
-    if place >= 0:
-        _store(data, at, end, value, place, row, names, values, room.digits)
+    if claim >= 0:
+        _store(data, at, end, value, claim, row, key, values, room.digits)
         return 0
-    return place
+    return claim
 
 
 @borrowing
@@ -238,25 +247,25 @@ def read_attribute(
             at = step_over(data, at, end, wire)
             if at < 0:
                 return at - 10
-    place = _find_name(data, key_start, key_end, names)
-    _remember(data, key_start, key_end, stop, index, place, room.seen)
-    return _take(data, value_start, value_end, place, row, names, values, room)
+    claim = _find_name(data, key_start, key_end, names)
+    _remember(data, key_start, key_end, stop, index, claim, room)
+    return _take(data, value_start, value_end, claim, row, names.key, values, room)
 
 
 @inlined
-def _familiar_value(data: Bytes, at: int, end: int, head: np.uint64, index: int, seen: Ints) -> tuple[int, int]:
+def _familiar_value(data: Bytes, at: int, end: int, head: np.uint64, index: int, room: Room) -> tuple[int, int]:
     """Return where the value and the attribute end when all before it is as at this place in the span before, else 0, 0.
 
     Senders repeat one order of attributes, so this mostly holds; such a key was checked and looked up before.
     """
-    if index >= PREDICTED or signed(head & np.uint64(_HEAD_MASK)) != seen[1, index]:
+    if index >= PREDICTED or signed(head & np.uint64(_HEAD_MASK)) != room.heads[natural(index)]:
         return 0, 0
     key_size = signed(head >> np.uint64(_KEY_SIZE_AT) & np.uint64(0x7F))
     stop = at + 2 + signed(head >> np.uint64(8) & np.uint64(0x7F))
     start = at + 6 + key_size  # behind the value's tag and its length
-    if stop > end or start > stop or data[start - 1] != stop - start:
+    if stop > end or start > stop:
         return 0, 0
-    if not same_run(data, seen[0, index], at + 4, key_size + 1):  # the value's tag, too
+    if not same_run(data, room.keys[natural(index)], at + 4, key_size + 1):  # the value's tag, too
         return 0, 0
     return start, stop
 
@@ -269,25 +278,24 @@ def _recent_place(data: Bytes, end: int, role: int) -> int:
 
 
 @inlined
-def _familiar_text(data: Bytes, at: int, end: int, place: int, names: Names, room: Room) -> np.uint64:
+def _familiar_text(data: Bytes, at: int, end: int, role: int, key: Codes, recent: Ints) -> np.uint64:
     """Return the code of an AnyValue that holds a string and nothing else; 0 when it is not UTF-8."""
-    role, recent = names.roles[place], room.recent
-    slot = _recent_place(data, end, role)
+    slot = natural(_recent_place(data, end, role))
     if recent[slot, 1] == end - at and same_run(data, recent[slot, 0], at, end - at):
         return np.uint64(recent[slot, 2])
     if not valid_utf8(data, at + 2, end):
         return np.uint64(0)
-    code = siphash13(data, at + 2, end, names.key[0], names.key[1])
+    code = siphash13(data, at + 2, end, key[0], key[1])
     recent[slot, 0], recent[slot, 1], recent[slot, 2] = at, end - at, signed(code)
     return code
 
 
 @inlined
-def _familiar_number(data: Bytes, at: int, end: int) -> tuple[bool, float]:
-    """Return whether an AnyValue holds a double or an integer and nothing else, and that."""
-    if end - at == 9 and data[at] == DOUBLE_TAG:
+def _familiar_number(data: Bytes, at: int, end: int, tag: int) -> tuple[bool, float]:
+    """Return whether an AnyValue with this first byte holds a double or an integer and nothing else, and that."""
+    if tag == DOUBLE_TAG and end - at == 9:
         return True, load_f64(data, at + 1)
-    if end - at > 1 and data[at] == INT_TAG:
+    if tag == INT_TAG:
         integer, after = read_varint(data, at + 1, end)
         return after == end, np.float64(signed(integer))
     return False, 0.0
@@ -313,27 +321,29 @@ def read_familiar(
     Returns:
         Where the attribute ends, and what `read_attribute` returns; 0 and 0 for one that is to be read by that.
     """
-    start, stop = _familiar_value(data, at, end, head, index, room.seen)
-    if start == 0:
+    start, stop = _familiar_value(data, at, end, head, index, room)
+    if start == 0 or start + 7 > data.size:
         return 0, 0
-    place = int(room.seen[2, index])
-    size = stop - start
-    if size > 2 and data[start] == STRING_TAG and data[start + 1] == size - 2:
-        if place < 0:
-            return stop, place if valid_utf8(data, start + 2, stop) else BAD_UTF8 - 10
-        if names.roles[place] < names.texts[0] and not _is_taken(place, row, names, values):
-            code = _familiar_text(data, start, stop, place, names, room)
+    word = load_u64(data, start - 1)  # the value's length, its first tag, and what may be the length of a string
+    size, tag = signed(word & np.uint64(0xFF)), signed(word >> np.uint64(8) & np.uint64(0xFF))
+    if size != stop - start:
+        return 0, 0
+    claim = int(room.claims[natural(index)])
+    if size > 2 and tag == STRING_TAG and signed(word >> np.uint64(16) & np.uint64(0xFF)) == size - 2:
+        if claim < 0:
+            return stop, claim if valid_utf8(data, start + 2, stop) else BAD_UTF8 - 10
+        if _is_text(claim, values):
+            code = _familiar_text(data, start, stop, claim >> _STRENGTH_BITS, names.key, room.recent)
             if code == np.uint64(0):
                 return stop, BAD_UTF8 - 10
-            _hold_text(code, start, stop, place, row, names, values)
+            _store_text(code, start, stop, claim, row, values)
             return stop, 0
-    elif place >= 0 and names.roles[place] >= names.texts[0]:
-        known, number = _familiar_number(data, start, stop)
+    elif claim >= 0 and size > 1 and not _is_text(claim, values):
+        known, number = _familiar_number(data, start, stop, tag)
         if known:
-            if not (np.isnan(number) or _is_taken(place, row, names, values)):
-                _hold_number(number, place, row, names, values)
+            _store_number(number, claim, row, values)
             return stop, 0
-    return stop, _take(data, start, stop, place, row, names, values, room)
+    return stop, _take(data, start, stop, claim, row, names.key, values, room)
 
 
 @borrowing

@@ -10,6 +10,7 @@ import numpy as np
 
 from spanward_processor.kernels.attributes import key_is_reserved
 from spanward_processor.kernels.jit import Bytes, Ints, borrowing
+from spanward_processor.kernels.memory import prefetch
 from spanward_processor.kernels.validate import RESOURCE, SCOPE, message_field
 from spanward_processor.kernels.wire import LENGTH, read_length, read_tag, step_over, text_field
 
@@ -21,6 +22,8 @@ PARENT: Final = 4
 
 RESOURCE_ATTRIBUTES: Final = 1
 SCOPE_ATTRIBUTES: Final = 3
+
+_AHEAD: Final = 4  # spans; one tells where the next begins, and where later ones do if they are as long
 
 _CHILD: Final = np.array([1, 2, 2], np.int64)  # request.resource_spans, resource_spans.scope_spans, scope_spans.spans
 
@@ -115,6 +118,8 @@ def locate_frames(data: Bytes, frames: Frames, found: Ints, stack: Ints) -> int:
         _record(rows, found[level], tag_at, at, start, stop, found[level - 1] - 1 if level else -1)
         found[level] += 1
         at = start if level < 2 else stop
+        if level == 2:
+            prefetch(data, stop + _AHEAD * (stop - tag_at))
         if level == 0:
             ends = (ends[0], stop, 0)
             level = 1

@@ -160,3 +160,12 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
 def signed(word: np.uint64) -> int:
     """Return a word as a signed integer; numba's `int` would keep it unsigned, and mixing the two gives floats."""
     return np.int64(word)  # type: ignore[return-value] # pyright: ignore[reportReturnType] - an int to all callers
+
+
+@inlined
+def natural(index: int) -> int:
+    """Return an index that is never negative as a word: numba then does not look whether to count from the end.
+
+    One that is negative all the same is out of bounds.
+    """
+    return np.uint64(index)  # type: ignore[return-value] # pyright: ignore[reportReturnType] - an int to all callers

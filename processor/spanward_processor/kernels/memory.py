@@ -50,24 +50,28 @@ def _copy_signature(typing_context: Any, out: Any, at: Any, data: Any, start: An
 
 
 def _prefetch_codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    table, row = args
+    table, place = args
+    tools = cast("Any", cgutils)
     array = context.make_array(signature.args[0])(context, builder, table)
-    stride = builder.extract_value(array.strides, 0)
+    indices = tools.unpack_tuple(builder, place) if isinstance(signature.args[1], types.BaseTuple) else [place]
     byte = ir.IntType(8).as_pointer()
-    address = builder.gep(builder.bitcast(array.data, byte), [builder.mul(row, stride)])
+    address = builder.bitcast(array.data, byte)
+    for index, stride in zip(indices, tools.unpack_tuple(builder, array.strides), strict=False):
+        address = builder.gep(address, [builder.mul(index, stride)])
     word = ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-    function = cast("Any", cgutils).get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    function = tools.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
     builder.call(function, [address, word(1), word(3), word(1)])  # to write, keep close, data
     return context.get_dummy_value()
 
 
-def _prefetch_signature(typing_context: Any, table: Any, row: Any) -> Any:  # noqa: ARG001 - numba's protocol
-    return types.void(table, types.intp), _prefetch_codegen
+def _prefetch_signature(typing_context: Any, table: Any, place: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    indices = cast("Any", types).UniTuple(types.intp, len(place)) if isinstance(place, types.BaseTuple) else types.intp
+    return types.void(table, indices), _prefetch_codegen
 
 
 prefetch = cast("Any", intrinsic)(_prefetch_signature)
-"""prefetch(table, row): ask for the cache line in which a row of an array begins; a hint, no access, whatever the row."""
+"""prefetch(table, place): ask for the cache line of a row, or of a place where `place` is a tuple; a hint, no access, whatever the place."""
 
 _raw_copy = cast("Any", intrinsic)(_copy_signature)
 _raw_u64 = cast("Any", intrinsic)(_load_u64_signature)
@@ -83,6 +87,24 @@ def load_u64(data: Bytes, offset: int) -> np.uint64:
     """
     if offset < 0 or offset > data.size - 8:  # not `offset + 8`, which may overflow
         raise IndexError("load outside the request")
+    word: np.uint64 = _raw_u64(data, offset)
+    return word
+
+
+@inlined
+def check_run(data: Bytes, start: int, end: int) -> None:
+    """Check a run of bytes once, for those who then look at its words by `peek_u64`.
+
+    Raises:
+        IndexError: When it is not all inside the array.
+    """
+    if start < 0 or end < start or end > data.size:
+        raise IndexError("run outside the request")
+
+
+@inlined
+def peek_u64(data: Bytes, offset: int) -> np.uint64:
+    """Return the little-endian 64-bit word at a byte offset inside a run that was checked."""
     word: np.uint64 = _raw_u64(data, offset)
     return word
 

@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from spanward_processor.kernels.jit import Bytes, borrowing, inlined
-from spanward_processor.kernels.memory import load_tail, load_u64
+from spanward_processor.kernels.jit import Bytes, inlined
+from spanward_processor.kernels.memory import check_run, load_tail, load_u64, peek_u64
 
 _HIGH_BITS: Final = np.uint64(0x8080808080808080)
 
@@ -23,21 +23,24 @@ def same_run(data: Bytes, left: int, right: int, length: int) -> bool:
     """Return whether two runs of a byte array are equal."""
     if length < 8:
         return bool(short_word(data, left, left + length) == short_word(data, right, right + length))
+    check_run(data, left, left + length)
+    check_run(data, right, right + length)
     last = length - 8
     at = 0
     while at < last:
-        if load_u64(data, left + at) != load_u64(data, right + at):
+        if peek_u64(data, left + at) != peek_u64(data, right + at):
             return False
         at += 8
-    return bool(load_u64(data, left + last) == load_u64(data, right + last))
+    return bool(peek_u64(data, left + last) == peek_u64(data, right + last))
 
 
-@borrowing
+@inlined
 def after_ascii(data: Bytes, start: int, end: int) -> int:
     """Return `end` when a run is plain ASCII, else the beginning of the word that is not."""
+    check_run(data, start, end)
     at = start
     while at + 8 <= end:
-        if load_u64(data, at) & _HIGH_BITS != np.uint64(0):
+        if peek_u64(data, at) & _HIGH_BITS != np.uint64(0):
             return at
         at += 8
     return at if short_word(data, at, end) & _HIGH_BITS != np.uint64(0) else end

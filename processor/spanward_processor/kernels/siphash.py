@@ -7,7 +7,7 @@ The senders choose the strings, so an unkeyed hash would let them collide codes 
 import numpy as np
 
 from spanward_processor.kernels.jit import Bytes, borrowing, inlined
-from spanward_processor.kernels.memory import load_u64
+from spanward_processor.kernels.memory import check_run, peek_u64
 from spanward_processor.kernels.runs import short_word
 
 _Words = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
@@ -48,9 +48,10 @@ def siphash13(data: Bytes, start: int, end: int, k0: np.uint64, k1: np.uint64) -
     v1 = k1 ^ np.uint64(0x646F72616E646F6D)
     v2 = k0 ^ np.uint64(0x6C7967656E657261)
     v3 = k1 ^ np.uint64(0x7465646279746573)
+    check_run(data, start, end)
     at = start
     while at + 8 <= end:
-        word = load_u64(data, at)
+        word = peek_u64(data, at)
         v3 ^= word
         v0, v1, v2, v3 = _round(v0, v1, v2, v3)
         v0 ^= word

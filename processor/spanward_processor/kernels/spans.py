@@ -3,7 +3,7 @@
 Source: opentelemetry-proto, trace/v1.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from spanward_processor.kernels.attributes import (
 from spanward_processor.kernels.frames import END, PARENT, START, Frames
 from spanward_processor.kernels.jit import Bytes, Ints, borrowing, inlined, signed
 from spanward_processor.kernels.memory import load_u64
+from spanward_processor.kernels.runs import after_ascii
 from spanward_processor.kernels.validate import EVENT, LINK, message_field
 from spanward_processor.kernels.wire import (
     FIXED64,
@@ -31,6 +32,16 @@ from spanward_processor.kernels.wire import (
     step_over,
     text_field,
 )
+
+# tags of fields in a span, as those are mostly written
+_TRACE_TAG: Final = 0x0A  # trace_id, length-delimited, as the next two
+_SPAN_TAG: Final = 0x12
+_PARENT_TAG: Final = 0x22
+_NAME_TAG: Final = 0x2A  # name, a string
+_TAKEN: Final = (_SPAN_TAG, _PARENT_TAG, _NAME_TAG)  # of no interest once they are well formed
+_KIND_TAG: Final = 0x30  # kind, a varint
+_START_TAG: Final = 0x39  # start_time_unix_nano, fixed64
+_END_TAG: Final = 0x41
 
 
 class Facts(NamedTuple):
@@ -123,6 +134,41 @@ def _fill_from_resource(first: int, last: int, resource: Values, values: Values)
 
 
 @inlined
+def _read_plain(data: Bytes, at: int, end: int, head: np.uint64, row: int, facts: Facts) -> int:
+    """Read a field as spans mostly have it: short, and of the length that the specification gives it.
+
+    Args:
+        data: (b,) uint8 request.
+        at: First byte of the field's tag.
+        end: One past the span's last byte.
+        head: The eight bytes at `at`.
+        row: Row to fill.
+        facts: Columns being filled.
+
+    Returns:
+        The position after it; 0 for one that is to be read field by field.
+    """
+    tag, size = signed(head & np.uint64(0xFF)), signed(head >> np.uint64(8) & np.uint64(0xFF))
+    if tag == _START_TAG and at + 9 <= end:
+        facts.start_ns[row] = signed(load_u64(data, at + 1))
+        return at + 9
+    if tag == _END_TAG and at + 9 <= end:
+        facts.end_ns[row] = signed(load_u64(data, at + 1))
+        return at + 9
+    stop = at + 2 + size
+    if size >= 128 or stop > end:
+        return 0
+    if tag == _TRACE_TAG and size == 16:
+        facts.trace_at[row] = at + 2
+        return stop
+    if tag == _NAME_TAG and after_ascii(data, at + 2, stop) < stop:
+        return 0
+    if tag == _KIND_TAG:
+        return at + 2
+    return stop if tag in _TAKEN else 0
+
+
+@inlined
 def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: Values, facts: Facts, room: Room) -> int:
     facts.trace_at[row] = -1
     index = 0
@@ -137,6 +183,11 @@ def _read_span(data: Bytes, at: int, end: int, row: int, names: Names, values: V
                 facts.reserved[row] += 1 if role == RESERVED else 0
                 index += 1
                 at = stop
+                continue
+        else:
+            after = _read_plain(data, at, end, head, row, facts)
+            if after > 0:
+                at = after
                 continue
         number, wire, at = read_tag(data, at, end)
         if at < 0:
@@ -213,7 +264,7 @@ def read_spans(
     found[0] = found[1] = 0
     values.holders[:] = -1
     values.numbers[:] = np.nan
-    room.seen[:] = 0
+    room.heads[:] = 0
     room.recent[:] = 0
     row = 0
     while row < frames.spans.shape[0]:

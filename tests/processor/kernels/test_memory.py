@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrays import bytes_of
-from spanward_processor.kernels.memory import copy_bytes, load_f64, load_tail, load_u64
+from spanward_processor.kernels.memory import check_run, copy_bytes, load_f64, load_tail, load_u64, peek_u64
 
 FAR = 2**63 - 1
 OUTSIDE = [-1, 1, 8, 9, 1 << 40, FAR - 7, FAR, -FAR]
@@ -20,7 +20,7 @@ def test_words_are_little_endian(data: bytes, at: int) -> None:
     at = min(at, len(data) - 8)
     word, number = struct.unpack_from("<Q", data, at)[0], struct.unpack_from("<d", data, at)[0]
 
-    assert word == int(load_u64(bytes_of(data), at))
+    assert word == int(load_u64(bytes_of(data), at)) == int(peek_u64(bytes_of(data), at))
     assert struct.pack("<d", number) == struct.pack("<d", load_f64(bytes_of(data), at))
 
 
@@ -32,6 +32,19 @@ def test_loads_outside_raise(at: int) -> None:
     for load in (load_u64, load_f64):
         with pytest.raises(IndexError):
             load(data, at)
+
+
+@given(st.integers(0, 8), st.integers(0, 8))
+def test_runs_inside_are_good(start: int, end: int) -> None:
+    """A run that Python would slice in full is good, an empty one at the very end too."""
+    check_run(np.zeros(8, np.uint8), min(start, end), max(start, end))
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 4), (5, 4), (0, 9), (9, 9), (0, FAR), (FAR, FAR), (-FAR, FAR)])
+def test_runs_outside_raise(start: int, end: int) -> None:
+    """A run that is not wholly inside raises, and so does one that ends before it begins."""
+    with pytest.raises(IndexError):
+        check_run(np.zeros(8, np.uint8), start, end)
 
 
 def test_loads_from_nothing_raise() -> None:

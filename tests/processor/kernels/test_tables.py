@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 from arrays import content, ints
-from spanward_processor.kernels.jit import Codes, Ints, signed
+from spanward_processor.kernels.jit import Codes, Ints, natural, signed
 from spanward_processor.kernels.tables import (
     EVICTED,
     KEYS,
@@ -62,6 +62,12 @@ def key_space(most_keys: int) -> KeySpace:
 def test_words_become_signed(word: int) -> None:
     """A word keeps its bits and gets a sign."""
     assert int(signed(np.uint64(word))) == naive.signed(word)
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_indices_become_words(index: int) -> None:
+    """An index keeps its bits and loses its sign, so that a negative one is out of bounds of everything."""
+    assert int(natural(index)) == index % 2**64
 
 
 @given(st.lists(ROW, max_size=12), st.lists(ROW, max_size=12))

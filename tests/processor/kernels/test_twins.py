@@ -53,11 +53,14 @@ TWINS: Final[dict[str, Callable[..., Any]]] = {
     "frames.locate_frames": naive_wire.frames,
     "grouping.group_by_rank": naive.grouped_by_rank,
     "grouping.group_by_watched": naive.grouped_by_watched,
+    "jit.natural": int.__mod__,
     "jit.signed": naive.signed,
+    "memory.check_run": bytes.__getitem__,
     "memory.copy_bytes": bytes.__getitem__,
     "memory.load_f64": struct.unpack_from,
     "memory.load_tail": int.from_bytes,
     "memory.load_u64": struct.unpack_from,
+    "memory.peek_u64": struct.unpack_from,
     "pairing.pair_rows": naive.other_answers,
     "prune.plan_pruning": naive_wire.pruned,
     "prune.write_pruned": naive_wire.pruned,
@@ -142,6 +145,7 @@ TESTED_ELSEWHERE: Final = {
     "spans.read_spans": THROUGH_DECODE,
     "values.number_of": THROUGH_DECODE,
     "values.text_code": THROUGH_DECODE,
+    "jit.natural": HERE / "test_tables.py",
     "jit.signed": HERE / "test_tables.py",
 } | {kernel: THROUGH_JSON for kernel in TWINS if kernel.startswith(("bits.", "json_"))}
 
