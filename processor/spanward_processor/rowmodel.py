@@ -9,7 +9,7 @@ from spanward_processor.features import FEATURES, Rows, Shape
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Floats, Ints, Narrow, Singles
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
-from spanward_processor.kernels.tails import Tails, fill_tails, score_rows
+from spanward_processor.kernels.tails import Tails, empty_asked, fill_tails, score_rows
 from spanward_processor.windows.cells import room_for
 
 _FEATURE_MASK = (1 << FEATURE_BITS) - 1
@@ -64,7 +64,7 @@ class RowModel:
     def score(self, rows: Rows) -> Floats:
         """Return (n,) float64 p-values of rows."""
         p = np.ones(len(rows))
-        score_rows(rows.keys[0], rows.bins, self.tails, p)
+        score_rows(rows.keys[0], rows.bins, self.tails, empty_asked(rows.bins.shape[0]), p)
         return p
 
 

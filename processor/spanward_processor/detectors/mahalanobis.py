@@ -22,6 +22,7 @@ from spanward_processor.kernels.scatter import (
     count_rows,
     distance_bins,
     distances,
+    empty_block,
     score_numbers,
 )
 from spanward_processor.kernels.tables import FEATURE_BITS
@@ -180,8 +181,7 @@ class Mahalanobis:
     def score(self, rows: Rows) -> Floats:
         """Return p-values of single rows; see `RowDetector.score`."""
         model, p = self._model, np.empty(len(rows))
-        scratch = np.empty((1, NUMBERS.size), np.int16)
-        score_numbers(rows.keys[0], rows.bins, NUMBERS, model.places, model.usual, scratch, p)
+        score_numbers(rows.keys[0], rows.bins, NUMBERS, model.places, model.usual, empty_block(NUMBERS.size), p)
         return p
 
     def explain(self, stream: int, window: Window, directory: KeyDirectory, text: Callable[[int], str]) -> Account:  # noqa: ARG002

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from spanward_processor.kernels.jit import Bytes, Codes, Floats, Ints, borrowing, inlined, kernel
-from spanward_processor.kernels.memory import load_u64
+from spanward_processor.kernels.memory import load_u64, prefetch
 from spanward_processor.kernels.spans import Facts
 from spanward_processor.kernels.tables import MISSING
 
@@ -14,6 +14,7 @@ SCALE: Final = 8  # bins per factor of two: OpenTelemetry's scale 3
 UNIT_BINS: Final = 128
 ZERO: Final = -(1 << 30)
 _ERROR_STATUS: Final = 2
+_AHEAD: Final = 8  # rows; of each one only the trace id lies in the request
 
 # places in FEATURES; the features module's enumeration is compared with them by a test
 _LATENCY, _ERROR, _INPUT_TOKENS, _SPARSITY, _SCORE, _DECISION, _REPEAT, _CLIENT = 1, 2, 3, 6, 7, 8, 9, 10
@@ -117,6 +118,8 @@ def bin_rows(
         traces: (n, 2) uint64 zeros to fill with trace ids.
     """
     for row in range(bins.shape[1]):
+        if row + _AHEAD < bins.shape[1]:
+            prefetch(data, facts.trace_at[row + _AHEAD])
         bins[0, row] = 0
         lasted_ns = facts.end_ns[row] - facts.start_ns[row]
         timed = facts.start_ns[row] > 0 and lasted_ns > 0

@@ -134,20 +134,23 @@ def _lack(tracks: Tracks, table: CellTable, levels: int, most: Most) -> int:
     if tracks.used[STRIPS] + levels > tracks.lows.shape[0] and tracks.lows.shape[0] < most.strips:
         return STRIPS_FULL
     size = table.cells.shape[0]
-    if 4 * (table.used[0] + levels * (LOGGED + 1) * tracks.rows.shape[1]) > 3 * size and size < 4 * most.cells:
+    if 4 * (table.used[0] + levels * (LOGGED + 2) * tracks.rows.shape[1]) > 3 * size and size < 4 * most.cells:
         return CELLS_FULL
     return DONE
 
 
 @inlined
-def _count_in_strip(tracks: Tracks, place: int, strip: int, cell_bin: int) -> bool:
-    """Count a bin where a key's strip has a place for it that is not full; the first row of a strip says where it lies."""
+def _find_in_strip(tracks: Tracks, place: int, strip: int, cell_bin: int) -> int:
+    """Return where among a key's strips a bin is counted, `NONE` for nowhere; the first row of a strip says where it lies."""
     low = tracks.lows[place, strip]
     if low == MISSING and cell_bin > ZERO:
         low = tracks.lows[place, strip] = cell_bin - STRIP // 2
-    if not 0 <= cell_bin - low < STRIP:
-        return False
-    at = strip * STRIP + cell_bin - low
+    return strip * STRIP + cell_bin - low if 0 <= cell_bin - low < STRIP else NONE
+
+
+@inlined
+def _count_in_strip(tracks: Tracks, place: int, at: int) -> bool:
+    """Count a row where `_find_in_strip` said, unless that place is full."""
     count = tracks.strips[place, at]
     if count == FULL:
         return False
@@ -168,17 +171,17 @@ def _spill(tracks: Tracks, track: int, key: int, counted: Counted, table: CellTa
         for feature in range(counted.logged.size):
             if counted.logged[feature] >= 0:
                 cell_bin, strip = int(tracks.rows[row, counted.logged[feature]]), counted.strip[feature]
-                if cell_bin == MISSING or (
-                    place >= 0 and strip >= 0 and _count_in_strip(tracks, place, strip, cell_bin)
-                ):
+                if cell_bin == MISSING:
                     continue
-                add_cell(table, key << FEATURE_BITS | feature, cell_bin, 1, most)
+                at = _find_in_strip(tracks, place, strip, cell_bin) if place >= 0 and strip >= 0 else NONE
+                if at == NONE or not _count_in_strip(tracks, place, at):
+                    add_cell(table, key << FEATURE_BITS | feature, cell_bin, 1, most)
         row = tracks.before[row]
 
 
 @inlined
 def _ask_ahead(tracks: Tracks, keys: Ints, row: int) -> None:
-    """Ask the memory for what later rows will touch: first where their keys' tracks are, then the tracks."""
+    """Ask the memory for what later rows will touch: first where their keys' tracks are, then the tracks, then where strips lie."""
     for level in range(keys.shape[0]):
         if row + _AHEAD < keys.shape[1] and keys[level, row + _AHEAD] >= 0:
             prefetch(tracks.places, keys[level, row + _AHEAD])
@@ -189,6 +192,11 @@ def _ask_ahead(tracks: Tracks, keys: Ints, row: int) -> None:
                 prefetch(tracks.tallies, track)
                 prefetch(tracks.best_p, track)
                 prefetch(tracks.best, track)
+        near = row - _AHEAD // 2
+        if near < keys.shape[1] and keys[level, near] >= 0:
+            track = tracks.places[keys[level, near]]
+            if track != NONE and tracks.kept[track, 0] == SPILLED and tracks.kept[track, 1] >= 0:
+                prefetch(tracks.lows, tracks.kept[track, 1])
 
 
 @borrowing
@@ -202,12 +210,12 @@ def add_rows(
     most: Most,
     tracks: Tracks,
     table: CellTable,
-    places: Ints,
+    asked: Ints,
     first: int,
 ) -> int:
     """Count the chosen rows in every cell they belong to, and remember each key's most surprising one.
 
-    A row's cells are first looked for all at once, so that the memory answers while the next is asked.
+    The memory is asked for a row's cells all at once, and they are counted once those of the next row are asked for.
 
     Args:
         keys: (1 + s, n) int64 from `assign_keys`.
@@ -219,27 +227,44 @@ def add_rows(
         most: What the window may grow to.
         tracks: What is known of keys, changed.
         table: The window's cells, changed.
-        places: ((1 + s) * f, 3) int64 scratch: where the search for a cell begins, its stream and its bin.
+        asked: (2, (1 + s) * f, 4) int64 scratch, of two rows in turns: whose strips count a cell, `NONE` for the table; where in
+            them, or where the search in the table begins; the cell's stream and bin.
         first: The row to begin with.
 
     Returns:
         The row to go on with, once there is more of what `tracks.used[LACK]` names; n when all are counted.
     """
+    turn = waiting = 0
     for row in range(first, keys.shape[1]):
         if not chosen[row]:
             continue
         lack = _lack(tracks, table, keys.shape[0], most)
         if lack != DONE:
+            _count_asked(tracks, table, asked, 1 - turn, waiting, most.cells)
             tracks.used[LACK] = lack
             return int(row)
         _ask_ahead(tracks, keys, row + _AHEAD)
         found = 0
         for level in range(keys.shape[0]):
             if keys[level, row] >= 0:
-                found = _add_row(keys, bins, p, traces, counted, most, tracks, table, places, found, level, row)
-        for at in range(found):
-            add_at(table, places[at, 0], places[at, 1], places[at, 2], 1, most.cells)
+                found = _add_row(keys, bins, p, traces, counted, most, tracks, table, asked, turn, found, level, row)
+        turn = 1 - turn
+        _count_asked(tracks, table, asked, turn, waiting, most.cells)
+        waiting = found
+    _count_asked(tracks, table, asked, 1 - turn, waiting, most.cells)
     return int(keys.shape[1])
+
+
+@inlined
+def _count_asked(tracks: Tracks, table: CellTable, asked: Ints, turn: int, count: int, most: int) -> None:
+    """Count the cells of a row that were asked for before."""
+    for index in range(count):
+        strips, at = asked[turn, index, 0], asked[turn, index, 1]
+        stream, cell_bin = asked[turn, index, 2], asked[turn, index, 3]
+        if strips == NONE:
+            add_at(table, at, stream, cell_bin, 1, most)
+        elif not _count_in_strip(tracks, strips, at):
+            add_cell(table, stream, cell_bin, 1, most)
 
 
 @inlined
@@ -252,12 +277,13 @@ def _add_row(
     most: Most,
     tracks: Tracks,
     table: CellTable,
-    places: Ints,
+    asked: Ints,
+    turn: int,
     found: int,
     level: int,
     row: int,
 ) -> int:
-    """Tally a row for one of its keys, log it or count it in strips; return how many cells are to be added to, with these."""
+    """Tally a row for one of its keys, log it or ask for its cells; return how many are asked for, with these."""
     key = keys[level, row]
     track = _track_of(tracks, key)
     if p[row] < tracks.best_p[track]:
@@ -283,11 +309,15 @@ def _add_row(
             tracks.rows[here, counted.logged[feature]] = cell_bin
         elif cell_bin != MISSING:
             strip = counted.strip[feature]
-            if strips >= 0 and strip >= 0 and _count_in_strip(tracks, strips, strip, cell_bin):
-                continue
+            at = _find_in_strip(tracks, strips, strip, cell_bin) if strips >= 0 and strip >= 0 else NONE
             stream = key << FEATURE_BITS | feature
-            place = home_of(stream, cell_bin, table.cells.shape[0])
-            places[found, 0], places[found, 1], places[found, 2] = place, stream, cell_bin
-            prefetch(table.cells, place)
+            asked[turn, found, 2], asked[turn, found, 3] = stream, cell_bin
+            if at != NONE:
+                asked[turn, found, 0], asked[turn, found, 1] = strips, at
+                prefetch(tracks.strips, (strips, at))
+            else:
+                place = home_of(stream, cell_bin, table.cells.shape[0])
+                asked[turn, found, 0], asked[turn, found, 1] = NONE, place
+                prefetch(table.cells, place)
             found += 1
     return found

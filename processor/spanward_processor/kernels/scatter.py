@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from spanward_processor.kernels.jit import Floats, Ints, Narrow, Singles, borrowing, inlined
+from spanward_processor.kernels.memory import prefetch
 from spanward_processor.kernels.sampling import UNKNOWN, Shorts, coordinate
 
 COUNT: Final = 0  # places in sums of products: rows that have both numbers,
@@ -21,6 +22,7 @@ DISTANCES: Final = 128
 _PER_DEVIATION: Final = 4.0  # bins of a number's deviation for one standard deviation
 _PER_DOUBLING: Final = 12.0  # bins of a row's distance for a factor of two
 _NO_SIDE: Final = -1
+_TOGETHER: Final = 8  # rows of a block; with their numbers more than the memory answers at once
 
 
 class Scatter(NamedTuple):
@@ -67,18 +69,27 @@ def distance_bins(distance: Floats) -> Ints:
 
 
 @inlined
-def _distance(values: Shorts, row: int, usual: Scatter, place: int) -> float:
+def _find_sides(values: Shorts, row: int, usual: Scatter, place: int, sides: Shorts) -> None:
+    """Find on which side of the mean each number of a row is, and how far, `_NO_SIDE` where it is not known."""
+    for index in range(values.shape[1]):
+        scale = usual.scales[place, index]
+        sides[row, index] = _NO_SIDE
+        if values[row, index] != UNKNOWN and scale != 0.0:
+            sides[row, index] = side_of((np.float64(values[row, index]) - usual.means[place, index]) * scale)
+
+
+@inlined
+def _distance(values: Shorts, row: int, usual: Scatter, place: int, sides: Shorts) -> float:
     """Return how far a row is from what is usual; see `distances`."""
     square, surprise = 0.0, 0.0
     for first in range(values.shape[1]):
-        scale = usual.scales[place, first]
-        if values[row, first] == UNKNOWN or scale == 0.0:
+        if sides[row, first] == _NO_SIDE:
             continue
         deviation = np.float64(values[row, first]) - usual.means[place, first]
-        surprise += usual.surprise[place, first, side_of(deviation * scale)]
+        surprise += usual.surprise[place, first, sides[row, first]]
         square += deviation * deviation * usual.inverses[place, first, first]
         for second in range(first):
-            if values[row, second] != UNKNOWN:
+            if sides[row, second] != _NO_SIDE:
                 other = np.float64(values[row, second]) - usual.means[place, second]
                 square += 2.0 * deviation * other * usual.inverses[place, first, second]
     return max(square, 0.0) / 2.0 + surprise
@@ -102,17 +113,54 @@ def distances(starts: Ints, values: Shorts, places: Ints, usual: Scatter, found:
     for group in range(places.size):
         place = places[group]
         for row in range(starts[group], starts[group + 1]):
-            found[row] = _distance(values, row, usual, place)
-            for index in range(values.shape[1]):
-                scale = usual.scales[place, index]
-                sides[row, index] = _NO_SIDE
-                if values[row, index] != UNKNOWN and scale != 0.0:
-                    sides[row, index] = side_of((np.float64(values[row, index]) - usual.means[place, index]) * scale)
+            _find_sides(values, row, usual, place, sides)
+            found[row] = _distance(values, row, usual, place, sides)
+
+
+class Block(NamedTuple):
+    """Room for the rows that are scored together, so that the memory answers for one while it is asked for the next.
+
+    Args:
+        values: (b, d) int16 their numbers.
+        sides: (b, d) int16 `side_of` each.
+        places: (b,) int64 their series' places, -1 for none.
+        bins: (b,) int64 bins of their distances.
+    """
+
+    values: Shorts
+    sides: Shorts
+    places: Ints
+    bins: Ints
+
+
+def empty_block(numbers: int) -> Block:
+    """Return room for rows of so many numbers."""
+    values, sides = np.empty((2, _TOGETHER, numbers), np.int16)
+    places, bins = np.empty((2, _TOGETHER), np.int64)
+    return Block(values, sides, places, bins)
+
+
+@inlined
+def _ask(
+    keys: Ints, bins: Ints, numbers: Ints, row: int, places: Narrow, usual: Scatter, block: Block, at: int
+) -> None:
+    """Find a row's sides, and ask the memory for what they surprise by and what they are weighed with."""
+    place = int(places[keys[row]]) if 0 <= keys[row] < places.size else -1
+    block.places[at] = place
+    if place < 0:
+        return
+    for index in range(numbers.size):
+        block.values[at, index] = coordinate(bins[numbers[index], row])
+    _find_sides(block.values, at, usual, place, block.sides)
+    for index in range(numbers.size):
+        prefetch(usual.inverses, (place, index))
+        if block.sides[at, index] != _NO_SIDE:
+            prefetch(usual.surprise, (place, index, block.sides[at, index]))
 
 
 @borrowing
 def score_numbers(
-    keys: Ints, bins: Ints, numbers: Ints, places: Narrow, usual: Scatter, scratch: Shorts, p: Floats
+    keys: Ints, bins: Ints, numbers: Ints, places: Narrow, usual: Scatter, block: Block, p: Floats
 ) -> None:
     """Find each row's p-value: the share of its series' rows at least as far from what is usual.
 
@@ -122,16 +170,21 @@ def score_numbers(
         numbers: (d,) int64 the features that are numbers.
         places: (k,) int32 place of each key in `usual`, -1 for keys that are not ready.
         usual: What is usual.
-        scratch: (1, d) int16.
+        block: Room for some rows.
         p: (n,) float64 to fill; 1 where nothing is known.
     """
-    for row in range(keys.size):
-        p[row] = 1.0
-        place = int(places[keys[row]]) if 0 <= keys[row] < places.size else -1
-        if place >= 0:
-            for index in range(numbers.size):
-                scratch[0, index] = coordinate(bins[numbers[index], row])
-            p[row] = usual.tails[place, distance_bin(_distance(scratch, 0, usual, place))]
+    for first in range(0, keys.size, block.bins.size):
+        count = min(block.bins.size, keys.size - first)
+        for at in range(count):
+            _ask(keys, bins, numbers, first + at, places, usual, block, at)
+        for at in range(count):
+            place = block.places[at]
+            if place >= 0:
+                block.bins[at] = distance_bin(_distance(block.values, at, usual, place, block.sides))
+                prefetch(usual.tails, (place, block.bins[at]))
+        for at in range(count):
+            place = block.places[at]
+            p[first + at] = usual.tails[place, block.bins[at]] if place >= 0 else 1.0
 
 
 @borrowing

@@ -49,6 +49,8 @@ def find_unknown(codes: Codes, columns: Ints, known: Codes, found: Ints) -> int:
     for column in columns:
         before = np.uint64(0)
         for row in range(codes.shape[1]):
+            if row + _AHEAD < codes.shape[1]:
+                prefetch(known, signed(codes[column, row + _AHEAD] & np.uint64(mask)))
             code = codes[column, row]
             if code == before or code == np.uint64(0):
                 continue

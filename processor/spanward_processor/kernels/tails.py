@@ -7,7 +7,10 @@ import numpy as np
 
 from spanward_processor.kernels.cells import Packed
 from spanward_processor.kernels.jit import Floats, Ints, Narrow, Singles, borrowing, inlined
+from spanward_processor.kernels.memory import prefetch
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
+
+_TOGETHER: Final = 8  # rows; with their features more than the memory answers at once
 
 
 class Tails(NamedTuple):
@@ -64,34 +67,68 @@ def _p_by_search(tails: Tails, stream: int, cell_bin: int) -> float:
     return _two_sided(under, 1.0 - under, float(tails.weights[stream]))
 
 
+class Asked(NamedTuple):
+    """Room for the rows that are scored together, so that the memory answers for one while it is asked for the next.
+
+    Args:
+        places: (b, f) int64 where in `Tails.p` the p-values of a row are.
+        counts: (b, 2) int64 how many of them are used; features that were tested.
+    """
+
+    places: Ints
+    counts: Ints
+
+
+def empty_asked(features: int) -> Asked:
+    """Return room for rows of so many features."""
+    return Asked(np.empty((_TOGETHER, features), np.int64), np.empty((_TOGETHER, 2), np.int64))
+
+
+@inlined
+def _ask(keys: Ints, bins: Ints, row: int, tails: Tails, asked: Asked, at: int) -> float:
+    """Ask the memory for a row's p-values; return the smallest of those that are known without it."""
+    smallest, tested, found = 1.0, 0, 0
+    place = int(tails.places[keys[row]]) if 0 <= keys[row] < tails.places.size else -1
+    if place >= 0:
+        for feature in range(bins.shape[0]):
+            cell_bin = bins[feature, row]
+            stream = place << FEATURE_BITS | feature
+            if cell_bin == MISSING or tails.spans[stream, 1] == 0:
+                continue
+            tested += 1
+            low = tails.lows[stream]
+            if low == MISSING:
+                smallest = min(smallest, _p_by_search(tails, stream, cell_bin))
+            elif 0 <= cell_bin - low < tails.spans[stream, 1]:
+                asked.places[at, found] = tails.spans[stream, 0] + cell_bin - low
+                prefetch(tails.p, asked.places[at, found])
+                found += 1
+            else:
+                smallest = min(smallest, _floor(float(tails.weights[stream])))
+    asked.counts[at, 0], asked.counts[at, 1] = found, tested
+    return smallest
+
+
 @borrowing
-def score_rows(keys: Ints, bins: Ints, tails: Tails, p: Floats) -> None:
+def score_rows(keys: Ints, bins: Ints, tails: Tails, asked: Asked, p: Floats) -> None:
     """Find each row's p-value: the smallest over its features, times their number (Bonferroni).
 
     Args:
         keys: (n,) int64 series key, -1 for rows of no series.
         bins: (f, n) int64.
         tails: What is usual.
+        asked: Room for some rows.
         p: (n,) float64 to fill; 1 where nothing is known.
     """
-    for row in range(keys.size):
-        smallest, tested = 1.0, 0
-        place = int(tails.places[keys[row]]) if 0 <= keys[row] < tails.places.size else -1
-        if place >= 0:
-            for feature in range(bins.shape[0]):
-                cell_bin = bins[feature, row]
-                stream = place << FEATURE_BITS | feature
-                if cell_bin == MISSING or tails.spans[stream, 1] == 0:
-                    continue
-                tested += 1
-                low = tails.lows[stream]
-                if low == MISSING:
-                    smallest = min(smallest, _p_by_search(tails, stream, cell_bin))
-                elif 0 <= cell_bin - low < tails.spans[stream, 1]:
-                    smallest = min(smallest, float(tails.p[tails.spans[stream, 0] + cell_bin - low]))
-                else:
-                    smallest = min(smallest, _floor(float(tails.weights[stream])))
-        p[row] = min(1.0, smallest * np.float64(max(tested, 1)))
+    for first in range(0, keys.size, asked.counts.shape[0]):
+        count = min(asked.counts.shape[0], keys.size - first)
+        for at in range(count):
+            p[first + at] = _ask(keys, bins, first + at, tails, asked, at)
+        for at in range(count):
+            smallest = p[first + at]
+            for index in range(asked.counts[at, 0]):
+                smallest = min(smallest, float(tails.p[asked.places[at, index]]))
+            p[first + at] = min(1.0, smallest * np.float64(max(asked.counts[at, 1], 1)))
 
 
 @borrowing

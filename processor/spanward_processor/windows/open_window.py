@@ -72,7 +72,7 @@ class OpenWindow:
         if missing > 0:
             more = np.full(max(missing, self._tracks.places.size // 4), -1, np.int32)
             self._tracks = self._tracks._replace(places=np.concatenate((self._tracks.places, more)))
-        places = np.empty((rows.keys.shape[0] * rows.bins.shape[0], 3), np.int64)
+        asked = np.empty((2, rows.keys.shape[0] * rows.bins.shape[0], 4), np.int64)
         row = 0
         while True:
             row = add_rows(
@@ -85,7 +85,7 @@ class OpenWindow:
                 bounds,
                 self._tracks,
                 self._table,
-                places,
+                asked,
                 row,
             )
             if row == len(rows):

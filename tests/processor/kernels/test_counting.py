@@ -75,7 +75,7 @@ class Rows:
 
     def add(self, to: Tracks, table: CellTable, *, first: int = 0, most: Most = MOST) -> int:
         """Count the rows from one on; return where counting stopped."""
-        scratch = np.empty((2 * FEATURES, 3), np.int64)
+        scratch = np.empty((2, 2 * FEATURES, 4), np.int64)
         return add_rows(
             self.keys,
             self.bins,

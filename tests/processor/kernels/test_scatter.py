@@ -21,6 +21,7 @@ from spanward_processor.kernels.scatter import (
     distance_bin,
     distance_bins,
     distances,
+    empty_block,
     score_numbers,
     side_of,
 )
@@ -88,7 +89,7 @@ def test_distances_and_score_numbers_equal_the_slow_way() -> None:
     p, keys = np.empty(ROWS), np.repeat([1, 4], np.diff(starts))
     keys[0] = -1
     model_places = np.array([-1, 2, -1, -1, 0], np.int32)
-    score_numbers(keys, bins, NUMBERS, model_places, usual, np.empty((1, NUMBER), np.int16), p)
+    score_numbers(keys, bins, NUMBERS, model_places, usual, empty_block(NUMBER), p)
     coordinates = [[coordinate(int(one)) for one in bins[NUMBERS, row]] for row in range(ROWS)]
     assert p[0] == 1.0
     for row in range(1, ROWS):

@@ -10,7 +10,7 @@ import naive
 from arrays import ints, model_of
 from spanward_processor.features import FEATURES, Aspect, Shape
 from spanward_processor.kernels.tables import FEATURE_BITS, MISSING
-from spanward_processor.kernels.tails import f_tail, f_tails, score_rows
+from spanward_processor.kernels.tails import empty_asked, f_tail, f_tails, score_rows
 from spanward_processor.rowmodel import RowModel
 
 CATEGORIES = {int(feature.aspect) for feature in FEATURES if feature.shape is Shape.CATEGORY}
@@ -32,7 +32,7 @@ def test_p_values_equal_their_twin(usual: dict[tuple[int, Aspect, int], int], se
     bins = random.choice([MISSING, *BINS, 3, 8, 41], (len(FEATURES), 12))
     p = np.ones(12)
 
-    score_rows(keys, bins, model.tails, p)
+    score_rows(keys, bins, model.tails, empty_asked(len(FEATURES)), p)
 
     for row, key in enumerate(keys.tolist()):
         known: dict[int, dict[int, float]] = {}
@@ -46,7 +46,7 @@ def test_p_values_equal_their_twin(usual: dict[tuple[int, Aspect, int], int], se
 def test_no_room_for_p_raises() -> None:
     """Fewer places than rows raises."""
     with pytest.raises(IndexError):
-        score_rows(ints([0, 0]), np.zeros((1, 2), np.int64), RowModel.empty().tails, np.ones(1))
+        score_rows(ints([0, 0]), np.zeros((1, 2), np.int64), RowModel.empty().tails, empty_asked(1), np.ones(1))
 
 
 @given(st.floats(0.5, 40), st.floats(1, 1e5), st.floats(0, 1e4))
