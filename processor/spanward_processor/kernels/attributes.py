@@ -9,6 +9,7 @@ from spanward_processor.kernels.memory import load_f64, load_u64
 from spanward_processor.kernels.runs import same_run
 from spanward_processor.kernels.siphash import siphash13
 from spanward_processor.kernels.values import (
+    BOOL_TAG,
     DOUBLE_TAG,
     INT_TAG,
     NOTHING,
@@ -292,12 +293,13 @@ def _familiar_text(data: Bytes, at: int, end: int, role: int, key: Codes, recent
 
 @inlined
 def _familiar_number(data: Bytes, at: int, end: int, tag: int) -> tuple[bool, float]:
-    """Return whether an AnyValue with this first byte holds a double or an integer and nothing else, and that."""
+    """Return whether an AnyValue with this first byte holds a double, an integer or a truth value and nothing else, and that."""
     if tag == DOUBLE_TAG and end - at == 9:
         return True, load_f64(data, at + 1)
-    if tag == INT_TAG:
+    if end > at and tag in (INT_TAG, BOOL_TAG):
         integer, after = read_varint(data, at + 1, end)
-        return after == end, np.float64(signed(integer))
+        truth = np.uint64(1) if integer != np.uint64(0) else np.uint64(0)
+        return after == end, np.float64(signed(integer if tag == INT_TAG else truth))
     return False, 0.0
 
 
@@ -338,9 +340,11 @@ def read_familiar(
                 return stop, BAD_UTF8 - 10
             _store_text(code, start, stop, claim, row, values)
             return stop, 0
-    elif claim >= 0 and size > 1 and not _is_text(claim, values):
+    elif claim < 0 or not _is_text(claim, values):
         known, number = _familiar_number(data, start, stop, tag)
         if known:
+            if claim < 0:
+                return stop, claim
             _store_number(number, claim, row, values)
             return stop, 0
     return stop, _take(data, start, stop, claim, row, names.key, values, room)

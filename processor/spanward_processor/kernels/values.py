@@ -29,6 +29,7 @@ OPAQUE: Final = 5  # array or key-value list: no role is read from one
 BYTES: Final = 7
 
 STRING_TAG: Final = 0x0A  # AnyValue.string_value
+BOOL_TAG: Final = 0x10  # AnyValue.bool_value
 INT_TAG: Final = 0x18  # AnyValue.int_value
 DOUBLE_TAG: Final = 0x21  # AnyValue.double_value
 
