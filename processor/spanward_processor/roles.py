@@ -107,7 +107,7 @@ def role_table(
         key: 16-byte hash key; a random one when absent.
 
     Raises:
-        ValueError: When an override names an unknown role, or one attribute is given to two roles.
+        ValueError: When an override names an unknown role, one attribute is given to two roles, or a role has more than 65,536 names.
     """
     known = TEXT_ROLES | NUMBER_ROLES
     for role in overrides or {}:

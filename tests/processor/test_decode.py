@@ -184,3 +184,9 @@ def test_one_attribute_cannot_play_two_roles() -> None:
     """An attribute given to two roles is refused by name."""
     with pytest.raises(ValueError, match=r"spanward\.decision"):
         role_table(overrides={"model": [semconv.DECISION]})
+
+
+def test_more_names_than_are_told_apart_are_refused() -> None:
+    """A role with more names than a claim has room for is refused, with how many it can have."""
+    with pytest.raises(ValueError, match=r"detection\.roles: one role can have 65536 names"):
+        role_table(overrides={"model": [f"name.{number}" for number in range(65_537)]})

@@ -100,7 +100,12 @@ def claim_of(role: int, rank: int) -> int:
     Args:
         role: Its column; text columns come first, number columns after them.
         rank: Its place in the role's list; of names in one span the one with the lower rank wins, the larger claim.
+
+    Raises:
+        ValueError: A role has more names than are told apart.
     """
+    if rank > _STRONGEST:
+        raise ValueError(f"detection.roles: one role can have {_STRONGEST + 1} names, got more")
     return role << _STRENGTH_BITS | _STRONGEST - rank
 
 
