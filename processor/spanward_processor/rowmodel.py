@@ -63,7 +63,7 @@ class RowModel:
 
     def score(self, rows: Rows) -> Floats:
         """Return (n,) float64 p-values of rows."""
-        p = np.ones(len(rows))
+        p = np.empty(len(rows))
         score_rows(rows.keys[0], rows.bins, self.tails, empty_asked(rows.bins.shape[0]), p)
         return p
 
